@@ -1,0 +1,40 @@
+"""Who acts. The first argument of every function that changes something: its account is the only one in reach."""
+
+from dataclasses import dataclass, field
+
+from idp_bridge.models import Account
+from idp_bridge.roles import ADMIN, Permission
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A principal at work in one account.
+
+    ``type``: user, bot_user, identity_provider, operator or system. ``source``: dashboard, api, scim, saml, cli or
+    system. ``subject`` is what a person reads in the event: an address, a bot's or a provider's name.
+    """
+
+    account: Account
+    type: str
+    subject: str
+    source: str
+    id: str | None = None
+    credential_id: str | None = None
+    roles: tuple[str, ...] = ()
+    permissions: frozenset[Permission] = field(default=frozenset(), repr=False)
+    address: str | None = None
+    request_id: str | None = None
+
+    @property
+    def administrator(self) -> bool:
+        """Whether the actor is an administrator, or the system or operator itself."""
+        return ADMIN in self.roles or self.type in {"system", "operator"}
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the actor's roles, or its being the system itself, allow this."""
+        return permission in self.permissions or self.type == "system"
+
+
+def system(account: Account, *, source: str = "system", subject: str = "idp-bridge") -> Actor:
+    """The service itself: the command line, background work."""
+    return Actor(account=account, type="system", subject=subject, source=source, permissions=frozenset(Permission))

@@ -1,0 +1,39 @@
+"""The application: the one file that knows every part."""
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from idp_bridge import db, keyring
+from idp_bridge.config import Config
+from idp_bridge.web import api, dashboard, errors, guard, headers, login, operations, saml, scim
+
+LARGEST_BODY = 8 * 1024 * 1024  # SCIM's; the other parts set their own, smaller one
+
+
+def create_app(config: Config) -> Flask:
+    """A WSGI application on this configuration. Opens the database, and leaves its schema alone."""
+    db.open_database(config.database_url)
+    keyring.unlock(config.secret_key)
+    app = Flask("idp_bridge", root_path=str(db.MIGRATIONS.parent / "web"), static_folder="static")
+    app.config.update(
+        BASE_URL=config.base_url,
+        SECRET_KEY=config.secret_key,
+        SESSION_COOKIE_NAME="idp_bridge_browser",
+        SESSION_COOKIE_SECURE=config.secure,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_HTTPONLY=True,
+        MAX_CONTENT_LENGTH=LARGEST_BODY,
+        WTF_CSRF_CHECK_DEFAULT=False,  # guard.py and login.py check where a cookie is what lets somebody in
+        WTF_CSRF_TIME_LIMIT=None,  # a token lives as long as the browser's cookie
+        WTF_CSRF_SSL_STRICT=False,  # the token is the proof; a missing Referer is none
+    )
+    app.url_map.strict_slashes = False
+    if config.trusted_proxies:
+        hops = config.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    guard.csrf.init_app(app)
+    headers.register(app)
+    errors.register(app)
+    for part in (operations, scim, saml, login, dashboard, api):
+        part.register(app)
+    return app

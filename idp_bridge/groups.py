@@ -1,0 +1,184 @@
+"""Directory groups and the role mappings that hang on them.
+
+A mapping refers to a group by id and shows its name, so a rename breaks nothing; a mapping made before the group was
+pushed waits under its name and takes hold when it comes.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from peewee import JOIN, IntegrityError, fn
+
+from idp_bridge import clock, events, ids, members, roles
+from idp_bridge.actors import Actor
+from idp_bridge.db import column, database
+from idp_bridge.errors import Code, Conflict, Invalid, NotFound
+from idp_bridge.events import Type
+from idp_bridge.models import Account, DirectoryGroup, GroupMember, IdentityProvider, MemberRole, RoleMapping
+from idp_bridge.roles import ADMIN
+from idp_bridge.text import fold
+
+
+def keeping_an_administrator(account: Account) -> AbstractContextManager[None]:
+    """Around a change of groups, memberships or mappings: see members.keeping_an_administrator."""
+    return members.keeping_an_administrator(account)
+
+
+def of_account(account: Account) -> Any:
+    """The directory groups of the account's providers, as a query; each row has ``member_count``."""
+    members_counted = GroupMember.select(fn.COUNT(GroupMember.id)).where(GroupMember.group == DirectoryGroup.id)
+    return (
+        DirectoryGroup.select(DirectoryGroup, members_counted.alias("member_count"))
+        .join(IdentityProvider)
+        .where(IdentityProvider.account == account)
+    )
+
+
+def get(account: Account, group_id: str) -> DirectoryGroup:
+    """The group of this account, with ``member_count``. Raises NotFound."""
+    group = of_account(account).where(DirectoryGroup.id == group_id).get_or_none()
+    if group is None:
+        raise NotFound(f"There is no group {group_id} in this account.")
+    return group
+
+
+def gives_admin(group_id: str) -> bool:
+    """Whether this group's members are administrators by it."""
+    return (
+        RoleMapping.select()
+        .join(IdentityProvider)
+        .where(RoleMapping.group == group_id, RoleMapping.role == ADMIN, IdentityProvider.may_grant_admin)
+        .exists()
+    )
+
+
+def bind_mappings(identity_provider_id: str, group: DirectoryGroup) -> None:
+    """After a group came or was renamed: its mappings follow its name, and one that waits under it takes hold."""
+    named = (RoleMapping.identity_provider == identity_provider_id) & (RoleMapping.group_key == group.display_name_key)
+    there = column(RoleMapping.select(RoleMapping.role).where(named))
+    RoleMapping.update(group_key=group.display_name_key, group_display_name=group.display_name).where(
+        RoleMapping.group == group, RoleMapping.role.not_in(there)
+    ).execute()
+    RoleMapping.update(group=group).where(named, RoleMapping.group.is_null()).execute()
+
+
+# --- role mappings ----------------------------------------------------------------------------------------------
+
+
+def mappings(account: Account) -> Any:
+    """The role mappings of the account, as a query; each with its group loaded."""
+    return (
+        RoleMapping.select(RoleMapping, DirectoryGroup)
+        .join(IdentityProvider)
+        .switch(RoleMapping)
+        .join(DirectoryGroup, JOIN.LEFT_OUTER, on=(RoleMapping.group == DirectoryGroup.id))
+        .where(IdentityProvider.account == account)
+    )
+
+
+def mapping(account: Account, mapping_id: str) -> RoleMapping:
+    """The mapping of this account. Raises NotFound."""
+    found = mappings(account).where(RoleMapping.id == mapping_id).get_or_none()
+    if found is None:
+        raise NotFound(f"There is no role mapping {mapping_id} in this account.")
+    return found
+
+
+def map_role(
+    actor: Actor,
+    identity_provider: IdentityProvider,
+    *,
+    role: str,
+    group_id: str | None = None,
+    group_display_name: str | None = None,
+) -> RoleMapping:
+    """Give the members of a directory's group a role, by the group's id or by a name it may get later.
+
+    Raises NotFound, Conflict (mapped already), Forbidden (above the actor's rights).
+    """
+    roles.known(actor.account.id, [role])
+    roles.check_grant(actor.account.id, actor.permissions, [role], administrator=actor.administrator)
+    group = _group(identity_provider, group_id, group_display_name)
+    name = group.display_name if group else (group_display_name or "")
+    with _unique():
+        row = RoleMapping.create(
+            id=ids.new("map"),
+            identity_provider=identity_provider,
+            group=group,
+            group_display_name=name,
+            group_key=fold(name),
+            role=role,
+            created_at=clock.now(),
+        )
+    events.record(actor, Type.ROLE_MAPPING_CREATED, describe_mapping(row))
+    return row
+
+
+def change_mapping(actor: Actor, row: RoleMapping, role: str) -> None:
+    """Let the mapping give another role."""
+    roles.known(actor.account.id, [role])
+    roles.check_grant(actor.account.id, actor.permissions, [role], administrator=actor.administrator)
+    before, row.role = row.role, role
+    with keeping_an_administrator(actor.account), _unique():
+        row.save(only=[RoleMapping.role])
+        claims = MemberRole.mapping_id == row.id
+        if role == ADMIN and not row.identity_provider.may_grant_admin:
+            MemberRole.delete().where(claims).execute()
+        else:
+            MemberRole.update(role=role).where(claims).execute()
+    events.record(actor, Type.ROLE_MAPPING_UPDATED, {**describe_mapping(row), "role_before": before})
+
+
+def unmap(actor: Actor, row: RoleMapping) -> None:
+    """The mapping is gone, and with it what only it gave. Raises Conflict for the last administrator."""
+    with keeping_an_administrator(actor.account):
+        MemberRole.delete().where(MemberRole.mapping_id == row.id).execute()
+        row.delete_instance()
+    events.record(actor, Type.ROLE_MAPPING_DELETED, describe_mapping(row))
+
+
+def forget_claims(identity_provider: IdentityProvider, *, role: str | None = None) -> None:
+    """What assertions of this provider gave is gone: every role, or just this one."""
+    mapped = RoleMapping.select(RoleMapping.id).where(RoleMapping.identity_provider == identity_provider)
+    claims = MemberRole.mapping_id.in_(mapped)
+    MemberRole.delete().where(claims if role is None else claims & (MemberRole.role == role)).execute()
+
+
+def describe_mapping(row: RoleMapping) -> dict[str, Any]:
+    """The mapping as the API and events show it."""
+    return {
+        "id": row.id,
+        "identity_provider_id": row.identity_provider_id,
+        "group_id": row.group_id,
+        "group_display_name": row.group.display_name if row.group_id else row.group_display_name,
+        "role": row.role,
+    }
+
+
+def _group(
+    identity_provider: IdentityProvider, group_id: str | None, display_name: str | None
+) -> DirectoryGroup | None:
+    if (group_id is None) == (not display_name):
+        raise Invalid(
+            "A role mapping names its group by group_id or by group_display_name, not both.",
+            fields={"group_id": ["one of group_id and group_display_name"]},
+        )
+    in_directory = DirectoryGroup.identity_provider == identity_provider
+    if group_id is None:
+        return DirectoryGroup.get_or_none(in_directory, DirectoryGroup.display_name_key == fold(display_name or ""))
+    group = DirectoryGroup.get_or_none(in_directory, DirectoryGroup.id == group_id)
+    if group is None:
+        raise Invalid(
+            f"This provider's directory has no group {group_id}.", fields={"group_id": ["not in this directory"]}
+        )
+    return group
+
+
+@contextmanager
+def _unique() -> Iterator[None]:
+    try:
+        with database.atomic():  # a savepoint: PostgreSQL refuses to go on in a transaction with a failed statement
+            yield
+    except IntegrityError as error:
+        raise Conflict("This group has that role already.", code=Code.NAME_TAKEN) from error

@@ -1,0 +1,29 @@
+"""Ids: a typed prefix and a ULID (https://github.com/ulid/spec), in lower case.
+
+48 bits of milliseconds and 80 random bits in Crockford's base 32: the ids of one kind sort by creation, also within a
+millisecond of one process. An id names a thing and proves nothing; secrets are made in tokens.py.
+"""
+
+import secrets
+import threading
+import time
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
+_lock = threading.Lock()
+_last = 0
+
+
+def new(prefix: str) -> str:
+    """A fresh id, for example ``new("bot")`` -> ``bot_01jd...`` (26 characters after the prefix)."""
+    global _last
+    candidate = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    with _lock:
+        # Within one millisecond the last id plus one keeps the order (the spec's monotonic form).
+        _last = candidate if candidate >> 80 > _last >> 80 else _last + 1
+        value = _last
+    return f"{prefix}_{_base32(value)}"
+
+
+def _base32(value: int) -> str:
+    return "".join([_PAIRS[value >> shift & 1023] for shift in range(120, -1, -10)])

@@ -1,0 +1,448 @@
+"""Members: who is in an account, what they may do, and what a directory, an invitation or an assertion may change.
+
+Roles are joined, not copied: ``role_sources`` gives each role with the reason it is held. What a directory owns (name,
+address, active, roles by group) is read-only by hand and says so. Whatever could take the last administrator away runs
+inside ``keeping_an_administrator``.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+from idp_bridge import clock, events, ids, plans, roles, seats, sessions
+from idp_bridge.actors import Actor
+from idp_bridge.db import column
+from idp_bridge.errors import Code, Conflict, Forbidden, NotFound
+from idp_bridge.events import Type
+from idp_bridge.models import (
+    Account,
+    Credential,
+    DirectoryUser,
+    GroupMember,
+    IdentityProvider,
+    Member,
+    MemberRole,
+    Person,
+    RoleMapping,
+)
+from idp_bridge.roles import ADMIN
+from idp_bridge.text import fold
+
+RESTORABLE = timedelta(days=30)  # how long a directory's DELETE can be undone
+
+
+@dataclass(frozen=True)
+class RoleSource:
+    """Why a member holds a role. ``source``: plan, hand, default, claim or group."""
+
+    role: str
+    source: str
+    mapping_id: str | None = None
+    group_id: str | None = None
+    group_display_name: str | None = None
+    identity_provider_id: str | None = None
+
+
+def get(account: Account, member_id: str) -> Member:
+    """The live member of this account. Raises NotFound."""
+    member = Member.get_or_none(Member.id == member_id, Member.account == account, Member.removed_at.is_null())
+    if member is None:
+        raise NotFound(f"There is no member {member_id} in this account.")
+    return member
+
+
+def of_account(account: Account) -> Any:
+    """The live members of the account, as a query."""
+    return Member.select().where(Member.account == account, Member.removed_at.is_null())
+
+
+def deprovisioned(account: Account, member_id: str) -> Member:
+    """A member whom her directory deleted not too long ago to undo it. Raises NotFound."""
+    since = clock.now() - RESTORABLE
+    member = Member.get_or_none(Member.id == member_id, Member.account == account, Member.removed_at > since)
+    if member is None:
+        raise NotFound(f"There is no member {member_id} whom a directory deleted in the last {RESTORABLE.days} days.")
+    return member
+
+
+def with_address(account: Account, email: str) -> list[Member]:
+    """Every live member of this account with that address."""
+    return list(
+        Member.select().where(Member.account == account, Member.email_key == fold(email), Member.removed_at.is_null())
+    )
+
+
+def find_adoptable(account: Account, email: str) -> Member | None:
+    """The one live member with that address, whom a directory may take over; None where there is none.
+
+    Raises Conflict where it is not clear who is meant.
+    """
+    found = with_address(account, email)
+    if len(found) > 1:
+        raise Conflict(f"{len(found)} members of this account have the address {email}; an administrator must decide.")
+    return found[0] if found else None
+
+
+# --- roles ------------------------------------------------------------------------------------------------------
+
+
+def role_sources(account: Account, members: Sequence[Member]) -> dict[str, list[RoleSource]]:
+    """For each member id, every role held and why. Two statements however many members."""
+    held: dict[str, list[RoleSource]] = {member.id: [] for member in members}
+    if not plans.has(account, plans.Feature.ROLES):
+        return {member_id: [RoleSource(ADMIN, "plan")] for member_id in held}
+    own = MemberRole.select().where(MemberRole.member.in_(list(held))).order_by(MemberRole.created_at)
+    for row in own:
+        held[row.member_id].append(RoleSource(row.role, row.source, mapping_id=row.mapping_id or None))
+    by_groups = _by_groups(
+        DirectoryUser.member,
+        RoleMapping.role,
+        RoleMapping.id,
+        RoleMapping.group,
+        RoleMapping.group_display_name,
+        RoleMapping.identity_provider,
+    )
+    for member_id, role, mapping_id, group_id, name, provider_id in by_groups.where(
+        DirectoryUser.member.in_(list(held))
+    ).tuples():
+        held[member_id].append(RoleSource(role, "group", mapping_id, group_id, name, provider_id))
+    return held
+
+
+def roles_of(account: Account, member: Member) -> tuple[str, ...]:
+    """The names of the roles held now, sorted, each once."""
+    return tuple(sorted({source.role for source in role_sources(account, [member])[member.id]}))
+
+
+def _by_groups(*columns: Any) -> Any:
+    """The join that gives roles by directory groups; ``admin`` only where the provider may grant it."""
+    return (
+        GroupMember.select(*columns)
+        .join(DirectoryUser, on=(GroupMember.user == DirectoryUser.id))
+        .switch(GroupMember)
+        .join(RoleMapping, on=(RoleMapping.group == GroupMember.group))
+        .join(IdentityProvider, on=(RoleMapping.identity_provider == IdentityProvider.id))
+        .where(DirectoryUser.deleted_at.is_null(), (RoleMapping.role != ADMIN) | IdentityProvider.may_grant_admin)
+    )
+
+
+def administrators(account: Account) -> set[str]:
+    """The ids of the active administrators."""
+    active = Member.select(Member.id).where(Member.account == account, Member.active)
+    if not plans.has(account, plans.Feature.ROLES):
+        return set(column(active))
+    by_hand = MemberRole.select(MemberRole.member).where(MemberRole.role == ADMIN, MemberRole.member.in_(active))
+    by_group = _by_groups(DirectoryUser.member).where(RoleMapping.role == ADMIN, DirectoryUser.member.in_(active))
+    return set(column(by_hand)) | set(column(by_group))
+
+
+@contextmanager
+def keeping_an_administrator(account: Account) -> Iterator[None]:
+    """Around a change that may cost an account its last administrator. Raises Conflict after such a change, which
+    the transaction then undoes."""
+    seats.lock(account)
+    yield
+    if not administrators(account):
+        raise Conflict(
+            "This would leave the account without an active administrator. Make somebody else an administrator first.",
+            code=Code.LAST_ADMINISTRATOR,
+        )
+
+
+def set_roles(actor: Actor, member: Member, names: Iterable[str]) -> None:
+    """Make the member's roles those. What a group or claim gives cannot be taken away by hand. Raises Conflict,
+    Forbidden, Invalid."""
+    account = actor.account
+    plans.require(account, plans.Feature.ROLES)
+    _check_touch(actor, member)
+    wanted = set(roles.known(account.id, names))
+    sources = role_sources(account, [member])[member.id]
+    current = {source.role for source in sources}
+    owned = {source.role for source in sources if source.source in {"group", "claim"}}
+    if owned - wanted:
+        raise Conflict(
+            f"{', '.join(sorted(owned - wanted))} comes from a directory group; take the member out of that group "
+            "at the identity provider, or change the role mapping.",
+            code=Code.MANAGED_BY_DIRECTORY,
+        )
+    roles.check_grant(account.id, actor.permissions, wanted - current, administrator=actor.administrator)
+    if wanted == current:
+        return
+    with keeping_an_administrator(account):
+        mine = MemberRole.member == member.id
+        by_hand = MemberRole.source.in_(["hand", "default"])
+        MemberRole.delete().where(mine, by_hand, MemberRole.role.not_in(wanted)).execute()
+        _hold(member, wanted - current, source="hand")
+    events.record(
+        actor, Type.USER_UPDATED, {**describe(member), "roles": sorted(wanted), "roles_before": sorted(current)}
+    )
+
+
+def set_claimed_roles(actor: Actor, member: Member, mapped: dict[str, str]) -> None:
+    """What the group claim of an assertion gives: mapping id -> role, in place of what the last one gave."""
+    claimed = (MemberRole.member == member.id) & (MemberRole.source == "claim")
+    before = {row.mapping_id: row.role for row in MemberRole.select().where(claimed)}
+    if before == mapped:
+        return
+    with keeping_an_administrator(actor.account):
+        MemberRole.delete().where(claimed).execute()
+        moment = clock.now()
+        rows = [
+            {"member": member.id, "role": role, "source": "claim", "mapping_id": mapping_id, "created_at": moment}
+            for mapping_id, role in mapped.items()
+        ]
+        if rows:
+            MemberRole.insert_many(rows).execute()
+    events.record(actor, Type.USER_UPDATED, {**describe(member), "claimed_roles": sorted(set(mapped.values()))})
+
+
+def _hold(member: Member, names: Iterable[str], *, source: str) -> None:
+    moment = clock.now()
+    rows = [{"member": member.id, "role": name, "source": source, "created_at": moment} for name in sorted(names)]
+    if rows:
+        MemberRole.insert_many(rows).execute()
+
+
+# --- joining and leaving ----------------------------------------------------------------------------------------
+
+
+def create(
+    actor: Actor,
+    *,
+    email: str,
+    name: str = "",
+    first_name: str = "",
+    last_name: str = "",
+    managed_by: str,
+    person: Person | None = None,
+    identity_provider: IdentityProvider | None = None,
+    roles: Iterable[str] = (),
+    role_source: str = "hand",
+    active: bool = True,
+) -> Member:
+    """A new member of the actor's account; takes a seat where active.
+
+    ``person`` is somebody who has proven the address herself. Without one a new person is made who can only come in
+    through this account's identity provider: nobody is matched by what a provider says. Raises Forbidden when the
+    seats are full.
+    """
+    if active:
+        seats.take(actor.account)
+    moment = clock.now()
+    member = Member.create(
+        id=ids.new("usr"),
+        account=actor.account,
+        person=person or Person.create(id=ids.new("per"), created_at=moment),
+        email=email,
+        email_key=fold(email),
+        name=name,
+        first_name=first_name,
+        last_name=last_name,
+        managed_by=managed_by,
+        identity_provider=identity_provider,
+        active=active,
+        directory_active=active,
+        sessions_after=moment,
+        created_at=moment,
+    )
+    granted = sorted(set(roles))
+    _hold(member, granted, source=role_source)
+    events.record(actor, Type.USER_CREATED, {**describe(member), "roles": granted})
+    return member
+
+
+def adopt(actor: Actor, member: Member, identity_provider: IdentityProvider) -> None:
+    """A directory takes over somebody who is a member already. Raises Conflict where another directory has her."""
+    if member.managed_by == "scim" and member.identity_provider_id != identity_provider.id:
+        raise Conflict(
+            f"{member.email} is managed by another directory of this account; remove her there first, "
+            "or ask an administrator which one is to keep her.",
+            code=Code.MANAGED_BY_DIRECTORY,
+        )
+    member.managed_by, member.identity_provider = "scim", identity_provider
+    _save(member, "managed_by", "identity_provider")
+    events.record(actor, Type.USER_UPDATED, describe(member))
+
+
+def revive(actor: Actor, member: Member, identity_provider: IdentityProvider) -> None:
+    """A leaver whom her directory sends again is the same member again, with her credentials."""
+    member.managed_by, member.identity_provider, member.removed_at = "scim", identity_provider, None
+    _save(member, "managed_by", "identity_provider", "removed_at")
+    member.directory_active = True
+    _settle_active(member, actor.account)
+    events.record(actor, Type.USER_RESTORED, describe(member))
+
+
+def restore(actor: Actor, member: Member) -> None:
+    """Undo her directory's DELETE by hand: she and her directory record are back, memberships of groups are not.
+
+    Raises Forbidden (seats), Conflict where the directory has given her userName to another record.
+    """
+    deleted = (DirectoryUser.member == member.id) & DirectoryUser.deleted_at.is_null(False)
+    record = DirectoryUser.select().where(deleted).order_by(DirectoryUser.deleted_at.desc()).first()
+    if record is not None:
+        namesake = DirectoryUser.select().where(
+            DirectoryUser.identity_provider == record.identity_provider_id,
+            DirectoryUser.user_name_key == record.user_name_key,
+            DirectoryUser.deleted_at.is_null(),
+        )
+        if namesake.exists():
+            raise Conflict(f"Her directory has another record named {record.user_name} now.", code=Code.NAME_TAKEN)
+        DirectoryUser.update(deleted_at=None).where(DirectoryUser.id == record.id).execute()
+    member.removed_at, member.directory_active = None, record is None or record.active
+    _save(member, "removed_at")
+    _settle_active(member, actor.account)
+    events.record(actor, Type.USER_RESTORED, describe(member))
+
+
+def deprovision(actor: Actor, member: Member) -> None:
+    """A directory's DELETE: out of the account, sessions ended, credentials dead; undoable for 30 days."""
+    with _guarding(actor.account, member):
+        member.removed_at = clock.now()
+        _save(member, "removed_at")
+        _settle_active(member, actor.account)
+    ended = sessions.end_all(member)
+    events.record(actor, Type.USER_DEPROVISIONED, {**describe(member), "sessions_ended": ended, **_credentials(member)})
+
+
+def remove(actor: Actor, member: Member) -> None:
+    """Out of the account by hand, with everything she owned here. Raises Conflict where a directory owns her."""
+    _check_touch(actor, member)
+    if member.managed_by == "scim":
+        raise _owned_by_directory(member, "removed")
+    gone = {**describe(member), **_credentials(member)}
+    with _guarding(actor.account, member):
+        sessions.end_all(member)
+        member.delete_instance()
+    others = Member.select().where(Member.person == member.person_id).exists()
+    if not others:
+        Person.delete().where(Person.id == member.person_id, Person.email_key.is_null()).execute()
+    events.record(actor, Type.USER_DELETED, gone)
+
+
+def let_go(identity_provider: IdentityProvider) -> None:
+    """A provider that goes leaves its members to be managed by hand. Whom its directory kept out stays out until an
+    administrator lifts that."""
+    its_own = Member.identity_provider == identity_provider
+    Member.update(held=True, directory_active=True).where(its_own, ~Member.directory_active).execute()
+    Member.update(managed_by="local").where(its_own, Member.managed_by == "scim").execute()
+
+
+# --- the state --------------------------------------------------------------------------------------------------
+
+
+def suspend(actor: Actor, member: Member) -> None:
+    """An administrator's hold: sessions end, credentials stop, the seat is free; no directory lifts it."""
+    _check_touch(actor, member)
+    if member.held:
+        return
+    member.held = True
+    _save(member, "held")
+    _change_active(actor, member, Type.USER_SUSPENDED)
+
+
+def unsuspend(actor: Actor, member: Member) -> None:
+    """Lift the hold. Raises Forbidden when the seats are full, Conflict where the directory says inactive."""
+    _check_touch(actor, member)
+    if not member.directory_active:
+        raise _owned_by_directory(member, "reactivated")
+    if not member.held:
+        return
+    member.held = False
+    _save(member, "held")
+    _change_active(actor, member, Type.USER_REACTIVATED)
+
+
+def set_directory_active(actor: Actor, member: Member, active: bool) -> None:
+    """What the directory says of her. On False everything stops in this transaction; True needs a seat."""
+    if member.directory_active == active:
+        return
+    member.directory_active = active
+    _change_active(actor, member, Type.USER_REACTIVATED if active else Type.USER_SUSPENDED)
+
+
+def update_profile(actor: Actor, member: Member, *, email: str, name: str, first_name: str, last_name: str) -> None:
+    """The name and address that count in this account, from her directory or assertion. Writes only a change."""
+    new = {"email": email, "email_key": fold(email), "name": name, "first_name": first_name, "last_name": last_name}
+    changed = [field for field, value in new.items() if getattr(member, field) != value]
+    if not changed:
+        return
+    before = describe(member)
+    for field in changed:
+        setattr(member, field, new[field])
+    _save(member, *changed)
+    events.record(actor, Type.USER_UPDATED, {**describe(member), "before": before})
+
+
+def _change_active(actor: Actor, member: Member, type: Type) -> None:
+    """Bring ``active`` in line after ``held`` or ``directory_active`` changed, with all that follows."""
+    with _guarding(actor.account, member):
+        _settle_active(member, actor.account)
+    facts: dict[str, Any] = describe(member)
+    if not member.active:
+        facts |= {"sessions_ended": sessions.end_all(member), **_credentials(member)}
+    events.record(actor, type, facts)
+
+
+def _settle_active(member: Member, account: Account) -> None:
+    active = not member.held and member.directory_active and member.removed_at is None
+    if active and not member.active:
+        seats.take(account)
+    member.active = active
+    _save(member, "active", "directory_active")
+
+
+@contextmanager
+def _guarding(account: Account, member: Member) -> Iterator[None]:
+    """The last-administrator guard, paid for only where the member is an administrator."""
+    if member.active and ADMIN in roles_of(account, member):
+        with keeping_an_administrator(account):
+            yield
+    else:
+        yield
+
+
+# --- what others see --------------------------------------------------------------------------------------------
+
+
+def describe(member: Member) -> dict[str, Any]:
+    """The member as events tell of her: no secret, no role."""
+    return {
+        "id": member.id,
+        "email": member.email,
+        "name": member.name,
+        "active": member.active,
+        "held": member.held,
+        "managed_by": member.managed_by,
+        "identity_provider_id": member.identity_provider_id,
+    }
+
+
+def explain(account: Account, member: Member) -> list[dict[str, Any]]:
+    """Why does she have this role: each role with its source."""
+    return [asdict(source) for source in role_sources(account, [member])[member.id]]
+
+
+def _credentials(member: Member) -> dict[str, list[str]]:
+    owned = Credential.select(Credential.id).where(Credential.member == member.id).order_by(Credential.id)
+    return {"credentials": column(owned)}
+
+
+def _check_touch(actor: Actor, member: Member) -> None:
+    """Only administrators touch administrators."""
+    if not actor.administrator and ADMIN in roles_of(actor.account, member):
+        raise Forbidden("Only an administrator may change an administrator.", code=Code.ADMINISTRATORS_ONLY)
+
+
+def _owned_by_directory(member: Member, verb: str) -> Conflict:
+    return Conflict(
+        f"{member.email} is managed by a directory and can only be {verb} at the identity provider.",
+        code=Code.MANAGED_BY_DIRECTORY,
+    )
+
+
+def _save(member: Member, *fields: str) -> None:
+    """UPDATE just these columns."""
+    member.save(only=[getattr(Member, field) for field in fields])

@@ -1,0 +1,457 @@
+"""Tables, columns and indexes. No rules: those are in the modules named for the nouns.
+
+Rows that a client may see have a typed id (ids.py) as their key. ``*_key`` columns hold the folded form of the column
+beside them (text.fold), which is what unique indexes and lookups use. Deleting an account deletes all that hangs on it.
+
+What depends on an owner's state is not copied but joined: a credential works while its owner is active, a member has a
+role while a mapping and a membership say so. So a suspension or a removed group member takes effect with the one row
+that changes, and nothing can be left half updated.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peewee import BigAutoField, BooleanField, CompositeKey, ForeignKeyField, IntegerField, TextField
+
+from idp_bridge.db import Base, InstantField, JsonField
+
+
+def _reference(model: Any, **options: Any) -> ForeignKeyField:
+    """A foreign key that cascades; its raw value is ``<name>_id``, declared beside each for the types.
+
+    ``index=False`` where a composite index or key below begins with the column.
+    """
+    return ForeignKeyField(model, on_delete=options.pop("on_delete", "CASCADE"), **options)
+
+
+class Account(Base):
+    """A customer: has a plan, seats and members; every other row belongs to one."""
+
+    id = TextField(primary_key=True)
+    slug = TextField(unique=True)
+    name = TextField()
+    plan = TextField()
+    seats = IntegerField(null=True)  # the limit; NULL = none
+    sso_mode = TextField(default="mixed")  # mixed | enforced
+    password_sessions_after = InstantField(null=True)  # set by enforcing: older password sessions never reach it again
+    created_at = InstantField()
+
+
+class Person(Base):
+    """Somebody who can sign in by herself. ``email`` is the address she has proven, NULL where only an identity
+    provider speaks of her: a provider's word counts in its own account, so it never fills or matches this column."""
+
+    id = TextField(primary_key=True)
+    email = TextField(null=True)
+    email_key = TextField(null=True, unique=True)
+    password_hash = TextField(null=True)
+    created_at = InstantField()
+
+
+class IdentityProvider(Base):
+    """One SAML connection of an account, and the directory that its SCIM tokens push to."""
+
+    id = TextField(primary_key=True)
+    account = _reference(Account, index=False)
+    account_id: str
+    name = TextField()
+    description = TextField(default="")
+    entity_id = TextField()
+    sso_url = TextField()
+    sso_binding = TextField(default="redirect")  # redirect | post
+    slo_url = TextField(null=True)
+    certificates = JsonField()  # [{pem, fingerprint_sha256, not_before, not_after}]
+    enabled = BooleanField(default=True)
+    allow_idp_initiated = BooleanField(default=False)
+    join_policy = TextField(default="invite_only")  # jit | invite_only
+    default_roles = JsonField()  # [role name]
+    domains = JsonField()  # [domain]; empty = any
+    attribute_mapping = JsonField()  # {email, first_name, last_name, groups} -> attribute name, "NameID" or null
+    may_grant_admin = BooleanField(default=False)
+    strict_scim = BooleanField(default=False)
+    sign_authn_requests = BooleanField(default=False)
+    want_assertions_encrypted = BooleanField(default=False)
+    force_authn = BooleanField(default=False)
+    sp_key = TextField(null=True)  # PEM; made when signing or encryption is first asked for
+    sp_certificate = TextField(null=True)
+    metadata_url = TextField(null=True)
+    created_at = InstantField()
+    changed_at = InstantField()  # of what a sign-in rests on
+    administrator_signed_in_at = InstantField(null=True)  # enforcement wants one later than changed_at
+
+    class Meta:
+        indexes = ((("account", "entity_id"), False),)
+
+
+class Member(Base):
+    """A person's place in one account: the name, address and roles that count there. Ids ``usr_``.
+
+    ``active`` is stored because seats are counted by it: ``not held and directory_active and removed_at IS NULL``.
+    """
+
+    id = TextField(primary_key=True)
+    account = _reference(Account, index=False)
+    account_id: str
+    person = _reference(Person, index=False)
+    person_id: str
+    email = TextField()
+    email_key = TextField()
+    name = TextField(default="")
+    first_name = TextField(default="")
+    last_name = TextField(default="")
+    managed_by = TextField()  # local | invite | jit | scim
+    identity_provider = _reference(IdentityProvider, null=True, on_delete="SET NULL")
+    identity_provider_id: str | None
+    active = BooleanField(default=True)
+    held = BooleanField(default=False)  # suspended by an administrator; a directory does not lift it
+    directory_active = BooleanField(default=True)
+    removed_at = InstantField(null=True)  # deleted by its directory; kept 30 days for undoing
+    sessions_after = InstantField()  # sessions opened before this instant do not reach this membership
+    last_login_at = InstantField(null=True)
+    created_at = InstantField()
+
+    class Meta:
+        indexes = (
+            (("account", "email_key"), False),
+            (("person", "account"), False),
+            (("account", "active"), False),
+        )
+
+
+class MemberRole(Base):
+    """A role that a member holds for a reason of her own. Roles by directory groups are joined, not stored."""
+
+    member = _reference(Member, index=False)
+    member_id: str
+    role = TextField()
+    source = TextField()  # hand | default | claim
+    mapping_id = TextField(default="")  # for a claim: the mapping that gave it
+    created_at = InstantField()
+
+    class Meta:
+        primary_key = CompositeKey("member", "role", "source", "mapping_id")
+
+
+class Role(Base):
+    """An account's own role (enterprise). The built-in ones are a table in roles.py."""
+
+    id = TextField(primary_key=True)
+    account = _reference(Account, index=False)
+    account_id: str
+    name = TextField()
+    name_key = TextField()
+    description = TextField(default="")
+    permissions = JsonField()
+    created_at = InstantField()
+
+    class Meta:
+        indexes = ((("account", "name_key"), True),)
+
+
+class Invitation(Base):
+    """An address asked to join. Pending ones reserve a seat."""
+
+    id = TextField(primary_key=True)
+    account = _reference(Account, index=False)
+    account_id: str
+    email = TextField()
+    email_key = TextField()
+    roles = JsonField()
+    token_digest = TextField(unique=True)
+    invited_by = TextField()
+    expires_at = InstantField()
+    accepted_at = InstantField(null=True)
+    created_at = InstantField()
+
+    class Meta:
+        indexes = ((("account", "email_key"), False),)
+
+
+class BotUser(Base):
+    """A service account: owns credentials, belongs to one account, cannot sign in, is never a seat."""
+
+    id = TextField(primary_key=True)
+    account = _reference(Account, index=False)
+    account_id: str
+    name = TextField()
+    name_key = TextField()
+    description = TextField(default="")
+    metadata = TextField(default="")
+    roles = JsonField()
+    active = BooleanField(default=True)
+    created_at = InstantField()
+
+    class Meta:
+        indexes = ((("account", "name_key"), True),)
+
+
+class Credential(Base):
+    """An authtoken, API key or SSH public key of one member or one bot user, for ever of that one."""
+
+    id = TextField(primary_key=True)
+    account = _reference(Account, index=False)
+    account_id: str
+    kind = TextField()  # authtoken | api_key | ssh_public_key
+    member = _reference(Member, null=True)
+    member_id: str | None
+    bot_user = _reference(BotUser, null=True)
+    bot_user_id: str | None
+    description = TextField(default="")
+    metadata = TextField(default="")
+    acl = JsonField()
+    token_digest = TextField(null=True, unique=True)
+    public_key = TextField(null=True)
+    fingerprint = TextField(null=True, unique=True)  # SHA256:... as ssh-keygen prints it
+    created_at = InstantField()
+    expires_at = InstantField(null=True)
+    last_used_at = InstantField(null=True)
+    last_used_address = TextField(null=True)
+
+    class Meta:
+        indexes = ((("account", "kind", "id"), False),)
+
+
+class OperatorKey(Base):
+    """A key of the product's own edge: introspection and usage for every account, nothing else."""
+
+    id = TextField(primary_key=True)
+    name = TextField()
+    token_digest = TextField(unique=True)
+    created_at = InstantField()
+
+
+class Session(Base):
+    """A signed-in browser. ``reach`` is the one account that an identity provider's word opened, NULL = every
+    mixed-mode account of the person."""
+
+    digest = TextField(primary_key=True)
+    person = _reference(Person)
+    person_id: str
+    account = _reference(Account)  # the account signed in to
+    reach = _reference(Account, null=True)
+    reach_id: str | None
+    identity_provider = _reference(IdentityProvider, null=True)
+    identity_provider_id: str | None
+    method = TextField()  # saml | password | recovery_code | break_glass
+    session_index = TextField(null=True)
+    name_id = TextField(null=True)
+    created_at = InstantField()
+    seen_at = InstantField()
+    expires_at = InstantField()
+
+
+class OneTimeLink(Base):
+    """A link that lets a person in once: setting a password, break-glass."""
+
+    digest = TextField(primary_key=True)
+    purpose = TextField()  # password_setup | break_glass
+    person = _reference(Person)
+    person_id: str
+    account = _reference(Account)
+    account_id: str
+    expires_at = InstantField()
+    used_at = InstantField(null=True)
+
+
+class RecoveryCode(Base):
+    """One of an administrator's ten one-time codes."""
+
+    id = BigAutoField()
+    member = _reference(Member)
+    member_id: str
+    code_hash = TextField()
+    used_at = InstantField(null=True)
+
+
+class ScimToken(Base):
+    """A bearer token that opens one directory."""
+
+    id = TextField(primary_key=True)
+    identity_provider = _reference(IdentityProvider)
+    identity_provider_id: str
+    description = TextField(default="")
+    token_digest = TextField(unique=True)
+    ends_with = TextField()
+    created_at = InstantField()
+    expires_at = InstantField(null=True)
+    last_used_at = InstantField(null=True)
+
+
+class DirectoryUser(Base):
+    """A SCIM User as its directory pushed it, and the member it backs. Ids ``du_`` are the SCIM ids.
+
+    ``resource`` is the whole canonical resource; the columns beside it are what is looked up or joined.
+    """
+
+    id = TextField(primary_key=True)
+    identity_provider = _reference(IdentityProvider, index=False)
+    identity_provider_id: str
+    member = _reference(Member, null=True, on_delete="SET NULL")
+    member_id: str | None
+    user_name = TextField()
+    user_name_key = TextField()
+    external_id = TextField(null=True)
+    active = BooleanField(default=True)
+    resource = JsonField()
+    version = IntegerField(default=1)
+    created_at = InstantField()
+    modified_at = InstantField()
+    deleted_at = InstantField(null=True)
+
+
+DirectoryUser.add_index(
+    DirectoryUser.index(
+        DirectoryUser.identity_provider,
+        DirectoryUser.user_name_key,
+        unique=True,
+        where=DirectoryUser.deleted_at.is_null(),
+        name="directory_user_live_user_name",
+    )
+)
+DirectoryUser.add_index(DirectoryUser.identity_provider, DirectoryUser.external_id)
+DirectoryUser.add_index(DirectoryUser.identity_provider, DirectoryUser.id)
+
+
+class DirectoryGroup(Base):
+    """A SCIM Group. Ids ``grp_`` are the SCIM ids. ``resource`` holds all but the members."""
+
+    id = TextField(primary_key=True)
+    identity_provider = _reference(IdentityProvider, index=False)
+    identity_provider_id: str
+    display_name = TextField()
+    display_name_key = TextField()
+    external_id = TextField(null=True)
+    resource = JsonField()
+    version = IntegerField(default=1)
+    created_at = InstantField()
+    modified_at = InstantField()
+
+    class Meta:
+        indexes = (
+            (("identity_provider", "display_name_key"), True),
+            (("identity_provider", "external_id"), False),
+            (("identity_provider", "id"), False),
+        )
+
+
+class GroupMember(Base):
+    """A directory user's membership of a group, in the order pushed."""
+
+    id = BigAutoField()
+    group = _reference(DirectoryGroup, index=False)
+    group_id: str
+    user = _reference(DirectoryUser)
+    user_id: str
+    sent = JsonField(null=True)  # the member object as sent, where it says more than the value
+
+    class Meta:
+        indexes = ((("group", "user"), True),)
+
+
+class RoleMapping(Base):
+    """The members of a directory's group have a role. ``group`` is NULL until a group of that name is pushed."""
+
+    id = TextField(primary_key=True)
+    identity_provider = _reference(IdentityProvider, index=False)
+    identity_provider_id: str
+    group = _reference(DirectoryGroup, null=True, on_delete="SET NULL")
+    group_id: str | None
+    group_display_name = TextField()
+    group_key = TextField()
+    role = TextField()
+    created_at = InstantField()
+
+    class Meta:
+        indexes = ((("identity_provider", "group_key", "role"), True),)
+
+
+class IdentityLink(Base):
+    """Who a provider's NameID is: made at the first sign-in, followed ever after."""
+
+    identity_provider = _reference(IdentityProvider, index=False)
+    identity_provider_id: str
+    name_id_format = TextField()
+    name_id = TextField()
+    member = _reference(Member)
+    member_id: str
+    created_at = InstantField()
+
+    class Meta:
+        primary_key = CompositeKey("identity_provider", "name_id_format", "name_id")
+
+
+class AuthnRequest(Base):
+    """A SAML request on its way: used up by the first response that names it. The id doubles as the row's key."""
+
+    id = TextField(primary_key=True)
+    identity_provider = _reference(IdentityProvider)
+    identity_provider_id: str
+    relay_state = TextField()
+    browser_digest = TextField()  # of the nonce in the browser that started it
+    next_path = TextField()
+    expires_at = InstantField()
+    used_at = InstantField(null=True)
+
+    class Meta:
+        indexes = ((("expires_at",), False),)
+
+
+class UsedAssertion(Base):
+    """Replay memory: an assertion id is accepted once for each provider, on all processes."""
+
+    identity_provider = _reference(IdentityProvider, index=False)
+    identity_provider_id: str
+    assertion_id = TextField()
+    expires_at = InstantField()
+
+    class Meta:
+        primary_key = CompositeKey("identity_provider", "assertion_id")
+        indexes = ((("expires_at",), False),)
+
+
+class WaitingSignIn(Base):
+    """A verified assertion that waits for its browser to come back same-site (the ACS post is cross-site, so a
+    SameSite=Lax cookie cannot be compared there)."""
+
+    digest = TextField(primary_key=True)
+    identity_provider = _reference(IdentityProvider)
+    identity_provider_id: str
+    browser_digest = TextField()
+    facts = JsonField()
+    next_path = TextField()
+    expires_at = InstantField()
+
+
+class Event(Base):
+    """What happened, who did it, and what the thing looked like then. Append-only."""
+
+    id = TextField(primary_key=True)
+    account = _reference(Account, index=False)
+    account_id: str
+    type = TextField()
+    timestamp = InstantField()
+    principal_id = TextField(null=True)
+    principal_type = TextField()  # user | bot_user | identity_provider | operator | system
+    principal_subject = TextField()
+    source = TextField()  # dashboard | api | scim | saml | cli | system
+    credential_id = TextField(null=True)
+    object_id = TextField(null=True)
+    object = JsonField()
+    address = TextField(null=True)
+    request_id = TextField(null=True)
+
+    class Meta:
+        indexes = (
+            (("account", "id"), False),
+            (("account", "object_id", "id"), False),
+            (("account", "principal_id", "id"), False),
+            (("account", "type", "id"), False),
+        )
+
+
+ALL = (
+    Account, Person, IdentityProvider, Member, MemberRole, Role, Invitation, BotUser, Credential, OperatorKey, Session,
+    OneTimeLink, RecoveryCode, ScimToken, DirectoryUser, DirectoryGroup, GroupMember, RoleMapping, IdentityLink,
+    AuthnRequest, UsedAssertion, WaitingSignIn, Event,
+)  # fmt: skip

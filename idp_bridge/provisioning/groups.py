@@ -1,0 +1,168 @@
+"""SCIM Groups of a directory (``grp_``). What a group means for roles is in idp_bridge/groups.py; here it is kept as
+the directory pushes it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from peewee import IntegrityError
+
+from idp_bridge import events, groups, ids
+from idp_bridge.events import Type
+from idp_bridge.models import DirectoryGroup
+from idp_bridge.provisioning import memberships
+from idp_bridge.provisioning.directory import Directory, moment
+from idp_bridge.provisioning.memberships import Change
+from idp_bridge.provisioning.records import Records, Resource
+from idp_bridge.provisioning.statement import Statement, parameter
+from idp_bridge.text import fold
+from scim.errors import Uniqueness
+from scim.patch import MemberDelta, Operation, apply, member_changes
+from scim.schemas import GROUP_TYPE
+
+#: How many ids of members an event names; it always has their number.
+NAMED_IN_EVENT = 100
+
+
+RECORDS = Records(
+    GROUP_TYPE,
+    DirectoryGroup,
+    (
+        DirectoryGroup.id,
+        DirectoryGroup.display_name,
+        DirectoryGroup.display_name_key,
+        DirectoryGroup.external_id,
+        DirectoryGroup.resource,
+        DirectoryGroup.version,
+        DirectoryGroup.created_at,
+        DirectoryGroup.modified_at,
+    ),
+    lambda directory: DirectoryGroup.identity_provider == directory,
+    "members",
+    memberships.members_of,
+)
+
+
+def create(directory: Directory, resource: Resource) -> DirectoryGroup:
+    """POST: a new group with its members; role mappings that waited for its name take hold.
+
+    Raises Uniqueness where the displayName is taken, InvalidValue for an unknown member.
+    """
+    resource, delta = _without_members(resource)
+    now = moment()
+    row = DirectoryGroup(
+        id=ids.new("grp"),
+        identity_provider=directory.id,
+        display_name=resource["displayName"],
+        display_name_key=fold(resource["displayName"]),
+        external_id=resource.get("externalId"),
+        resource=resource,
+        version=1,
+        created_at=now,
+        modified_at=now,
+    )
+    _save(row, force_insert=True)
+    changed = memberships.change(directory, row, delta)
+    groups.bind_mappings(directory.id, row)
+    events.record(directory.actor, Type.GROUP_CREATED, {**_described(row), **_told(changed)})
+    return row
+
+
+def replace(directory: Directory, group_id: str, resource: Resource, *, if_match: str | None = None) -> DirectoryGroup:
+    """PUT: the group becomes this, and its members exactly those."""
+    resource, delta = _without_members(resource)
+    row = RECORDS.locked(directory, group_id, if_match)
+    return _update(directory, row, resource, delta)
+
+
+def patch(
+    directory: Directory, group_id: str, operations: Iterable[Operation], *, if_match: str | None = None
+) -> DirectoryGroup:
+    """PATCH: all operations or none."""
+    delta, others = member_changes(operations)
+    row = RECORDS.locked(directory, group_id, if_match)
+    resource, _ = apply(row.resource, others, GROUP_TYPE)
+    return _update(directory, row, resource, delta)
+
+
+def delete(directory: Directory, group_id: str, *, if_match: str | None = None) -> None:
+    """DELETE: the group is gone, and the roles that came by it. Mappings of it wait under its name again."""
+    row = RECORDS.locked(directory, group_id, if_match)
+    if groups.gives_admin(row.id):
+        with groups.keeping_an_administrator(directory.account):
+            row.delete_instance()
+    else:
+        row.delete_instance()
+    events.record(directory.actor, Type.GROUP_DELETED, _described(row))
+
+
+def _without_members(resource: Resource) -> tuple[Resource, MemberDelta]:
+    members = {member["value"]: member for member in resource.get("members", ())}
+    rest = {name: value for name, value in resource.items() if name != "members"}
+    return rest, MemberDelta(replace=True, add=members)
+
+
+def _update(directory: Directory, row: DirectoryGroup, resource: Resource, delta: MemberDelta) -> DirectoryGroup:
+    """Write what changed. No change, no write, no new version."""
+    changed = memberships.change(directory, row, delta) if delta else Change()
+    if resource == row.resource and not changed:
+        return row
+    row.version, row.modified_at = row.version + 1, moment()
+    before = _write(directory, row, resource)
+    events.record(directory.actor, Type.GROUP_UPDATED, {**_described(row), **before, **_told(changed)})
+    return row
+
+
+def _write(directory: Directory, row: DirectoryGroup, resource: Resource) -> dict[str, str]:
+    """UPDATE the row; what an event should tell of the time before."""
+    if resource == row.resource:
+        modified_at = DirectoryGroup.modified_at.db_value(row.modified_at)
+        _NEW_VERSION.run(id=row.id, version=row.version, modified_at=modified_at)
+        return {}
+    renamed = resource["displayName"] != row.display_name
+    before = {"display_name_before": row.display_name} if renamed else {}
+    row.resource, row.external_id = resource, resource.get("externalId")
+    row.display_name, row.display_name_key = resource["displayName"], fold(resource["displayName"])
+    _save(row, only=_CHANGING)
+    if renamed:
+        groups.bind_mappings(directory.id, row)
+    return before
+
+
+_NEW_VERSION = Statement(
+    (),
+    lambda: DirectoryGroup.update(version=parameter("version"), modified_at=parameter("modified_at")).where(
+        DirectoryGroup.id == parameter("id")
+    ),
+)
+
+_CHANGING = [
+    DirectoryGroup.resource,
+    DirectoryGroup.display_name,
+    DirectoryGroup.display_name_key,
+    DirectoryGroup.external_id,
+    DirectoryGroup.version,
+    DirectoryGroup.modified_at,
+]
+
+
+def _save(row: DirectoryGroup, **options: Any) -> None:
+    """The unique index decides: two requests may bring the same displayName at the same moment."""
+    try:
+        row.save(**options)
+    except IntegrityError as error:
+        raise Uniqueness(
+            f"A group with the displayName {row.display_name!r} exists in this directory already."
+        ) from error
+
+
+def _described(row: DirectoryGroup) -> dict[str, Any]:
+    return {"id": row.id, "display_name": row.display_name, "identity_provider_id": row.identity_provider_id}
+
+
+def _told(changed: Change) -> dict[str, Any]:
+    return {
+        "added": list(changed.added[:NAMED_IN_EVENT]),
+        "added_count": len(changed.added),
+        "removed": list(changed.removed[:NAMED_IN_EVENT]),
+        "removed_count": len(changed.removed),
+    }

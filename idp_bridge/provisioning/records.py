@@ -1,0 +1,144 @@
+"""Records of a directory, users and groups alike: how they are found, locked, listed and shown.
+
+What identity providers ask all day, a record by its id or by one of its keys and a page of all, are statements written
+once; everything else is compiled from the filter.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from peewee import Field
+
+from idp_bridge import db
+from idp_bridge.provisioning import query
+from idp_bridge.provisioning.directory import Directory
+from idp_bridge.provisioning.statement import Statement, parameter
+from scim.errors import NotFound
+from scim.filter import Filter
+from scim.meta import check_if_match, etag, meta_block
+from scim.paging import Page
+from scim.projection import Projection, project, wants
+from scim.resource import render
+from scim.schemas import ResourceType
+
+Resource = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Records:
+    """One type's records. ``live`` says which rows exist for the directory; ``lists`` is the attribute that is rows of
+    another table, and ``load`` reads it for many records by one statement."""
+
+    resource_type: ResourceType
+    model: Any
+    columns: Sequence[Field]
+    live: Callable[[Any], Any]
+    lists: str
+    load: Callable[[Directory, Sequence[str]], dict[str, list[Resource]]]
+    _page: Statement = field(init=False, repr=False)
+    _by_id: Statement = field(init=False, repr=False)
+    _locked: Statement = field(init=False, repr=False)
+    _by_key: dict[Field, Statement] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        def by_id() -> Any:
+            return self._all(parameter("directory")).where(self.model.id == parameter("id"))
+
+        def listed() -> Any:
+            rows = self._all(parameter("directory")).order_by(self.model.id)
+            return rows.limit(parameter("count")).offset(parameter("offset"))
+
+        object.__setattr__(self, "_page", Statement(self.columns, listed))
+        object.__setattr__(self, "_by_id", Statement(self.columns, by_id))
+        object.__setattr__(self, "_locked", Statement(self.columns, lambda: db.locked(by_id())))
+
+    def get(self, directory: Directory, id: str) -> Any:
+        """The record of this directory. Raises NotFound."""
+        return self._found(directory, self._by_id, id)
+
+    def locked(self, directory: Directory, id: str, if_match: str | None) -> Any:
+        """The record, nobody else's to change until the transaction ends. Raises NotFound, and PreconditionFailed
+        where it is no longer the one that the client read."""
+        row = self._found(directory, self._locked, id)
+        check_if_match(if_match, self.version(row))
+        return row
+
+    def find(self, directory: Directory, filter_: Filter | None, page: Page) -> tuple[list[Any], int]:
+        """One page of the records that match, oldest first, and how many match in all. Raises InvalidFilter."""
+        key = query.key(filter_, self.resource_type) if filter_ else None
+        if key is not None and not page.offset:
+            found = self._with(*key, directory=directory, count=page.count)
+            if len(found) < page.count:
+                return found, len(found)
+        rows = self._all(directory.id)
+        if filter_ is not None:
+            rows = rows.where(query.condition(filter_, self.resource_type))
+            listed = rows.order_by(self.model.id).limit(page.count).offset(page.offset).tuples()
+        else:
+            listed = self._page.rows(directory=directory.id, count=page.count, offset=page.offset)
+        found = [self._row(directory, values) for values in listed] if page.count else []
+        return found, self._total(rows, found, page)
+
+    def render(self, directory: Directory, rows: Sequence[Any], projection: Projection) -> list[Resource]:
+        """The wire forms; the list that is rows of another table is read only where it is wanted."""
+        loaded = self.load(directory, [row.id for row in rows]) if rows and wants(projection, self.lists) else {}
+        return [self._wire_form(directory, row, loaded.get(row.id), projection) for row in rows]
+
+    def version(self, row: Any) -> str:
+        """The record's ETag. Members are part of a group's version; a user's groups are not part of hers, since they
+        change with the groups' own."""
+        return etag(row.version)
+
+    def _all(self, directory_id: Any) -> Any:
+        return self.model.select(*self.columns).where(self.live(directory_id))
+
+    def _found(self, directory: Directory, statement: Statement, id: str) -> Any:
+        values = statement.one(directory=directory.id, id=id)
+        if values is None:
+            raise NotFound(f"{self.resource_type.name} {id} was not found in this directory.")
+        return self._row(directory, values)
+
+    def _with(self, key: Field, value: str, *, directory: Directory, count: int) -> list[Any]:
+        if key not in self._by_key:
+            self._by_key[key] = Statement(
+                self.columns,
+                lambda: (
+                    self._all(parameter("directory"))
+                    .where(key == parameter("value"))
+                    .order_by(self.model.id)
+                    .limit(parameter("count"))
+                ),
+            )
+        found = self._by_key[key].rows(directory=directory.id, value=value, count=count)
+        return [self._row(directory, values) for values in found]
+
+    def _total(self, rows: Any, found: Sequence[Any], page: Page) -> int:
+        """Counted by the database only where the page itself does not tell."""
+        if len(found) < page.count and (found or not page.offset):
+            return page.offset + len(found)
+        total: int = rows.count()
+        return total
+
+    def _row(self, directory: Directory, values: Sequence[Any]) -> Any:
+        named = {column.name: value for column, value in zip(self.columns, values, strict=True)}
+        return self.model(identity_provider=directory.id, **named)
+
+    def _wire_form(
+        self, directory: Directory, row: Any, listed: list[Resource] | None, projection: Projection
+    ) -> Resource:
+        meta = meta_block(
+            self.resource_type,
+            row.id,
+            created=row.created_at,
+            last_modified=row.modified_at,
+            version=row.version,
+            base=directory.base_url,
+        )
+        resource = {**row.resource, self.lists: listed} if listed else row.resource
+        return project(
+            render(self.resource_type, resource, id=row.id, meta=meta),
+            self.resource_type,
+            attributes=projection.attributes,
+            excluded=projection.excluded,
+        )

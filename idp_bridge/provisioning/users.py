@@ -1,0 +1,289 @@
+"""SCIM Users: a directory's record of a person (``du_``), and the member of the account behind it (``usr_``).
+
+The record is what the directory sent. The member is what the account knows: her address, name, and whether she may
+come in; those follow the record here, and members.py decides what follows from them. A deleted record stays as the
+memory that lets the directory's next POST of the same person find the same member again.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from peewee import IntegrityError
+
+from idp_bridge import db, events, ids, members
+from idp_bridge.errors import Conflict
+from idp_bridge.events import Type
+from idp_bridge.models import DirectoryUser, Member
+from idp_bridge.provisioning import memberships
+from idp_bridge.provisioning.directory import Directory, moment
+from idp_bridge.provisioning.records import Records, Resource
+from idp_bridge.provisioning.statement import Statement, parameter
+from idp_bridge.text import fold
+from scim.errors import Uniqueness
+from scim.patch import Operation, apply
+from scim.schemas import USER_TYPE
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What an account knows of a member by her directory's record."""
+
+    email: str
+    name: str
+    first_name: str
+    last_name: str
+
+
+def profile(resource: Resource) -> Profile:
+    """The member's address and name. Address: the primary e-mail, else the work one, else the first, else the
+    userName. Name: displayName, else name.formatted, else given and family name, else the userName."""
+    name = resource.get("name", {})
+    first, last = name.get("givenName", ""), name.get("familyName", "")
+    shown = resource.get("displayName") or name.get("formatted") or f"{first} {last}".strip()
+    return Profile(_address(resource), shown or resource["userName"], first, last)
+
+
+def _address(resource: Resource) -> str:
+    emails = [entry for entry in resource.get("emails", ()) if entry.get("value")]
+    primary = [entry for entry in emails if entry.get("primary")]
+    work = [entry for entry in emails if str(entry.get("type")).lower() == "work"]
+    chosen = primary or work or emails
+    return str(chosen[0]["value"] if chosen else resource["userName"])
+
+
+RECORDS = Records(
+    USER_TYPE,
+    DirectoryUser,
+    (
+        DirectoryUser.id,
+        DirectoryUser.member,
+        DirectoryUser.user_name,
+        DirectoryUser.user_name_key,
+        DirectoryUser.external_id,
+        DirectoryUser.active,
+        DirectoryUser.resource,
+        DirectoryUser.version,
+        DirectoryUser.created_at,
+        DirectoryUser.modified_at,
+    ),
+    lambda directory: (DirectoryUser.identity_provider == directory) & DirectoryUser.deleted_at.is_null(),
+    "groups",
+    memberships.groups_of,
+)
+
+
+# --- creating ---------------------------------------------------------------------------------------------------
+
+
+def create(directory: Directory, resource: Resource) -> DirectoryUser:
+    """POST: a new record, and behind it a former member come back, an adopted one, or a new one.
+
+    Raises Uniqueness where the userName is taken, and then nothing has changed: Okta repeats a POST whose answer it
+    missed. Raises what members.py says of seats and of members that another directory owns.
+    """
+    resource = {"active": True, **resource}
+    key = fold(resource["userName"])
+    if _NAMED.one(directory=directory.id, key=key):
+        raise _taken(resource["userName"])
+    member = _member_for(directory, resource, key)
+    now = moment()
+    row = DirectoryUser(
+        id=ids.new("du"),
+        identity_provider=directory.id,
+        member=member.id,
+        user_name=resource["userName"],
+        user_name_key=key,
+        external_id=resource.get("externalId"),
+        active=resource["active"],
+        resource=resource,
+        version=1,
+        created_at=now,
+        modified_at=now,
+    )
+    _save(row, force_insert=True)
+    return row
+
+
+_NAMED = Statement(
+    (DirectoryUser.id,),
+    lambda: DirectoryUser.select(DirectoryUser.id).where(
+        DirectoryUser.identity_provider == parameter("directory"),
+        DirectoryUser.user_name_key == parameter("key"),
+        DirectoryUser.deleted_at.is_null(),
+    ),
+)
+
+
+def _member_for(directory: Directory, resource: Resource, key: str) -> Member:
+    """The member who is to stand behind a new record."""
+    known = profile(resource)
+    member = _leaver(directory, resource.get("externalId"), key)
+    if member is not None and member.removed_at is not None:
+        members.revive(directory.actor, member, directory.identity_provider)
+    else:
+        member = member or _adoptable(directory, known.email)
+        if member is None:
+            return members.create(
+                directory.actor,
+                **asdict(known),
+                managed_by="scim",
+                identity_provider=directory.identity_provider,
+                roles=directory.identity_provider.default_roles,
+                role_source="default",
+                active=resource["active"],
+            )
+        members.adopt(directory.actor, member, directory.identity_provider)
+    members.update_profile(directory.actor, member, **asdict(known))
+    members.set_directory_active(directory.actor, member, resource["active"])
+    return member
+
+
+def _leaver(directory: Directory, external_id: str | None, key: str) -> Member | None:
+    """The member behind a record that this directory deleted: by externalId before userName, the latest first."""
+    left = _LEFT.rows(directory=directory.id, key=key, external_id=external_id)
+    left.sort(key=lambda row: (external_id is not None and row[1] == external_id, row[2]), reverse=True)
+    for member_id, _, _ in left:
+        if _record_of(member_id) is None:
+            return _member(member_id)
+    return None
+
+
+_LEFT_COLUMNS = (DirectoryUser.member, DirectoryUser.external_id, DirectoryUser.deleted_at)
+
+
+def _left(same: Any) -> Any:
+    return DirectoryUser.select(*_LEFT_COLUMNS).where(
+        DirectoryUser.identity_provider == parameter("directory"),
+        same,
+        DirectoryUser.deleted_at.is_null(False),
+        DirectoryUser.member.is_null(False),
+    )
+
+
+# A union, because with OR no database here would use an index for either.
+_LEFT = Statement(
+    _LEFT_COLUMNS,
+    lambda: _left(DirectoryUser.external_id == parameter("external_id")).union_all(
+        _left(DirectoryUser.user_name_key == parameter("key"))
+    ),
+)
+
+
+def _adoptable(directory: Directory, email: str) -> Member | None:
+    """Who is a member already under this address; None where nobody is. Raises Conflict where the directory may not
+    speak for that address, Uniqueness where another record of it stands behind her."""
+    member = members.find_adoptable(directory.account, email)
+    if member is None:
+        return None
+    domains = directory.identity_provider.domains
+    if domains and email.rpartition("@")[2].lower() not in domains:
+        raise Conflict(
+            f"{email} is a member of this account already, and this identity provider may only take over members "
+            f"of {', '.join(domains)}. An administrator can add the domain to the identity provider."
+        )
+    record = _record_of(member.id)
+    if record is not None and record.identity_provider_id == directory.id:
+        raise Uniqueness(f"The address {email} belongs to the user {record.user_name!r} ({record.id}) already.")
+    return member
+
+
+def _record_of(member_id: str) -> DirectoryUser | None:
+    """The live record that stands behind a member, in whatever directory."""
+    return DirectoryUser.get_or_none(DirectoryUser.member == member_id, DirectoryUser.deleted_at.is_null())
+
+
+# --- changing ---------------------------------------------------------------------------------------------------
+
+
+def replace(directory: Directory, user_id: str, resource: Resource, *, if_match: str | None = None) -> DirectoryUser:
+    """PUT: the record becomes this. ``active`` stays as it was where it is left out: to say nothing about it must
+    neither lock somebody out nor let somebody in."""
+    row = RECORDS.locked(directory, user_id, if_match)
+    return _update(directory, row, {"active": row.active, **resource})
+
+
+def patch(
+    directory: Directory, user_id: str, operations: Iterable[Operation], *, if_match: str | None = None
+) -> DirectoryUser:
+    """PATCH: all operations or none. ``active`` taken away is no longer shown, and she stays as she was."""
+    row = RECORDS.locked(directory, user_id, if_match)
+    resource, _ = apply(row.resource, operations, USER_TYPE)
+    return _update(directory, row, resource)
+
+
+def delete(directory: Directory, user_id: str, *, if_match: str | None = None) -> None:
+    """DELETE: gone for the directory (404, the userName free again) and out of the account and of every group; her
+    member is kept for undoing. Raises Conflict for the last administrator."""
+    row = RECORDS.locked(directory, user_id, if_match)
+    now = moment()
+    # The groups first, then the account inside deprovision: the order in which a change of a group takes its locks.
+    memberships.touch_groups_of(row.id, now)
+    if row.member_id is not None:
+        member = _member(row.member_id)
+        if member.removed_at is None:
+            members.deprovision(directory.actor, member)
+    memberships.leave_all(row.id)
+    DirectoryUser.update(deleted_at=now).where(DirectoryUser.id == row.id).execute()
+
+
+def _update(directory: Directory, row: DirectoryUser, resource: Resource) -> DirectoryUser:
+    """Write what changed, in one statement, and let the member follow. No change, no write, no new version."""
+    before, was_active = row.resource, row.active
+    changed = sorted(name for name in before.keys() | resource.keys() if before.get(name) != resource.get(name))
+    if not changed:
+        return row
+    row.resource = resource
+    row.user_name, row.user_name_key = resource["userName"], fold(resource["userName"])
+    row.external_id, row.active = resource.get("externalId"), resource.get("active", was_active)
+    row.version, row.modified_at = row.version + 1, moment()
+    _save(row, only=_CHANGING)
+    old, new = profile(before), profile(resource)
+    if row.member_id is not None and (old != new or was_active != row.active):
+        _follow(directory, row, old=old, new=new)
+    else:
+        events.record(directory.actor, Type.USER_UPDATED, {"id": row.member_id, "record": row.id, "changed": changed})
+    return row
+
+
+_CHANGING = [
+    DirectoryUser.resource,
+    DirectoryUser.user_name,
+    DirectoryUser.user_name_key,
+    DirectoryUser.external_id,
+    DirectoryUser.active,
+    DirectoryUser.version,
+    DirectoryUser.modified_at,
+]
+
+
+def _follow(directory: Directory, row: DirectoryUser, *, old: Profile, new: Profile) -> None:
+    """What the account knows of the member follows her record; members.py records what came of it."""
+    member = _member(str(row.member_id))
+    if fold(old.email) != fold(new.email):
+        _refuse_shared_address(directory, member, new.email)
+    members.update_profile(directory.actor, member, **asdict(new))
+    members.set_directory_active(directory.actor, member, row.active)
+
+
+def _refuse_shared_address(directory: Directory, member: Member, email: str) -> None:
+    """Two members under one address could not be told apart when they sign in."""
+    if any(other.id != member.id for other in members.with_address(directory.account, email)):
+        raise Uniqueness(f"The address {email} belongs to another member of this account already.")
+
+
+def _member(member_id: str) -> Member:
+    member: Member = db.locked(Member.select().where(Member.id == member_id)).get()
+    return member
+
+
+def _save(row: DirectoryUser, **options: Any) -> None:
+    """The unique index has the last word: two requests may bring the same userName at the same moment."""
+    try:
+        row.save(**options)
+    except IntegrityError as error:
+        raise _taken(row.user_name) from error
+
+
+def _taken(user_name: str) -> Uniqueness:
+    return Uniqueness(f"A user with the userName {user_name!r} exists in this directory already.")

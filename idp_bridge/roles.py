@@ -1,0 +1,97 @@
+"""Roles and permissions, as tables. A member may hold several roles and may do what any of them allows.
+
+The table is contract; docs/roles.md shows it to administrators and a test compares the two.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from idp_bridge.errors import Code, Forbidden, Invalid
+from idp_bridge.models import Role
+
+
+class Permission(StrEnum):
+    """What may be done, ``noun:verb``."""
+
+    ACCOUNT_READ = "account:read"
+    ACCOUNT_WRITE = "account:write"
+    MEMBERS_READ = "members:read"
+    MEMBERS_WRITE = "members:write"
+    GROUPS_READ = "groups:read"
+    EVENTS_READ = "events:read"
+    BOTS_READ = "bots:read"
+    BOTS_WRITE = "bots:write"
+    USAGE_READ = "usage:read"
+    USAGE_WRITE = "usage:write"
+    CREDENTIALS_OWN = "credentials:own"
+    CREDENTIALS_ALL = "credentials:all"
+    INTROSPECT = "introspect"
+    BILLING_READ = "billing:read"
+    BILLING_WRITE = "billing:write"
+    IDPS_READ = "idps:read"
+    IDPS_WRITE = "idps:write"
+    ROLES_WRITE = "roles:write"
+
+
+P = Permission
+
+#: Whoever grants a role must hold each of these that is in it.
+ADMINISTRATIVE = frozenset(
+    {P.BILLING_WRITE, P.ACCOUNT_WRITE, P.IDPS_READ, P.IDPS_WRITE, P.ROLES_WRITE, P.BOTS_WRITE, P.CREDENTIALS_ALL}
+)
+
+ADMIN = "admin"
+
+BUILT_IN: dict[str, frozenset[Permission]] = {
+    ADMIN: frozenset(P),
+    "team_manager": frozenset({P.ACCOUNT_READ, P.MEMBERS_READ, P.GROUPS_READ, P.EVENTS_READ, P.MEMBERS_WRITE}),
+    "developer": frozenset(
+        {P.ACCOUNT_READ, P.MEMBERS_READ, P.GROUPS_READ, P.EVENTS_READ, P.BOTS_READ, P.USAGE_READ, P.USAGE_WRITE}
+        | {P.CREDENTIALS_OWN, P.INTROSPECT}
+    ),
+    "billing": frozenset({P.ACCOUNT_READ, P.MEMBERS_READ, P.USAGE_READ, P.BILLING_READ, P.BILLING_WRITE}),
+    "viewer": frozenset({P.ACCOUNT_READ, P.MEMBERS_READ, P.GROUPS_READ, P.EVENTS_READ, P.BOTS_READ, P.USAGE_READ}),
+}
+
+#: What a new bot user, a member by JIT or SCIM, and an invited one hold where nothing else is said.
+DEFAULT = ("developer",)
+
+
+def permissions_of(account_id: str, names: Iterable[str]) -> frozenset[Permission]:
+    """The union of what these roles of the account allow. A role that is gone allows nothing."""
+    allowed: set[Permission] = set()
+    own = []
+    for name in names:
+        if name in BUILT_IN:
+            allowed |= BUILT_IN[name]
+        else:
+            own.append(name)
+    if own:
+        for role in Role.select(Role.permissions).where(Role.account == account_id, Role.name.in_(own)):
+            allowed |= {Permission(value) for value in role.permissions}
+    return frozenset(allowed)
+
+
+def known(account_id: str, names: Iterable[str]) -> tuple[str, ...]:
+    """``names`` without repetition, in a stable order. Raises Invalid naming one that the account has not."""
+    wanted = sorted(set(names))
+    own = {role.name for role in Role.select(Role.name).where(Role.account == account_id)}
+    for name in wanted:
+        if name not in BUILT_IN and name not in own:
+            raise Invalid(f"There is no role {name!r} in this account.", fields={"roles": [f"unknown role {name!r}"]})
+    return tuple(wanted)
+
+
+def check_grant(account_id: str, held: frozenset[Permission], names: Iterable[str], *, administrator: bool) -> None:
+    """Nobody grants above her own rights: every administrative permission in a role, and ``admin`` only by an
+    administrator. Raises Forbidden."""
+    for name in names:
+        if name == ADMIN and not administrator:
+            raise Forbidden("Only an administrator may grant the role admin.", code=Code.ADMINISTRATORS_ONLY)
+        missing = (permissions_of(account_id, [name]) & ADMINISTRATIVE) - held
+        if missing:
+            raise Forbidden(
+                f"The role {name} holds {', '.join(sorted(missing))}, which you do not have. "
+                "Ask an administrator to grant it.",
+                code=Code.GRANT_ABOVE_OWN_RIGHTS,
+            )

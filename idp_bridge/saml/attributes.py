@@ -1,0 +1,141 @@
+"""From an assertion's attributes to the few claims that the product uses.
+
+Attributes are found by their exact `Name`. `FriendlyName` is ignored: it is free text that a provider may let
+people edit. Group values stay verbatim and separate, whatever commas they hold; names of people are stripped, because
+they are only shown; an e-mail address must be one address, without anything around it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from idp_bridge.saml.errors import Reason, Rejected
+from idp_bridge.saml.response import Assertion
+
+NAME_ID = "NameID"
+EMAIL_FORMAT = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
+
+_XMLSOAP = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims"
+_MICROSOFT = "http://schemas.microsoft.com/ws/2008/06/identity/claims"
+
+# claim -> attribute Names, the first one that is there wins. To support a provider, add its name here.
+WELL_KNOWN: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "email": (
+            "email",  # Okta, Google, Keycloak, JumpCloud
+            "Email",
+            "mail",
+            "emailAddress",
+            "EmailAddress",
+            "User.email",  # OneLogin
+            f"{_XMLSOAP}/emailaddress",  # Entra ID, AD FS
+            "urn:oid:0.9.2342.19200300.100.1.3",  # LDAP mail: Shibboleth, Keycloak
+            "urn:oid:1.2.840.113549.1.9.1",  # PKCS 9 emailAddress
+        ),
+        "first_name": (
+            "firstName",
+            "FirstName",
+            "first_name",
+            "givenName",
+            "User.FirstName",
+            f"{_XMLSOAP}/givenname",
+            "urn:oid:2.5.4.42",
+        ),
+        "last_name": (
+            "lastName",
+            "LastName",
+            "last_name",
+            "surname",
+            "sn",
+            "User.LastName",
+            f"{_XMLSOAP}/surname",
+            "urn:oid:2.5.4.4",
+        ),
+        "display_name": (
+            "displayName",
+            "DisplayName",
+            "http://schemas.microsoft.com/identity/claims/displayname",
+            "urn:oid:2.16.840.1.113730.3.1.241",
+            "cn",
+            "urn:oid:2.5.4.3",
+        ),
+        "groups": (
+            "groups",
+            "Groups",
+            "group",
+            "memberOf",
+            f"{_MICROSOFT}/groups",  # Entra ID: object ids
+            "http://schemas.xmlsoap.org/claims/Group",  # AD FS
+            "urn:oid:1.3.6.1.4.1.5923.1.5.1.1",  # eduMember isMemberOf
+        ),
+    }
+)
+# Above 150 groups Entra ID sends a link to them instead of the groups themselves.
+GROUPS_OVERAGE = frozenset(
+    {
+        "http://schemas.microsoft.com/claims/groups.link",
+        f"{_MICROSOFT}/groups.link",
+    }
+)
+_ADDRESS = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,255}")
+
+
+@dataclass(frozen=True)
+class Claims:
+    email: str | None
+    first_name: str | None
+    last_name: str | None
+    groups: tuple[str, ...] | None
+    """None where the assertion says nothing about groups; empty where it says: none."""
+    groups_overage: bool
+    """Entra ID sent a link instead of the groups: what was known before must be kept, not dropped."""
+    display_name: str | None = None
+
+
+def read(assertion: Assertion, mapping: Mapping[str, str | None]) -> Claims:
+    """`mapping` is the connection's `attribute_mapping`: claim -> attribute Name, "NameID", or None for well-known.
+
+    Raises `Rejected` where the address is ambiguous or no address at all.
+    """
+    return Claims(
+        email=_email(assertion, mapping.get("email")),
+        first_name=_first(_values(assertion, "first_name", mapping)),
+        last_name=_first(_values(assertion, "last_name", mapping)),
+        groups=_groups(_values(assertion, "groups", mapping)),
+        groups_overage=not GROUPS_OVERAGE.isdisjoint(assertion.attributes),
+        display_name=_first(_values(assertion, "display_name", mapping)),
+    )
+
+
+def _values(assertion: Assertion, claim: str, mapping: Mapping[str, str | None]) -> tuple[str, ...] | None:
+    mapped = mapping.get(claim)
+    if mapped == NAME_ID:
+        return (assertion.name_id,)
+    names = (mapped,) if mapped else WELL_KNOWN[claim]
+    return next((assertion.attributes[name] for name in names if name in assertion.attributes), None)
+
+
+def _email(assertion: Assertion, mapped: str | None) -> str | None:
+    """One address: the mapped attribute, a well-known one, or the NameID where that is an address."""
+    values = _values(assertion, "email", {"email": mapped})
+    addresses = tuple(dict.fromkeys(value for value in values or () if value))
+    if not addresses and not mapped and _names_by_address(assertion):
+        addresses = (assertion.name_id,)
+    if len(addresses) > 1:
+        raise Rejected(Reason.EMAIL_AMBIGUOUS, got=" ".join(addresses))
+    if addresses and not _ADDRESS.fullmatch(addresses[0]):
+        raise Rejected(Reason.EMAIL_MALFORMED, got=ascii(addresses[0]))
+    return addresses[0] if addresses else None
+
+
+def _names_by_address(assertion: Assertion) -> bool:
+    return assertion.name_id_format == EMAIL_FORMAT or _ADDRESS.fullmatch(assertion.name_id) is not None
+
+
+def _first(values: tuple[str, ...] | None) -> str | None:
+    return next((value.strip() for value in values or () if value.strip()), None)
+
+
+def _groups(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(dict.fromkeys(value for value in values if value))

@@ -1,0 +1,243 @@
+"""Every way this door says no: one reason per check, and who has to act.
+
+`Rejected` carries private facts (got, want) for the log and the audit event. The public sentence is a fixed text
+from `REASONS`: nothing that came in a message is ever shown to a person, and the document is kept nowhere.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+Side = Literal["identity_provider", "service_provider", "person"]
+
+FACT_LENGTH = 300
+
+
+class Reason(StrEnum):
+    """Stable names: they appear in events, logs and documentation. The order is that of the checks."""
+
+    MESSAGE_TOO_LARGE = "message_too_large"
+    NOT_BASE64 = "not_base64"
+    NOT_XML = "not_xml"
+    NOT_A_RESPONSE = "not_a_response"
+    XML_ENCODING = "xml_encoding"
+    XML_DOCTYPE = "xml_doctype"
+    XML_COMMENT = "xml_comment"
+    XML_NAMESPACE = "xml_namespace"
+    XML_TOO_COMPLEX = "xml_too_complex"
+    VERSION_UNSUPPORTED = "version_unsupported"
+    STRUCTURE = "structure"
+    ASSERTION_COUNT = "assertion_count"
+    ID_INVALID = "id_invalid"
+    ID_DUPLICATE = "id_duplicate"
+    SIGNATURE_PLACEMENT = "signature_placement"
+    SIGNATURE_STRUCTURE = "signature_structure"
+    SIGNATURE_ALGORITHM = "signature_algorithm"
+    SIGNATURE_REFERENCE = "signature_reference"
+    SIGNATURE_MISSING = "signature_missing"
+    SIGNATURE_INVALID = "signature_invalid"
+    DIGEST_MISMATCH = "digest_mismatch"
+    CERTIFICATE_UNUSABLE = "certificate_unusable"
+    STATUS_NOT_SUCCESS = "status_not_success"
+    ENCRYPTION_REQUIRED = "encryption_required"
+    ENCRYPTION_ALGORITHM = "encryption_algorithm"
+    ENCRYPTION_PLACEMENT = "encryption_placement"
+    DECRYPTION_FAILED = "decryption_failed"
+    ISSUER_MISMATCH = "issuer_mismatch"
+    DESTINATION_MISMATCH = "destination_mismatch"
+    TIME_MALFORMED = "time_malformed"
+    CONDITIONS_MISSING = "conditions_missing"
+    CONDITION_UNKNOWN = "condition_unknown"
+    NOT_YET_VALID = "not_yet_valid"
+    EXPIRED = "expired"
+    AUDIENCE_MISSING = "audience_missing"
+    AUDIENCE_MISMATCH = "audience_mismatch"
+    SUBJECT_MISSING = "subject_missing"
+    NAME_ID_MISSING = "name_id_missing"
+    NAME_ID_MALFORMED = "name_id_malformed"
+    NAME_ID_TRANSIENT = "name_id_transient"
+    CONFIRMATION_MISSING = "confirmation_missing"
+    CONFIRMATION_INVALID = "confirmation_invalid"
+    RECIPIENT_MISMATCH = "recipient_mismatch"
+    CONFIRMATION_EXPIRED = "confirmation_expired"
+    IN_RESPONSE_TO_MISMATCH = "in_response_to_mismatch"
+    UNSOLICITED_NOT_ALLOWED = "unsolicited_not_allowed"
+    AUTHN_STATEMENT_MISSING = "authn_statement_missing"
+    SESSION_EXPIRED = "session_expired"
+    ATTRIBUTE_MALFORMED = "attribute_malformed"
+    EMAIL_AMBIGUOUS = "email_ambiguous"
+    EMAIL_MALFORMED = "email_malformed"
+    # The last four need a database or a browser, so the caller raises them; they live here to share the table.
+    EMAIL_MISSING = "email_missing"
+    REQUEST_UNKNOWN = "request_unknown"
+    OTHER_BROWSER = "other_browser"
+    ASSERTION_REPLAYED = "assertion_replayed"
+
+
+class ReasonText(NamedTuple):
+    side: Side
+    """Who has to act: the identity provider's administrator, ours (the connection's settings), or the person."""
+    public: str
+    """One plain sentence (or two) that names the next step."""
+
+
+class Rejected(Exception):
+    """A message that was refused. `str()` is the bare reason, so that no message content leaks by accident."""
+
+    def __init__(self, reason: Reason, **facts: object) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+        self.facts: Mapping[str, str] = MappingProxyType(
+            {name: str(value)[:FACT_LENGTH] for name, value in facts.items()}
+        )
+
+    @property
+    def text(self) -> ReasonText:
+        return REASONS[self.reason]
+
+
+class NotSaml(Rejected):
+    """What arrived is no SAML response at all: the web layer answers 400 instead of 403."""
+
+
+_RETRY = "Please go back to the sign-in page and start again."
+_NOT_SAML = ReasonText("person", f"What your browser sent is not a sign-in answer. {_RETRY}")
+_BROKEN = ReasonText(
+    "identity_provider",
+    "Your identity provider's answer has a form that is not accepted. Ask your administrator to check its SAML "
+    "settings.",
+)
+_SIGNING = ReasonText(
+    "identity_provider",
+    "Your identity provider's answer is not signed in a way that is accepted. Ask your administrator to have the "
+    "assertion signed with RSA or ECDSA and SHA-256.",
+)
+_CERTIFICATE = ReasonText(
+    "service_provider",
+    "Your identity provider's signature does not match its certificate on file here. Ask your administrator to "
+    "upload the provider's current certificate or metadata.",
+)
+_ENCRYPTION = ReasonText(
+    "identity_provider",
+    "Your identity provider encrypted its answer in a way that is not accepted. Ask your administrator to use "
+    "RSA-OAEP with AES-GCM.",
+)
+_CLOCK = ReasonText(
+    "identity_provider",
+    f"Your identity provider's answer is too old, or its clock is wrong. {_RETRY} If it happens again, tell your "
+    "administrator.",
+)
+_ACS = ReasonText(
+    "identity_provider",
+    "Your identity provider answered for another address. Ask your administrator to compare its ACS URL "
+    "(reply URL) with the one shown in the connection's settings.",
+)
+_ENTITY = ReasonText(
+    "identity_provider",
+    "Your identity provider answered for another application. Ask your administrator to compare its audience "
+    "(SP entity ID) with the one shown in the connection's settings.",
+)
+_NAME_ID = ReasonText(
+    "identity_provider",
+    "Your identity provider did not say who you are in a lasting way. Ask your administrator to send a NameID of "
+    "format emailAddress or persistent.",
+)
+_EMAIL = ReasonText(
+    "identity_provider",
+    "Your identity provider did not send one usable e-mail address for you. Ask your administrator to check the "
+    "attribute mapping.",
+)
+
+REASONS: Mapping[Reason, ReasonText] = MappingProxyType(
+    {
+        Reason.MESSAGE_TOO_LARGE: ReasonText(
+            "identity_provider",
+            "Your identity provider's answer is too large. Ask your administrator to send fewer groups.",
+        ),
+        Reason.NOT_BASE64: _NOT_SAML,
+        Reason.NOT_XML: _NOT_SAML,
+        Reason.NOT_A_RESPONSE: _NOT_SAML,
+        Reason.XML_ENCODING: _BROKEN,
+        Reason.XML_DOCTYPE: _BROKEN,
+        Reason.XML_COMMENT: _BROKEN,
+        Reason.XML_NAMESPACE: _BROKEN,
+        Reason.XML_TOO_COMPLEX: _BROKEN,
+        Reason.VERSION_UNSUPPORTED: _BROKEN,
+        Reason.STRUCTURE: _BROKEN,
+        Reason.ASSERTION_COUNT: _BROKEN,
+        Reason.ID_INVALID: _BROKEN,
+        Reason.ID_DUPLICATE: _BROKEN,
+        Reason.SIGNATURE_PLACEMENT: _BROKEN,
+        Reason.SIGNATURE_STRUCTURE: _SIGNING,
+        Reason.SIGNATURE_ALGORITHM: _SIGNING,
+        Reason.SIGNATURE_REFERENCE: _SIGNING,
+        Reason.SIGNATURE_MISSING: _SIGNING,
+        Reason.SIGNATURE_INVALID: _CERTIFICATE,
+        Reason.DIGEST_MISMATCH: ReasonText(
+            "identity_provider", f"The answer was changed after your identity provider had signed it. {_RETRY}"
+        ),
+        Reason.CERTIFICATE_UNUSABLE: _CERTIFICATE,
+        Reason.STATUS_NOT_SUCCESS: ReasonText(
+            "identity_provider",
+            "Your identity provider refused to sign you in. Ask your administrator whether this application is "
+            "assigned to you.",
+        ),
+        Reason.ENCRYPTION_REQUIRED: ReasonText(
+            "identity_provider",
+            "This connection accepts encrypted assertions only. Ask your administrator to switch on assertion "
+            "encryption at the identity provider.",
+        ),
+        Reason.ENCRYPTION_ALGORITHM: _ENCRYPTION,
+        Reason.ENCRYPTION_PLACEMENT: _ENCRYPTION,
+        Reason.DECRYPTION_FAILED: ReasonText(
+            "identity_provider",
+            "Your identity provider's answer could not be decrypted into a signed assertion. Ask your administrator "
+            "to give it the current encryption certificate from the connection's metadata, and to sign assertions.",
+        ),
+        Reason.ISSUER_MISMATCH: ReasonText(
+            "service_provider",
+            "The answer comes from another identity provider than the one configured. Ask your administrator to "
+            "compare the provider's entity ID (issuer) with the connection's settings.",
+        ),
+        Reason.DESTINATION_MISMATCH: _ACS,
+        Reason.TIME_MALFORMED: _BROKEN,
+        Reason.CONDITIONS_MISSING: _BROKEN,
+        Reason.CONDITION_UNKNOWN: _BROKEN,
+        Reason.NOT_YET_VALID: _CLOCK,
+        Reason.EXPIRED: _CLOCK,
+        Reason.AUDIENCE_MISSING: _ENTITY,
+        Reason.AUDIENCE_MISMATCH: _ENTITY,
+        Reason.SUBJECT_MISSING: _NAME_ID,
+        Reason.NAME_ID_MISSING: _NAME_ID,
+        Reason.NAME_ID_MALFORMED: _NAME_ID,
+        Reason.NAME_ID_TRANSIENT: _NAME_ID,
+        Reason.CONFIRMATION_MISSING: _BROKEN,
+        Reason.CONFIRMATION_INVALID: _BROKEN,
+        Reason.RECIPIENT_MISMATCH: _ACS,
+        Reason.CONFIRMATION_EXPIRED: _CLOCK,
+        Reason.IN_RESPONSE_TO_MISMATCH: ReasonText(
+            "person", f"This answer does not belong to the sign-in that you started. {_RETRY}"
+        ),
+        Reason.UNSOLICITED_NOT_ALLOWED: ReasonText(
+            "person",
+            "This connection does not accept sign-ins started at the identity provider. Please start from our "
+            "sign-in page.",
+        ),
+        Reason.AUTHN_STATEMENT_MISSING: _BROKEN,
+        Reason.SESSION_EXPIRED: ReasonText(
+            "person", "Your session at the identity provider has ended. Please sign in there again."
+        ),
+        Reason.ATTRIBUTE_MALFORMED: _BROKEN,
+        Reason.EMAIL_AMBIGUOUS: _EMAIL,
+        Reason.EMAIL_MALFORMED: _EMAIL,
+        Reason.EMAIL_MISSING: _EMAIL,
+        Reason.REQUEST_UNKNOWN: ReasonText(
+            "person", f"This sign-in was already finished, took too long, or was never begun here. {_RETRY}"
+        ),
+        Reason.OTHER_BROWSER: ReasonText(
+            "person", f"This sign-in was begun in another browser, or this one does not keep cookies. {_RETRY}"
+        ),
+        Reason.ASSERTION_REPLAYED: ReasonText("person", f"This answer was already used once. {_RETRY}"),
+    }
+)

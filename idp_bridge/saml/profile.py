@@ -1,0 +1,200 @@
+"""What the Web Browser SSO profile demands of an assertion that is already verified (Profiles 4.1.4.2-3, Core 2).
+
+One small function per rule. Each takes the element and the value that is wanted, and raises `Rejected` with what it
+got. Identifiers are compared as exact strings: nothing is stripped, folded or normalised.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from lxml import etree
+
+from idp_bridge.saml.errors import Reason, Rejected
+from idp_bridge.saml.xml import SAML, SAMLP, at_most_one, only, text
+
+CLOCK_SKEW = timedelta(seconds=120)
+
+SUCCESS = "urn:oasis:names:tc:SAML:2.0:status:Success"
+BEARER = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
+TRANSIENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
+UNSPECIFIED = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"
+
+_CONDITIONS = frozenset({f"{{{SAML}}}{name}" for name in ("AudienceRestriction", "OneTimeUse", "ProxyRestriction")})
+_NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
+# Core 1.3.3: UTC only. Python's own reader also takes week dates, spaces and bare dates. Any number of digits in
+# the fraction: Entra sends three, .NET may send seven.
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?Z", re.ASCII)
+_NAME_ID_LENGTH = 1024
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC) - CLOCK_SKEW  # some providers write the year 9999 for "never"
+
+
+@dataclass(frozen=True)
+class NameId:
+    value: str
+    format: str
+    name_qualifier: str | None
+    sp_name_qualifier: str | None
+
+
+@dataclass(frozen=True)
+class Session:
+    index: str | None
+    not_on_or_after: datetime | None
+    authn_instant: datetime
+    authn_context: str | None
+
+
+def check_version(element: etree._Element) -> None:
+    if element.get("Version") != "2.0":
+        raise Rejected(Reason.VERSION_UNSUPPORTED, got=element.get("Version"), want="2.0")
+
+
+def check_status(response: etree._Element) -> None:
+    """Core 3.2.2: Success, or the codes and the message go to the log."""
+    status = only(response, f"{{{SAMLP}}}Status")
+    code = only(status, f"{{{SAMLP}}}StatusCode")
+    if code.get("Value") != SUCCESS:
+        codes = [item.get("Value") for item in status.iter(f"{{{SAMLP}}}StatusCode")]
+        message = status.findtext(f"{{{SAMLP}}}StatusMessage")
+        raise Rejected(Reason.STATUS_NOT_SUCCESS, got=" ".join(map(str, codes)), message=message)
+
+
+def check_issuers(response: etree._Element, assertion: etree._Element, *, want: str) -> None:
+    """Core 2.2.5, 3.2.2: the assertion's issuer is the one configured; the Response names the same or none."""
+    outer = at_most_one(response, f"{{{SAML}}}Issuer")
+    inner = only(assertion, f"{{{SAML}}}Issuer")
+    if text(inner) != want:
+        raise Rejected(Reason.ISSUER_MISMATCH, element="Assertion", got=text(inner), want=want)
+    if outer is not None and text(outer) != want:
+        raise Rejected(Reason.ISSUER_MISMATCH, element="Response", got=text(outer), want=want)
+
+
+def check_destination(response: etree._Element, *, want: str, signed: bool) -> None:
+    """Bindings 3.5.5.2: a signed Response must name our ACS URL; an unsigned one may stay silent."""
+    got = response.get("Destination")
+    if got != want and (signed or got is not None):
+        raise Rejected(Reason.DESTINATION_MISMATCH, got=got, want=want)
+
+
+def check_conditions(assertion: etree._Element, *, audience: str, now: datetime) -> None:
+    """Core 2.5.1: all windows hold, every AudienceRestriction names us, there is one, and no condition is unknown."""
+    conditions = only(assertion, f"{{{SAML}}}Conditions", reason=Reason.CONDITIONS_MISSING)
+    for condition in conditions:
+        if condition.tag not in _CONDITIONS:
+            raise Rejected(Reason.CONDITION_UNKNOWN, got=condition.tag)
+    check_window(conditions, now)
+    restrictions = conditions.findall(f"{{{SAML}}}AudienceRestriction")
+    if not restrictions:
+        raise Rejected(Reason.AUDIENCE_MISSING, want=audience)
+    for restriction in restrictions:  # several restrictions: and; several audiences in one: or
+        audiences = [text(item) for item in restriction.findall(f"{{{SAML}}}Audience")]
+        if audience not in audiences:
+            raise Rejected(Reason.AUDIENCE_MISMATCH, got=" ".join(audiences), want=audience)
+
+
+def check_window(element: etree._Element, now: datetime) -> None:
+    not_before, not_on_or_after = moment(element, "NotBefore"), moment(element, "NotOnOrAfter")
+    if not_before is not None and now + CLOCK_SKEW < not_before:
+        raise Rejected(Reason.NOT_YET_VALID, not_before=not_before, now=now)
+    if not_on_or_after is not None and now - CLOCK_SKEW >= not_on_or_after:
+        raise Rejected(Reason.EXPIRED, not_on_or_after=not_on_or_after, now=now)
+
+
+def name_id(assertion: etree._Element) -> NameId:
+    """A lasting, printable NameID without surrounding whitespace: two spellings must never be one person."""
+    subject = only(assertion, f"{{{SAML}}}Subject", reason=Reason.SUBJECT_MISSING)
+    element = only(subject, f"{{{SAML}}}NameID", reason=Reason.NAME_ID_MISSING)
+    value = text(element)
+    if not value or value != value.strip() or not value.isprintable() or len(value) > _NAME_ID_LENGTH:
+        raise Rejected(Reason.NAME_ID_MALFORMED, got=ascii(value))
+    name_format = element.get("Format", UNSPECIFIED)
+    if name_format == TRANSIENT:
+        raise Rejected(Reason.NAME_ID_TRANSIENT, got=name_format)
+    return NameId(value, name_format, element.get("NameQualifier"), element.get("SPNameQualifier"))
+
+
+def confirmation(assertion: etree._Element, *, acs_url: str, in_response_to: str | None, now: datetime) -> datetime:
+    """Profiles 4.1.4.2: one bearer confirmation for our ACS that belongs to the Response's request, in time.
+
+    Returns the last moment at which any bearer confirmation could still be accepted.
+    """
+    confirmations = assertion.findall(f"{{{SAML}}}Subject/{{{SAML}}}SubjectConfirmation")
+    bearers = [item for item in confirmations if item.get("Method") == BEARER]
+    if not bearers:
+        raise Rejected(Reason.CONFIRMATION_MISSING, got=" ".join(str(item.get("Method")) for item in confirmations))
+    refusals: list[Rejected] = []
+    ends: list[datetime] = []
+    for bearer in bearers:
+        try:
+            ends.append(_check_bearer(bearer, acs_url=acs_url, in_response_to=in_response_to, now=now))
+        except Rejected as refusal:
+            refusals.append(refusal)
+    if not ends:
+        raise refusals[0]
+    return min(max(ends), _END_OF_TIME) + CLOCK_SKEW
+
+
+def _check_bearer(bearer: etree._Element, *, acs_url: str, in_response_to: str | None, now: datetime) -> datetime:
+    data = only(bearer, f"{{{SAML}}}SubjectConfirmationData", reason=Reason.CONFIRMATION_INVALID)
+    end = moment(data, "NotOnOrAfter")
+    if end is None or data.get("NotBefore") is not None:
+        raise Rejected(Reason.CONFIRMATION_INVALID, detail="NotOnOrAfter is a must, NotBefore is forbidden")
+    if data.get("Recipient") != acs_url:
+        raise Rejected(Reason.RECIPIENT_MISMATCH, got=data.get("Recipient"), want=acs_url)
+    if now - CLOCK_SKEW >= end:
+        raise Rejected(Reason.CONFIRMATION_EXPIRED, not_on_or_after=end, now=now)
+    # The Response's attribute may be outside the signature: it counts only where the assertion says the same. An empty
+    # one names no request, and must not pass for an absent one in whoever asks for its truth.
+    if data.get("InResponseTo") != in_response_to or in_response_to == "":
+        raise Rejected(Reason.IN_RESPONSE_TO_MISMATCH, got=data.get("InResponseTo"), response=in_response_to)
+    return end
+
+
+def session(assertion: etree._Element, now: datetime) -> Session:
+    """Core 2.7.2: somebody did sign in, and no session named here is over. The earliest end counts."""
+    statements = assertion.findall(f"{{{SAML}}}AuthnStatement")
+    if not statements:
+        raise Rejected(Reason.AUTHN_STATEMENT_MISSING)
+    instants = [instant for item in statements if (instant := moment(item, "AuthnInstant")) is not None]
+    if len(instants) != len(statements):
+        raise Rejected(Reason.TIME_MALFORMED, attribute="AuthnInstant", got=None)
+    ends = [end for item in statements if (end := moment(item, "SessionNotOnOrAfter")) is not None]
+    if ends and now - CLOCK_SKEW >= min(ends):
+        raise Rejected(Reason.SESSION_EXPIRED, not_on_or_after=min(ends), now=now)
+    context = statements[0].find(f"{{{SAML}}}AuthnContext/{{{SAML}}}AuthnContextClassRef")
+    return Session(
+        index=statements[0].get("SessionIndex"),
+        not_on_or_after=min(ends, default=None),
+        authn_instant=instants[0],
+        authn_context=None if context is None else text(context),
+    )
+
+
+def attributes(assertion: etree._Element) -> dict[str, tuple[str, ...]]:
+    """Every attribute by its exact Name, FriendlyName ignored; one Name twice is one attribute with all values.
+
+    Values are verbatim. A nil value says nothing, and a value that holds elements (eduPersonTargetedID) is no text:
+    both are left out.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for attribute in assertion.iterfind(f"{{{SAML}}}AttributeStatement/{{{SAML}}}Attribute"):
+        name = attribute.get("Name")
+        if not name:
+            raise Rejected(Reason.ATTRIBUTE_MALFORMED, detail="an Attribute without a Name")
+        values = attribute.findall(f"{{{SAML}}}AttributeValue")
+        texts = (text(value) for value in values if not len(value) and value.get(_NIL) not in ("true", "1"))
+        found[name] = found.get(name, ()) + tuple(texts)
+    return found
+
+
+def moment(element: etree._Element, attribute: str) -> datetime | None:
+    """A SAML time in UTC, cut to the second; None where the attribute is absent."""
+    value = element.get(attribute)
+    if value is None:
+        return None
+    match = _TIME.fullmatch(value)
+    try:
+        return datetime.fromisoformat(match[1] if match else "").replace(tzinfo=UTC)
+    except ValueError:
+        raise Rejected(Reason.TIME_MALFORMED, attribute=attribute, got=value) from None

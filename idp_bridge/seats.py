@@ -1,0 +1,52 @@
+"""Seats: one function counts. Used = active members; a pending invitation reserves one; suspended members and bot
+users never count."""
+
+from dataclasses import dataclass
+
+from idp_bridge import clock
+from idp_bridge.db import locked
+from idp_bridge.errors import Code, Forbidden
+from idp_bridge.models import Account, Invitation, Member
+
+
+@dataclass(frozen=True)
+class Seats:
+    """``limit`` None = no limit."""
+
+    used: int
+    reserved: int
+    limit: int | None
+
+    @property
+    def full(self) -> bool:
+        """Whether nobody more fits in."""
+        return self.limit is not None and self.used + self.reserved >= self.limit
+
+
+def count(account: Account) -> Seats:
+    """How many seats are used and reserved now."""
+    used = Member.select().where(Member.account == account, Member.active).count()
+    pending = Invitation.select().where(
+        Invitation.account == account, Invitation.accepted_at.is_null(), Invitation.expires_at > clock.now()
+    )
+    return Seats(used=used, reserved=pending.count(), limit=account.seats)
+
+
+def lock(account: Account) -> None:
+    """Hold the account's row until the transaction ends: whoever counts seats or administrators before changing them
+    must be alone with them and know the limit as it is now. SQLite's write transaction is alone already."""
+    (account.seats,) = locked(Account.select(Account.seats).where(Account.id == account.id)).tuples().get()
+
+
+def take(account: Account) -> None:
+    """Make sure one more seat is free, and keep it so until the transaction ends. Raises Forbidden naming the limit."""
+    lock(account)
+    if account.seats is None:
+        return
+    seats = count(account)
+    if seats.full:
+        raise Forbidden(
+            f"All {account.seats} seats of this account are taken ({seats.used} used, {seats.reserved} reserved by "
+            "invitations). Remove or suspend a member, cancel an invitation, or add seats to the plan.",
+            code=Code.SEATS_FULL,
+        )

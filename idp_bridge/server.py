@@ -1,0 +1,53 @@
+"""The production server: gunicorn, threads in a few preloaded processes, started from code rather than a shell."""
+
+import os
+from typing import Any
+
+import click
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+
+from idp_bridge import db
+from idp_bridge.app import create_app
+from idp_bridge.config import Config
+
+THREADS = 8  # a process; they wait for the database more than they compute
+
+
+class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is untyped
+    """gunicorn with our settings. Processes share nothing that another must know."""
+
+    def __init__(self, config: Config, *, host: str, port: int, workers: int | None) -> None:
+        self._config = config
+        self._bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._workers = workers or min(os.cpu_count() or 1, 4)
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Settings that differ from gunicorn's, each with its reason."""
+        settings: dict[str, Any] = {
+            "bind": self._bind,
+            "workers": self._workers,
+            "worker_class": "gthread",
+            "threads": THREADS,
+            "preload_app": True,  # imports cost a second: paid once, shared by fork
+            "limit_request_line": 8190,  # a signed SAML redirect is longer than the usual 4094
+            "timeout": 60,
+            "graceful_timeout": 30,
+            "keepalive": 75,  # longer than the usual load balancer's 60, which must be the one to close
+            "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108 - heartbeats off the disk
+            "control_socket_disable": True,
+            "loglevel": "warning",
+            "when_ready": self._ready,
+        }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """The application, made once before the workers are forked. They open their own connections."""
+        app = create_app(self._config)
+        db.database.close()
+        return app
+
+    def _ready(self, arbiter: Arbiter) -> None:
+        click.echo(f"Serving on http://{self._bind} ({self._workers} processes, {THREADS} threads each)")

@@ -1,0 +1,132 @@
+"""Browser sessions: an opaque token in a cookie, its digest in a row, and which memberships it reaches.
+
+A session that an identity provider opened reaches that provider's account alone. One opened with the person's own
+password reaches every account she is in that is in mixed mode. Whether a session still reaches a membership is decided
+at each request by one query, so a suspension, a removal or a change of mode takes effect with the row that changes.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from idp_bridge import clock, tokens
+from idp_bridge.models import Account, Member, Person, Session
+
+ABSOLUTE = timedelta(days=7)
+IDLE = timedelta(hours=24)
+SEEN_STEP = timedelta(minutes=1)  # how exactly the last use is kept: a write a minute, not one a request
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A new session: ``token`` goes into the cookie and nowhere else."""
+
+    token: str
+    session: Session
+
+
+def open_session(
+    member: Member,
+    *,
+    method: str,
+    identity_provider_id: str | None = None,
+    not_after: datetime | None = None,
+    name_id: str | None = None,
+    session_index: str | None = None,
+) -> Opened:
+    """Open a session for a member who has just proven who she is.
+
+    ``method``: saml, password, recovery_code or break_glass. ``not_after``: the provider's SessionNotOnOrAfter.
+    """
+    token = tokens.new(tokens.Kind.SESSION)
+    moment = clock.now()
+    expires_at = moment + ABSOLUTE
+    session = Session.create(
+        digest=tokens.digest(token),
+        person=member.person_id,
+        account=member.account_id,
+        reach=None if method == "password" else member.account_id,
+        identity_provider=identity_provider_id,
+        method=method,
+        session_index=session_index,
+        name_id=name_id,
+        created_at=moment,
+        seen_at=moment,
+        expires_at=min(expires_at, not_after) if not_after else expires_at,
+    )
+    Member.update(last_login_at=moment).where(Member.id == member.id).execute()
+    return Opened(token, session)
+
+
+def memberships(token: str) -> list[Member]:
+    """The memberships that a session token reaches now, the account signed in to first; empty for a dead token.
+
+    Each comes with its ``account`` and with the row as ``member.session``.
+    """
+    moment = clock.now()
+    mixed = (Account.sso_mode == "mixed") & (
+        Account.password_sessions_after.is_null() | (Account.password_sessions_after < Session.created_at)
+    )
+    rows = (
+        Member.select(Member, Account, Session)
+        .join(Session, on=(Session.person == Member.person), attr="session")
+        .switch(Member)
+        .join(Account)
+        .where(
+            Session.digest == tokens.digest(token),
+            Session.expires_at > moment,
+            Session.seen_at > moment - IDLE,
+            Member.active,
+            Member.sessions_after < Session.created_at,
+            Session.reach.is_null() | (Session.reach == Member.account),
+            (Session.method != "password") | mixed,
+        )
+    )
+    return sorted(rows, key=_signed_in_first)
+
+
+def _signed_in_first(member: Any) -> tuple[bool, str]:
+    return (member.account_id != member.session.account_id, member.account.name)
+
+
+def seen(session: Session) -> None:
+    """Note a use of the session."""
+    moment = clock.now()
+    if moment - session.seen_at > SEEN_STEP:
+        Session.update(seen_at=moment).where(Session.digest == session.digest).execute()
+
+
+def end(session: Session) -> None:
+    """Sign out: this session is gone."""
+    Session.delete().where(Session.digest == session.digest).execute()
+
+
+def end_all(member: Member) -> int:
+    """Every session stops reaching this membership, for good; how many there were.
+
+    Those that reach nothing else are deleted; the person's other accounts keep theirs.
+    """
+    member.sessions_after = clock.now()
+    Member.update(sessions_after=member.sessions_after).where(Member.id == member.id).execute()
+    here = (Session.person == member.person_id) & (Session.expires_at > member.sessions_after)
+    reaching = Session.select().where(here, Session.reach.is_null() | (Session.reach == member.account_id)).count()
+    Session.delete().where(here, Session.reach == member.account_id).execute()
+    return reaching
+
+
+def end_all_by(identity_provider_id: str) -> int:
+    """End what this provider opened; how many sessions that were."""
+    return Session.delete().where(Session.identity_provider == identity_provider_id).execute()
+
+
+def of_person(person: Person, account: Account) -> list[Session]:
+    """The live sessions of a person that reach an account, newest first."""
+    return list(
+        Session.select()
+        .where(
+            Session.person == person,
+            Session.expires_at > clock.now(),
+            Session.reach.is_null() | (Session.reach == account),
+        )
+        .order_by(Session.created_at.desc())
+    )

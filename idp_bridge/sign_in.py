@@ -1,0 +1,352 @@
+"""Signing in: who this is, and whether she may come in. One decision table for every way in.
+
+``identify`` finds the member behind an assertion, in this account only; ``decide`` is pure; ``by_assertion`` and
+``by_password`` do what was decided. An assertion never revives anybody: not a suspended member, not one whom her
+directory deleted.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from idp_bridge import clock, invitations, members, people, plans, seats
+from idp_bridge.actors import Actor
+from idp_bridge.errors import Forbidden
+from idp_bridge.models import (
+    Account,
+    DirectoryGroup,
+    DirectoryUser,
+    IdentityLink,
+    IdentityProvider,
+    Invitation,
+    Member,
+    Person,
+    RoleMapping,
+)
+from idp_bridge.roles import ADMIN
+from idp_bridge.text import fold
+
+
+class Way(StrEnum):
+    """How somebody comes in."""
+
+    SAML = "saml"
+    PASSWORD = "password"  # noqa: S105
+    RECOVERY_CODE = "recovery_code"
+    BREAK_GLASS = "break_glass"
+
+
+class State(StrEnum):
+    """What the account knows of her."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    DEPROVISIONED = "deprovisioned"  # deleted by her directory, within its 30 days
+    INVITED = "invited"
+    UNKNOWN = "unknown"
+    AMBIGUOUS = "ambiguous"  # several could be meant; nobody is adopted silently
+    ELSEWHERE = "elsewhere"  # another provider of this account speaks for her
+
+
+class Outcome(StrEnum):
+    """What happens; every value but the first three is a refusal, and a reason in the events."""
+
+    ADMIT = "admit"
+    ACCEPT_INVITATION = "accept_invitation"
+    JOIN = "join"
+    SSO_NOT_IN_PLAN = "sso_not_in_plan"
+    PROVIDER_DISABLED = "provider_disabled"
+    ADDRESS_NOT_ALLOWED = "address_not_allowed"
+    SUSPENDED = "member_suspended"
+    DEPROVISIONED = "member_deprovisioned"
+    AMBIGUOUS = "identity_ambiguous"
+    ELSEWHERE = "identity_of_another_provider"
+    INVITATION_NEEDED = "invitation_needed"
+    SSO_ENFORCED = "sso_enforced"
+    NOT_A_MEMBER = "not_a_member"
+
+
+@dataclass(frozen=True)
+class Situation:
+    """The facts that decide."""
+
+    way: Way
+    state: State
+    mode: str = "mixed"  # mixed | enforced
+    policy: str = "invite_only"  # jit | invite_only
+    sso_in_plan: bool = True
+    enabled: bool = True
+
+
+#: The first row all of whose facts hold decides; a fact that a row does not name may be anything.
+TABLE: tuple[tuple[Mapping[str, Any], Outcome], ...] = (
+    ({"way": Way.SAML, "sso_in_plan": False}, Outcome.SSO_NOT_IN_PLAN),
+    ({"way": Way.SAML, "enabled": False}, Outcome.PROVIDER_DISABLED),
+    ({"state": State.SUSPENDED}, Outcome.SUSPENDED),
+    ({"state": State.DEPROVISIONED}, Outcome.DEPROVISIONED),
+    ({"state": State.AMBIGUOUS}, Outcome.AMBIGUOUS),
+    ({"state": State.ELSEWHERE}, Outcome.ELSEWHERE),
+    ({"way": Way.SAML, "state": State.ACTIVE}, Outcome.ADMIT),
+    ({"way": Way.SAML, "state": State.INVITED}, Outcome.ACCEPT_INVITATION),
+    ({"way": Way.SAML, "state": State.UNKNOWN, "policy": "jit"}, Outcome.JOIN),
+    ({"way": Way.SAML, "state": State.UNKNOWN, "policy": "invite_only"}, Outcome.INVITATION_NEEDED),
+    ({"way": Way.PASSWORD, "mode": "enforced"}, Outcome.SSO_ENFORCED),
+    ({"way": Way.PASSWORD, "state": State.ACTIVE}, Outcome.ADMIT),
+    ({"way": Way.RECOVERY_CODE, "state": State.ACTIVE}, Outcome.ADMIT),
+    ({"way": Way.BREAK_GLASS, "state": State.ACTIVE}, Outcome.ADMIT),
+    ({}, Outcome.NOT_A_MEMBER),
+)
+
+ADMITTING = frozenset({Outcome.ADMIT, Outcome.ACCEPT_INVITATION, Outcome.JOIN})
+
+#: What the person reads. An administrator finds the facts by the reference beside it.
+PUBLIC = {
+    Outcome.SSO_NOT_IN_PLAN: "Single sign-on is not part of this account's plan. Ask an administrator.",
+    Outcome.PROVIDER_DISABLED: "This identity provider is switched off. Ask an administrator of the account.",
+    Outcome.ADDRESS_NOT_ALLOWED: "Your identity provider may not speak for that address here. Ask an administrator.",
+    Outcome.SUSPENDED: "Your membership is suspended. Ask an administrator of the account to lift that.",
+    Outcome.DEPROVISIONED: "Your organisation's directory has removed you. Ask whoever runs the directory.",
+    Outcome.AMBIGUOUS: "More than one member could be meant by that sign-in. Ask an administrator of the account.",
+    Outcome.ELSEWHERE: "You belong to another identity provider of this account. Sign in through that one.",
+    Outcome.INVITATION_NEEDED: "You are not a member of this account yet. Ask an administrator to invite you.",
+    Outcome.SSO_ENFORCED: "This account takes single sign-on only. Choose your identity provider.",
+    Outcome.NOT_A_MEMBER: "You are not a member of an account that can be entered this way.",
+}
+
+
+class Refused(Forbidden):
+    """Not let in. ``outcome`` is the reason, ``facts`` are for administrators."""
+
+    def __init__(self, outcome: Outcome, **facts: str | None) -> None:
+        super().__init__(PUBLIC[outcome])
+        self.outcome = outcome
+        self.facts = facts
+
+
+def decide(situation: Situation) -> Outcome:
+    """The outcome of the first row of the table that fits."""
+    for facts, outcome in TABLE:
+        if all(getattr(situation, name) == value for name, value in facts.items()):
+            return outcome
+    raise AssertionError("the last row fits everything")
+
+
+# --- by assertion -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a verified assertion says of somebody: SAML's NameID and the claims that were mapped.
+
+    ``groups`` None: the assertion said nothing of groups, or only how many there are (Entra's overage); the roles
+    held stay.
+    """
+
+    name_id: str
+    name_id_format: str
+    email: str
+    first_name: str = ""
+    last_name: str = ""
+    display_name: str = ""
+    groups: tuple[str, ...] | None = None
+
+    @property
+    def name(self) -> str:
+        """The name to show."""
+        return self.display_name or " ".join(part for part in (self.first_name, self.last_name) if part)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Who it is, as far as this account knows."""
+
+    state: State
+    member: Member | None = None
+    invitation: Invitation | None = None
+
+
+def by_assertion(actor: Actor, provider: IdentityProvider, identity: Identity) -> Member:
+    """Let in, or make a member of, the person whom this provider's verified assertion names. Raises Refused."""
+    account = actor.account
+    _check_address(provider, identity)
+    found = identify(account, provider, identity)
+    if found.member is None:
+        # Whoever is about to join is looked for again, alone: a double click must not make two members.
+        seats.lock(account)
+        found = identify(account, provider, identity)
+    outcome = decide(
+        Situation(
+            way=Way.SAML,
+            state=found.state,
+            mode=account.sso_mode,
+            policy=provider.join_policy,
+            sso_in_plan=plans.has(account, plans.Feature.SSO),
+            enabled=provider.enabled,
+        )
+    )
+    if outcome not in ADMITTING:
+        raise Refused(outcome, name_id=identity.name_id, email=identity.email)
+    mapped = claimed_roles(provider, identity.groups) if identity.groups is not None else None
+    member = found.member or _join(actor, provider, identity, invitation=found.invitation, mapped=mapped)
+    _link(provider, identity, member)
+    if member.managed_by != "scim":
+        # What a directory says of her stands above what an assertion says.
+        _take_claims(actor, member, identity, mapped)
+    if ADMIN in members.roles_of(account, member):
+        IdentityProvider.update(administrator_signed_in_at=clock.now()).where(
+            IdentityProvider.id == provider.id
+        ).execute()
+    return member
+
+
+def identify(account: Account, provider: IdentityProvider, identity: Identity) -> Found:
+    """Who is this, in this account: the first of these that knows her decides.
+
+    1. this provider's directory, by externalId; 2. a link made before; 3. this provider's directory, by userName;
+    4. a member of the account with the address; 5. an invitation to it.
+    """
+    address = identity.email
+    directory = (
+        Member.select()
+        .join(DirectoryUser, on=(DirectoryUser.member == Member.id))
+        .where(DirectoryUser.identity_provider == provider, Member.account == account)
+        .distinct()
+    )
+    link = (
+        Member.select()
+        .join(IdentityLink, on=(IdentityLink.member == Member.id))
+        .where(
+            IdentityLink.identity_provider == provider,
+            IdentityLink.name_id_format == identity.name_id_format,
+            IdentityLink.name_id == identity.name_id,
+            Member.account == account,
+        )
+    )
+    user_names = {fold(identity.name_id), fold(address)}
+    searches = (
+        directory.where(DirectoryUser.external_id == identity.name_id),
+        link,
+        directory.where(DirectoryUser.user_name_key.in_(user_names)),
+        Member.select().where(Member.account == account, Member.email_key == fold(address)),
+    )
+    for search in searches:
+        found = _one_of(list(search), provider)
+        if found:
+            return found
+    invitation = invitations.pending(account).where(Invitation.email_key == fold(address)).get_or_none()
+    return Found(State.INVITED, invitation=invitation) if invitation else Found(State.UNKNOWN)
+
+
+def _one_of(candidates: list[Member], provider: IdentityProvider) -> Found | None:
+    live = [member for member in candidates if member.removed_at is None]
+    if len(live) > 1:
+        return Found(State.AMBIGUOUS)
+    if not live:
+        return Found(State.DEPROVISIONED, candidates[0]) if candidates else None
+    member = live[0]
+    if member.identity_provider_id not in (None, provider.id):
+        return Found(State.ELSEWHERE, member)
+    return Found(State.ACTIVE if member.active else State.SUSPENDED, member)
+
+
+def _check_address(provider: IdentityProvider, identity: Identity) -> None:
+    domain = identity.email.rpartition("@")[2].lower()
+    if provider.domains and domain not in provider.domains:
+        raise Refused(Outcome.ADDRESS_NOT_ALLOWED, email=identity.email, domains=", ".join(provider.domains))
+
+
+def claimed_roles(provider: IdentityProvider, claimed: tuple[str, ...]) -> dict[str, str]:
+    """The roles that the groups of a claim give: mapping id -> role. Okta names groups, Entra sends their object ids,
+    which are the externalIds of the pushed ones."""
+    rows = RoleMapping.select(RoleMapping, DirectoryGroup).left_outer_join(DirectoryGroup)
+    names = {fold(group) for group in claimed}
+    return {
+        row.id: row.role
+        for row in rows.where(RoleMapping.identity_provider == provider)
+        if (_group_key(row) in names or (row.group_id and row.group.external_id in claimed))
+        and (row.role != ADMIN or provider.may_grant_admin)
+    }
+
+
+def _group_key(row: RoleMapping) -> str:
+    """The group's name as it is now; before it is pushed, the one the mapping waits under."""
+    key: str = row.group.display_name_key if row.group_id else row.group_key
+    return key
+
+
+def _join(
+    actor: Actor,
+    provider: IdentityProvider,
+    identity: Identity,
+    *,
+    invitation: Invitation | None,
+    mapped: dict[str, str] | None,
+) -> Member:
+    joining: dict[str, Any] = {
+        "email": identity.email,
+        "name": identity.name,
+        "first_name": identity.first_name,
+        "last_name": identity.last_name,
+        "managed_by": "invite" if invitation else "jit",
+        "identity_provider": provider,
+    }
+    if invitation:
+        return invitations.join(actor, invitation, **joining)
+    return members.create(actor, **joining, roles=() if mapped else provider.default_roles, role_source="default")
+
+
+def _link(provider: IdentityProvider, identity: Identity, member: Member) -> None:
+    """Remember whom the NameID means. A transient one means nobody the next time."""
+    if identity.name_id_format.endswith(":transient"):
+        return
+    IdentityLink.insert(
+        identity_provider=provider,
+        name_id_format=identity.name_id_format,
+        name_id=identity.name_id,
+        member=member,
+        created_at=clock.now(),
+    ).on_conflict_ignore().execute()
+
+
+def _take_claims(actor: Actor, member: Member, identity: Identity, mapped: dict[str, str] | None) -> None:
+    members.update_profile(
+        actor,
+        member,
+        email=identity.email,
+        name=identity.name or member.name,
+        first_name=identity.first_name or member.first_name,
+        last_name=identity.last_name or member.last_name,
+    )
+    if mapped is not None:
+        members.set_claimed_roles(actor, member, mapped)
+
+
+# --- by password ------------------------------------------------------------------------------------------------
+
+
+def by_password(email: str, password: str, *, account: Account | None = None) -> Member:
+    """The membership that the password opens: of ``account`` where one is named, else the first that can be entered.
+
+    Raises Refused; the same for a wrong password and an unknown address.
+    """
+    person = people.with_password(email, password)
+    if person is None:
+        raise Refused(Outcome.NOT_A_MEMBER, email=email)
+    outcome = Outcome.NOT_A_MEMBER
+    for member in _memberships(person, account):
+        outcome = decide(Situation(way=Way.PASSWORD, state=_state(member), mode=member.account.sso_mode))
+        if outcome is Outcome.ADMIT:
+            return member
+    raise Refused(outcome, email=email)
+
+
+def _memberships(person: Person, account: Account | None) -> list[Member]:
+    mine = Member.select(Member, Account).join(Account).where(Member.person == person, Member.removed_at.is_null())
+    if account is not None:
+        mine = mine.where(Member.account == account)
+    return list(mine.order_by(Member.active.desc(), Member.last_login_at.desc(nulls="last"), Member.id))
+
+
+def _state(member: Member) -> State:
+    return State.ACTIVE if member.active else State.SUSPENDED

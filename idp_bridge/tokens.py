@@ -1,0 +1,62 @@
+"""Secrets: made here, shown once, kept only as a digest.
+
+Form: ``<prefix>_<43 base-62 characters><6 base-62 characters of CRC-32>``. 256 random bits need no slow hash, so the
+digest is SHA-256 and the lookup one indexed read. Prefix and checksum are what secret scanners look for, and they let
+an error say which kind of secret was pasted in the wrong place
+(https://github.blog/engineering/platform-security/behind-githubs-new-authentication-token-formats/).
+"""
+
+import hashlib
+import secrets
+import string
+import zlib
+from enum import StrEnum
+
+_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+
+
+class Kind(StrEnum):
+    """What a secret opens; the value is its prefix."""
+
+    AUTHTOKEN = "ibat"
+    API_KEY = "ibak"
+    SCIM_TOKEN = "ibst"  # noqa: S105 - a prefix, not a secret
+    OPERATOR_KEY = "ibop"
+    SESSION = "ibse"
+    INVITATION = "ibin"
+    ONE_TIME_LINK = "ibln"
+
+
+_KINDS = {kind.value: kind for kind in Kind}
+
+
+def new(kind: Kind) -> str:
+    """A fresh secret of that kind."""
+    body = _base62(secrets.randbits(256), 43)
+    return f"{kind.value}_{body}{_checksum(kind, body)}"
+
+
+def digest(secret: str) -> str:
+    """What is stored instead of the secret: SHA-256, hex."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def kind_of(text: str) -> Kind | None:
+    """The kind a text claims to be, or None where it has not the form of a secret of ours (checksum included)."""
+    prefix, _, rest = text.partition("_")
+    kind = _KINDS.get(prefix)
+    if kind is None or len(rest) != 49:
+        return None
+    return kind if rest[43:] == _checksum(kind, rest[:43]) else None
+
+
+def _checksum(kind: Kind, body: str) -> str:
+    return _base62(zlib.crc32(f"{kind.value}_{body}".encode()), 6)
+
+
+def _base62(value: int, width: int) -> str:
+    characters = []
+    for _ in range(width):
+        value, digit = divmod(value, 62)
+        characters.append(_ALPHABET[digit])
+    return "".join(reversed(characters))

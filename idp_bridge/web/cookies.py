@@ -1,0 +1,62 @@
+"""The two cookies. The session cookie is opaque and looked up; the browser cookie is Flask's signed one and holds only
+what an anonymous browser needs: the CSRF secret and the nonce that ties a SAML request to the browser that began it."""
+
+import secrets
+
+from flask import current_app, request, session
+from werkzeug.wrappers import Response
+
+from idp_bridge import tokens
+from idp_bridge.sessions import ABSOLUTE, Opened
+
+_NONCE = "saml_nonce"
+
+
+def session_cookie_name() -> str:
+    """``__Host-`` where browsers allow it: no other host of the domain can set such a cookie."""
+    return "__Host-idp_bridge" if current_app.config["SESSION_COOKIE_SECURE"] else "idp_bridge_session"
+
+
+def session_token() -> str | None:
+    """The session token of this request, if it has the form of one."""
+    token = request.cookies.get(session_cookie_name(), "")
+    return token if tokens.kind_of(token) is tokens.Kind.SESSION else None
+
+
+def sign_in(response: Response, opened: Opened) -> Response:
+    """Give the browser its session. A token that it had before is not kept: the cookie is always a new one."""
+    response.set_cookie(
+        session_cookie_name(),
+        opened.token,
+        max_age=int(ABSOLUTE.total_seconds()),
+        httponly=True,
+        secure=current_app.config["SESSION_COOKIE_SECURE"],
+        samesite="Lax",
+        path="/",
+    )
+    return response
+
+
+def sign_out(response: Response) -> Response:
+    """Take the session cookie away."""
+    response.delete_cookie(
+        session_cookie_name(),
+        httponly=True,
+        secure=current_app.config["SESSION_COOKIE_SECURE"],
+        samesite="Lax",
+        path="/",
+    )
+    return response
+
+
+def browser_digest() -> str | None:
+    """The digest of this browser's nonce; None where the cookie did not come (a cross-site POST)."""
+    nonce = session.get(_NONCE)
+    return tokens.digest(nonce) if nonce else None
+
+
+def mark_browser() -> str:
+    """The digest of this browser's nonce, which is made where there is none. One serves all its tabs."""
+    if _NONCE not in session:
+        session[_NONCE] = secrets.token_urlsafe(32)
+    return tokens.digest(session[_NONCE])

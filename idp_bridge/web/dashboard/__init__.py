@@ -1,0 +1,49 @@
+"""The pages under /accounts/<slug>/: one file for each group of them, all on one blueprint."""
+
+from typing import Any
+
+from flask import Flask, g
+
+from idp_bridge import clock
+from idp_bridge.plans import PLANS, Feature, has
+from idp_bridge.web.dashboard import (
+    bot_users,
+    credentials,
+    events,
+    groups,
+    identity_providers,
+    members,
+    page,
+    provisioning,
+    settings,
+    usage,
+)
+
+__all__ = ["bot_users", "credentials", "events", "groups", "identity_providers", "members", "provisioning", "register"]
+__all__ += ["settings", "usage"]
+
+
+def register(app: Flask) -> None:
+    """Mount the pages, and give every template what the frame of a page needs."""
+    app.register_blueprint(page.blueprint)
+    app.context_processor(_frame)
+    app.add_template_filter(page.ago, "ago")
+    app.add_template_filter(clock.rfc3339, "rfc3339")
+    app.add_template_filter(clock.parse, "instant")
+
+
+def _frame() -> dict[str, Any]:
+    """Facts that the request holds already: the frame of an error page must not need the database."""
+    actor = g.get("actor")
+    return {
+        "actor": actor if actor is not None and "session" in g else None,
+        "reached": g.get("reached", []),
+        "navigation": page.NAVIGATION,
+        "refusal": g.get("refusal"),
+        "sent": page.sent,
+        "ticked": page.ticked,
+        "faults": page.faults,
+        "Feature": Feature,
+        "plan_has": has,
+        "plans": PLANS,
+    }

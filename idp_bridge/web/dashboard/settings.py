@@ -1,0 +1,79 @@
+"""Settings: the account's name, its identity providers, the mode in which its members sign in, recovery codes."""
+
+from typing import Any
+
+from flask import g
+
+from idp_bridge import accounts, idps, recovery
+from idp_bridge.models import IdentityProvider
+from idp_bridge.roles import Permission
+from idp_bridge.web import forms
+from idp_bridge.web.dashboard.page import blueprint, done, refused_on, render
+from idp_bridge.web.guard import actor, guard
+
+
+class NameForm(forms.Form):
+    """The account's name."""
+
+    name = forms.Text(required=True)
+
+
+class ModeForm(forms.Form):
+    """mixed or enforced."""
+
+    sso_mode = forms.Text(required=True)
+
+
+@blueprint.get("/settings", endpoint="settings")
+@guard(Permission.ACCOUNT_READ)
+def settings_page() -> Any:
+    """Everything about the account itself."""
+    return _page()
+
+
+def _page(*, codes: list[str] | None = None) -> Any:
+    account = actor().account
+    return render(
+        "settings.html",
+        status=201 if codes else 200,
+        account=account,
+        providers=list(idps.of_account(account).order_by(IdentityProvider.id)),
+        gaps=accounts.enforcement_gaps(account) if account.sso_mode == "mixed" else [],
+        unlinked=accounts.without_single_sign_on(account) if account.sso_mode == "mixed" else [],
+        codes=codes,
+        codes_left=recovery.left(g.member),
+        codes_number=recovery.NUMBER,
+    )
+
+
+@blueprint.post("/settings/name")
+@refused_on(settings_page)
+@guard(Permission.ACCOUNT_WRITE)
+def rename() -> Any:
+    """Give the account another name."""
+    accounts.rename(actor(), forms.read(NameForm)["name"])
+    return done("The name is saved.", "settings")
+
+
+@blueprint.post("/settings/sign-in-mode")
+@refused_on(settings_page)
+@guard(Permission.ACCOUNT_WRITE)
+def set_mode() -> Any:
+    """Mixed, or single sign-on only."""
+    mode = forms.read(ModeForm)["sso_mode"]
+    accounts.set_sso_mode(actor(), mode)
+    return done(_MODE_SET[actor().account.sso_mode], "settings")
+
+
+_MODE_SET = {
+    "mixed": "Members may sign in by password again.",
+    "enforced": "Single sign-on is enforced. Sessions opened by password have ended.",
+}
+
+
+@blueprint.post("/settings/recovery-codes")
+@refused_on(settings_page)
+@guard(Permission.ACCOUNT_WRITE)
+def make_recovery_codes() -> Any:
+    """Ten new codes for the administrator herself, shown once."""
+    return _page(codes=recovery.make(actor(), g.member))

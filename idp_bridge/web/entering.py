@@ -1,0 +1,40 @@
+"""Letting somebody in without a provider's word, and noting who was not let in. What all ways but SAML share."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from flask import redirect, url_for
+
+from idp_bridge import db, events, sessions
+from idp_bridge.events import Type
+from idp_bridge.models import Member
+from idp_bridge.sign_in import Refused, Way
+from idp_bridge.web import cookies, guard
+
+
+def enter(member: Member, way: Way, target: str | None = None) -> Any:
+    """Open the session, in the caller's transaction, and lead to ``target`` or to the account's first page.
+
+    A session that this browser had before ends: nobody keeps a former person's.
+    """
+    for former in guard.signed_in()[:1]:
+        sessions.end(former.session)
+    opened = sessions.open_session(member, method=way.value)
+    actor = guard.member_actor(member, source="dashboard")
+    events.record(actor, Type.SIGN_IN_SUCCEEDED, {"id": member.id, "method": way.value, "email": member.email})
+    target = target if target not in (None, "/") else url_for("dashboard.members", slug=member.account.slug)
+    return cookies.sign_in(redirect(target, 303), opened)
+
+
+def note_refusal(memberships: Iterable[Member], way: Way, refused: Refused) -> str | None:
+    """An event in each account that knows the address, in a transaction of its own; the last one's id.
+
+    An address that no account knows leaves no event: it would have no account to belong to.
+    """
+    reference = None
+    with db.transaction():
+        for member in memberships:
+            actor = guard.member_actor(member, source="dashboard")
+            facts = {"id": member.id, "method": way.value, "reason": refused.outcome.value, "facts": refused.facts}
+            reference = events.record(actor, Type.SIGN_IN_REFUSED, facts)
+    return reference

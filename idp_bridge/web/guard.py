@@ -1,0 +1,202 @@
+"""The guard before every view: authenticate, authorise, check the plan, then one transaction around the view.
+
+``@guard`` stands outermost, so nothing of a request is parsed before its caller is known. Reads run without a
+transaction; every other method runs inside one that commits when the view returns and rolls back when it raises.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from flask import current_app, g, request
+from flask_wtf.csrf import CSRFProtect
+
+from idp_bridge import credentials, db, members, plans, roles, sessions, tokens
+from idp_bridge.actors import Actor
+from idp_bridge.errors import Code, Forbidden, NotFound, Unauthenticated
+from idp_bridge.models import Account, BotUser, Credential, Member, Session
+from idp_bridge.plans import Feature
+from idp_bridge.roles import Permission
+from idp_bridge.web import cookies
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+csrf = CSRFProtect()
+
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_WRONG_KIND = {
+    tokens.Kind.AUTHTOKEN: "That is an authtoken, not an API key.",
+    tokens.Kind.SCIM_TOKEN: "That is a SCIM token, not an API key; it opens /scim/v2 only.",
+    tokens.Kind.OPERATOR_KEY: "That is an operator key; it may introspect and report usage, nothing else.",
+}
+
+
+def guard(
+    permission: Permission | None = None, *, feature: Feature | None = None, transaction: bool = True
+) -> Callable[[View], View]:
+    """Let a caller through who holds ``permission`` (None: any caller) in an account whose plan has ``feature``.
+
+    Under /accounts/<slug>/ the account is the path's, elsewhere the credential's or the session's. The view finds who
+    acts with ``actor()``. A view that has slow work to do before it writes, such as fetching a document, takes
+    ``transaction=False`` and opens its own after it: SQLite has one write lock.
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(*args: Any, **values: Any) -> Any:
+            with db.connection():
+                g.actor = _authenticate(values.pop("slug", None))
+                if permission is not None:
+                    require(permission)
+                if feature is not None:
+                    plans.require(g.actor.account, feature)
+                if request.method in READING or not transaction:
+                    return view(*args, **values)
+                request.get_data()  # a client that sends its body slowly must not hold the lock meanwhile
+                with db.transaction():
+                    return view(*args, **values)
+
+        guarded.guard = permission or "any"  # type: ignore[attr-defined]  # tests walk all routes and read it
+        return cast(View, guarded)
+
+    return decorate
+
+
+def open_to_all(view: View) -> View:
+    """A view that needs neither a caller nor the database."""
+    view.guard = "public"  # type: ignore[attr-defined]
+    return view
+
+
+def public(view: View) -> View:
+    """A view for callers who are nobody yet. It opens its own transaction where it writes."""
+
+    @wraps(view)
+    def opened(*args: Any, **values: Any) -> Any:
+        with db.connection():
+            return view(*args, **values)
+
+    opened.guard = "public"  # type: ignore[attr-defined]
+    return cast(View, opened)
+
+
+def actor() -> Actor:
+    """Who acts in this request."""
+    return cast(Actor, g.actor)
+
+
+def session() -> Session | None:
+    """The browser session of this request; None for an API key."""
+    return cast(Session | None, g.get("session"))
+
+
+def require(permission: Permission) -> None:
+    """Raises Forbidden naming the roles that would do."""
+    if not actor().may(permission):
+        able = [name for name, allowed in roles.BUILT_IN.items() if permission in allowed]
+        raise Forbidden(
+            f"This needs the permission {permission.value}, which the role {' or '.join(able)} has. "
+            "Ask an administrator to grant it."
+        )
+
+
+def _authenticate(slug: str | None) -> Actor:
+    header = request.headers.get("Authorization")
+    if header is not None and slug is None:
+        return _by_api_key(header)
+    return _by_session(slug)
+
+
+def _by_api_key(header: str) -> Actor:
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthenticated("Authorization must be: Bearer <API key>.")
+    token = token.strip()
+    kind = tokens.kind_of(token)
+    if kind in _WRONG_KIND:
+        raise Unauthenticated(_WRONG_KIND[kind], code=Code.WRONG_CREDENTIAL_KIND)
+    if kind is None and token.partition("_")[0] in {"ak", "cr", "tok", "sshcr"}:
+        raise Unauthenticated("That is the key's id, not the key itself.", code=Code.WRONG_CREDENTIAL_KIND)
+    credential = credentials.find(credentials.API_KEY, token) if kind is tokens.Kind.API_KEY else None
+    if credential is None:
+        raise Unauthenticated("This API key is not valid: it is mistyped, was deleted, has expired or is suspended.")
+    credentials.used(credential, request.remote_addr)
+    return _credential_actor(credential)
+
+
+def _credential_actor(credential: Credential) -> Actor:
+    owner = credentials.owner_of(credential)
+    held = tuple(owner.roles) if isinstance(owner, BotUser) else members.roles_of(credential.account, owner)
+    return Actor(
+        account=credential.account,
+        id=owner.id,
+        type="bot_user" if isinstance(owner, BotUser) else "user",
+        subject=owner.name if isinstance(owner, BotUser) else owner.email,
+        source="api",
+        credential_id=credential.id,
+        roles=held,
+        permissions=roles.permissions_of(credential.account_id, held),
+        **_request_facts(),
+    )
+
+
+def _by_session(slug: str | None) -> Actor:
+    reached = signed_in()
+    wanted = slug or request.headers.get("X-Account")
+    chosen = [m for m in reached if wanted in (None, m.account.slug, m.account.id)]
+    if not reached:
+        raise Unauthenticated("Sign in first." if slug else "Send an API key, or sign in.")
+    if not chosen:
+        raise NotFound(f"Your session does not reach an account {wanted}.")
+    if request.method not in READING:
+        csrf.protect()
+    member = chosen[0]
+    g.member, g.session = member, member.session
+    sessions.seen(member.session)
+    held = members.roles_of(member.account, member)
+    return member_actor(member, source="dashboard" if slug else "api", held=held)
+
+
+def signed_in() -> list[Any]:
+    """The memberships that this browser's session reaches; empty where nobody is signed in."""
+    token = cookies.session_token()
+    if "reached" not in g:
+        g.reached = sessions.memberships(token) if token else []
+    return cast(list[Any], g.reached)
+
+
+def member_actor(member: Member, *, source: str, held: tuple[str, ...] = ()) -> Actor:
+    """A member acting in her account, at this request."""
+    return Actor(
+        account=member.account,
+        id=member.id,
+        type="user",
+        subject=member.email,
+        source=source,
+        roles=held,
+        permissions=roles.permissions_of(member.account_id, held),
+        **_request_facts(),
+    )
+
+
+def provider_actor(account: Account, provider: Any, *, source: str, credential_id: str | None = None) -> Actor:
+    """An identity provider acting in its account: by an assertion or over SCIM."""
+    return Actor(
+        account=account,
+        id=provider.id,
+        type="identity_provider",
+        subject=provider.name,
+        source=source,
+        credential_id=credential_id,
+        **_request_facts(),
+    )
+
+
+def _request_facts() -> dict[str, Any]:
+    return {"address": request.remote_addr, "request_id": g.get("request_id")}
+
+
+def base_url() -> str:
+    """The public origin, without a slash at the end."""
+    return cast(str, current_app.config["BASE_URL"])

@@ -1,0 +1,49 @@
+"""Headers of every answer: a strict content security policy, no framing, no sniffing, the request's id."""
+
+import re
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, g, request
+
+from idp_bridge import ids
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; form-action {form_action}; frame-ancestors 'none'; base-uri 'none'"
+)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def policy(*, form_action: str | None = None) -> str:
+    """The content security policy of a page; ``form_action`` is the one foreign URL that its form is sent to."""
+    if form_action is None:
+        return _POLICY.format(form_action="'self'")
+    url = urlsplit(form_action)
+    return _POLICY.format(form_action=f"{url.scheme}://{url.netloc}")
+
+
+def register(app: Flask) -> None:
+    """Give each request an id (a proxy's own is kept beside it) and each answer its headers."""
+    app.before_request(_identify)
+    app.after_request(_protect)
+
+
+def _identify() -> None:
+    sent = request.headers.get("X-Request-Id", "")
+    g.request_id = sent if _REQUEST_ID.fullmatch(sent) and sent.startswith("op_") else ids.new("op")
+
+
+def _protect(response: Response) -> Response:
+    headers = response.headers
+    headers["X-Request-Id"] = g.get("request_id", "")
+    headers["X-Content-Type-Options"] = "nosniff"
+    if response.mimetype == "text/html":
+        headers.setdefault("Content-Security-Policy", policy())
+        headers["Referrer-Policy"] = "same-origin"
+        headers["X-Frame-Options"] = "DENY"
+    if request.endpoint != "static":
+        headers.setdefault("Cache-Control", "no-store")
+    if request.is_secure:
+        headers["Strict-Transport-Security"] = "max-age=31536000"
+    return response

@@ -1,0 +1,224 @@
+"""/login: password or single sign-on, the chooser of an account, recovery codes; /logout.
+
+An unknown account answers as one that has no identity provider, and an unknown address as a wrong password: no list of
+customers or of people can be read off. A refused form answers 403, as a refused SAML response does; 401 would have to
+name an HTTP authentication scheme (RFC 9110 section 15.5.2), and a form has none.
+"""
+
+import re
+from typing import Any
+
+from flask import Blueprint, Flask, Response, flash, redirect, render_template, request, url_for
+from marshmallow import validate
+
+from idp_bridge import db, events, idps, people, plans, recovery, sessions, sign_in
+from idp_bridge.errors import DomainError, Invalid
+from idp_bridge.events import Type
+from idp_bridge.models import Account, IdentityProvider, Member
+from idp_bridge.sign_in import Outcome, Refused, Way
+from idp_bridge.text import fold
+from idp_bridge.web import cookies, forms, guard, links
+from idp_bridge.web.entering import enter, note_refusal
+from idp_bridge.web.errors import STATUS
+from idp_bridge.web.guard import public
+from idp_bridge.web.next_path import safe
+
+blueprint = Blueprint("login", __name__)
+
+WRONG_PASSWORD = "The e-mail address or the password is wrong."  # noqa: S105 - words, not a password
+WRONG_CODE = "The e-mail address or the recovery code is wrong, or the code has been used."
+
+_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def register(app: Flask) -> None:
+    """Mount the pages for people who are nobody yet."""
+    app.register_blueprint(blueprint)
+    app.register_blueprint(links.blueprint)
+
+
+class PasswordForm(forms.Form):
+    """What the login forms send."""
+
+    email = forms.Text(required=True)
+    password = forms.Secret(required=True)
+
+
+class RecoveryForm(forms.Form):
+    """What the recovery form sends."""
+
+    email = forms.Text(required=True)
+    code = forms.Text(required=True, validate=validate.Length(max=64))
+
+
+@blueprint.get("/")
+@public
+def home() -> Any:
+    """The account's members where somebody is signed in, else the login page."""
+    reached = guard.signed_in()
+    if reached:
+        return redirect(url_for("dashboard.members", slug=reached[0].account.slug), 303)
+    return redirect(url_for("login.login"), 303)
+
+
+@blueprint.get("/login")
+@public
+def login() -> Any:
+    """E-mail and password, or the name of an account for its single sign-on (``?account=``)."""
+    wanted = request.args.get("account")
+    if wanted is None:
+        return _login_page()
+    slug = wanted.strip().lower()
+    if not _SLUG.fullmatch(slug):
+        return _login_page(
+            Invalid("An account name has lower-case letters, digits and hyphens.", fields={"account": []})
+        )
+    return redirect(url_for("login.chooser", slug=slug, next=_next()), 303)
+
+
+@blueprint.post("/login")
+@public
+def submit() -> Any:
+    """Sign in by password, to the account that she was in last."""
+    guard.csrf.protect()
+    try:
+        return _by_password(None)
+    except DomainError as refused:
+        return _login_page(refused)
+
+
+@blueprint.get("/login/<slug>")
+@public
+def chooser(slug: str) -> Any:
+    """The ways into one account: its enabled providers, and the password in mixed mode."""
+    return _chooser_page(slug)
+
+
+@blueprint.post("/login/<slug>")
+@public
+def submit_to_account(slug: str) -> Any:
+    """Sign in to this account by password."""
+    guard.csrf.protect()
+    try:
+        return _by_password(slug)
+    except DomainError as refused:
+        return _chooser_page(slug, refused)
+
+
+def _by_password(slug: str | None) -> Any:
+    form = forms.read(PasswordForm)
+    account = Account.get_or_none(Account.slug == slug) if slug is not None else None
+    try:
+        member = _member(slug, account, form)
+    except Refused as refused:
+        person = people.with_proven_address(form["email"])
+        known = Member.select(Member, Account).join(Account).where(Member.person == person, Member.removed_at.is_null())
+        where = known.where(Member.account == account) if slug is not None else known
+        note_refusal(where if person else [], Way.PASSWORD, refused)
+        raise
+    with db.transaction():
+        return enter(member, Way.PASSWORD, _next())
+
+
+def _member(slug: str | None, account: Account | None, form: dict[str, Any]) -> Member:
+    if slug is not None and account is None:
+        people.with_password(form["email"], form["password"])  # for the time that it takes
+        raise Refused(Outcome.NOT_A_MEMBER, email=form["email"])
+    return sign_in.by_password(form["email"], form["password"], account=account)
+
+
+@blueprint.get("/login/recovery")
+@public
+def recover() -> Any:
+    """The form for a recovery code."""
+    return _page("login/recovery.html")
+
+
+@blueprint.post("/login/recovery")
+@public
+def submit_recovery() -> Any:
+    """Sign in by a recovery code, which is used up by it. For administrators, enforced single sign-on or not."""
+    guard.csrf.protect()
+    email = ""
+    try:
+        form = forms.read(RecoveryForm)
+        email = form["email"]
+        with db.transaction():
+            member = recovery.use(email, form["code"])
+            left = recovery.left(member)
+            actor = guard.member_actor(member, source="dashboard")
+            events.record(actor, Type.RECOVERY_CODE_USED, {"id": member.id, "email": member.email, "left": left})
+            answer = enter(member, Way.RECOVERY_CODE)
+    except Refused as refused:
+        holders = Member.select(Member, Account).join(Account)
+        known = holders.where(Member.email_key == fold(email), Member.removed_at.is_null())
+        note_refusal(known, Way.RECOVERY_CODE, refused)
+        return _page("login/recovery.html", refused)
+    except DomainError as refused:
+        return _page("login/recovery.html", refused)
+    flash(f"Signed in by a recovery code. {left} of them are left.")
+    return answer
+
+
+@blueprint.get("/logout")
+@public
+def logout() -> Any:
+    """Ask first: a link or an image on another site must not sign anybody out."""
+    return _page("login/logout.html", signed_in=guard.signed_in()[:1])
+
+
+@blueprint.post("/logout")
+@public
+def submit_logout() -> Any:
+    """End this browser's session."""
+    guard.csrf.protect()
+    with db.transaction():
+        for member in guard.signed_in()[:1]:
+            sessions.end(member.session)
+            actor = guard.member_actor(member, source="dashboard")
+            events.record(actor, Type.SESSION_ENDED, {"id": member.id, "reason": "signed_out"})
+    flash("You are signed out.")
+    return cookies.sign_out(redirect(url_for("login.login"), 303))
+
+
+# --- pages ------------------------------------------------------------------------------------------------------
+
+
+def _login_page(refused: DomainError | None = None) -> Response:
+    return _page("login/login.html", refused, next=_next(), signed_in=guard.signed_in()[:1])
+
+
+def _chooser_page(slug: str, refused: DomainError | None = None) -> Response:
+    account = Account.get_or_none(Account.slug == slug)
+    providers = _providers(account) if account else []
+    return _page(
+        "login/chooser.html",
+        refused,
+        next=_next(),
+        slug=slug,
+        providers=providers,
+        # A name is told only where the providers' buttons tell it anyway.
+        name=account.name if account and providers else slug,
+        mixed=account is None or account.sso_mode == "mixed",
+    )
+
+
+def _providers(account: Account) -> list[IdentityProvider]:
+    if not plans.has(account, plans.Feature.SSO):
+        return []
+    return list(idps.of_account(account).where(IdentityProvider.enabled).order_by(IdentityProvider.id))
+
+
+def _page(template: str, refused: DomainError | None = None, **context: Any) -> Response:
+    status = STATUS[type(refused)] if refused else 200
+    return Response(render_template(template, refused=refused, message=_words(refused), **context), status)
+
+
+def _words(refused: DomainError | None) -> str | None:
+    if isinstance(refused, Refused) and refused.outcome is Outcome.NOT_A_MEMBER:
+        return WRONG_CODE if request.path == url_for("login.recover") else WRONG_PASSWORD
+    return refused.message if refused else None
+
+
+def _next() -> str | None:
+    return safe(request.values.get("next"))

@@ -1,0 +1,13 @@
+"""Benchmarks: the served product beside a floor, the least that the same libraries need for the same kind of work.
+
+    client      a closed-loop HTTP client that costs little itself
+    servers     the product and the floor, each served by the same gunicorn settings on a fresh database
+    floor       the floor application
+    lanes       slices of load run in turns, so that a noisy machine slows both sides alike
+    directory   the SCIM and API benchmarks
+    sign_in     the SAML benchmarks
+    statements  how many SQL statements each request takes
+    report      the table and the JSON
+
+It judges nothing in the test suite; docs/performance.md has its figures and the marks they are held against.
+"""

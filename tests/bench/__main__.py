@@ -1,0 +1,64 @@
+"""``make bench``: everything in one run, candidates beside their floors."""
+
+import json
+import warnings
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+# pysaml2's IdP side still names a mode that cryptography moved (docs/decisions/0002).
+warnings.filterwarnings("ignore", "CFB has been moved")
+
+from tests import postgres as pg  # noqa: E402
+from tests.bench import report  # noqa: E402
+from tests.bench.directory import Directory  # noqa: E402
+from tests.bench.lanes import Figures  # noqa: E402
+from tests.bench.sign_in import SignIn, Verification, verifications  # noqa: E402
+from tests.bench.stage import stage  # noqa: E402
+from tests.bench.statements import Count, on_a_fresh_file  # noqa: E402
+
+QUICK, THOROUGH = (5, 0.5), (9, 2.0)  # rounds, and seconds of a slice
+
+
+@click.command()
+@click.option("--quick/--thorough", default=True, help="About two minutes, or about twelve.")
+@click.option(
+    "--users", default=2_000, show_default=True, type=click.IntRange(1_000, 1_000_000), help="In the directory."
+)
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes of each server.")
+@click.option("--postgres", "on_postgres", is_flag=True, help="Both sides on a PostgreSQL instead of SQLite files.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Keep the figures here.")
+def main(quick: bool, users: int, workers: int, on_postgres: bool, json_file: Path | None) -> None:
+    """Measure the served product against the least that the same libraries need, in one run."""
+    if on_postgres and (reason := pg.why_not()):
+        raise click.ClickException(reason)
+    console = Console()
+    rounds, seconds = QUICK if quick else THOROUGH
+    with console.status("starting") as status:
+
+        def say(what: str) -> None:
+            status.update(what)
+
+        rows: list[Figures] = []
+        with stage(on_postgres=on_postgres, size=users, workers=workers) as set_up:
+            rows += Directory(set_up, rounds=rounds, seconds=seconds).run(say)
+            say("signing in")
+            rows += SignIn(set_up, rounds=rounds, seconds=seconds).run()
+            size = set_up.size
+            say("verifying SAML responses")
+            verified: list[Verification] = verifications(set_up.okta, rounds=rounds * 4)
+        say("counting statements")
+        counts: list[Count] = on_a_fresh_file()
+    database = "PostgreSQL" if on_postgres else "SQLite"
+    console.print(f"{database}, {size:,} users, {workers} process(es) a server, median of {rounds} × {seconds} s")
+    report.print_figures(console, rows)
+    report.print_verifications(console, verified)
+    report.print_counts(console, counts)
+    if json_file:
+        facts = {"database": database, "users": size, "workers": workers, "rounds": rounds, "seconds": seconds}
+        json_file.write_text(json.dumps(report.as_json(rows, verified, counts, **facts), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

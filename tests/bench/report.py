@@ -1,0 +1,107 @@
+"""A run's figures as tables for people and as JSON for a comparison between two runs."""
+
+import os
+import platform
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench.lanes import Figures
+from tests.bench.marks import mark, verdict
+from tests.bench.sign_in import Verification
+from tests.bench.statements import Count
+
+
+def print_figures(console: Console, rows: Sequence[Figures]) -> None:
+    """One line for each kind of request."""
+    table = Table(title="Requests", title_justify="left")
+    table.add_column("request")
+    for heading in ("conns", "per s", "p50 ms", "p99 ms", "CPU ms", "of floor", "by CPU"):
+        table.add_column(heading, justify="right")
+    table.add_column("mark")
+    table.add_column("")
+    for row in rows:
+        wanted, said = mark(row), verdict(row, rows)
+        table.add_row(
+            row.name,
+            str(row.connections),
+            f"{row.rate:,.0f}",
+            f"{row.latency_ms(0.5):.2f}",
+            f"{row.latency_ms(0.99):.2f}",
+            f"{row.cpu_ms:.2f}",
+            _ratio(row.ratio),
+            _ratio(row.cpu_ratio),
+            str(wanted or ""),
+            f"[red]{said}[/]" if said == "below" else said,
+            style="dim" if row.name.startswith("floor") else None,
+        )
+    console.print(table)
+
+
+def print_verifications(console: Console, rows: Sequence[Verification]) -> None:
+    """One line for each kind of response."""
+    table = Table(title="Verifying a SAML response (CPU time, in process)", title_justify="left")
+    table.add_column("response")
+    for heading in ("bytes", "ms", "times signxml alone"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(row.name, f"{row.bytes:,}", f"{row.ms:.2f}", f"{row.multiple:.2f}")
+    console.print(table)
+
+
+def print_counts(console: Console, rows: Sequence[Count]) -> None:
+    """One line for each kind of request."""
+    table = Table(title="SQL statements of a request (BEGIN and COMMIT not counted)", title_justify="left")
+    table.add_column("request")
+    for heading in ("reads", "writes", "in all"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(row.name, str(row.reads), str(row.writes), str(row.total))
+    console.print(table)
+
+
+def as_json(
+    rows: Sequence[Figures], verified: Sequence[Verification], counts: Sequence[Count], **run: Any
+) -> dict[str, Any]:
+    """Everything, with what it was measured on."""
+    return {
+        "run": {**run, **machine()},
+        "requests": [
+            {
+                "name": row.name,
+                "connections": row.connections,
+                "rate": round(row.rate, 1),
+                "rates": [round(load.rate, 1) for load in row.loads],
+                "p50_ms": round(row.latency_ms(0.5), 3),
+                "p99_ms": round(row.latency_ms(0.99), 3),
+                "cpu_ms": round(row.cpu_ms, 4),
+                "ratio": row.ratio and round(row.ratio, 3),
+                "cpu_ratio": row.cpu_ratio and round(row.cpu_ratio, 3),
+                "mark": str(mark(row) or ""),
+                "verdict": verdict(row, rows),
+            }
+            for row in rows
+        ],
+        "saml": [
+            {"name": row.name, "bytes": row.bytes, "ms": round(row.ms, 3), "multiple": round(row.multiple, 3)}
+            for row in verified
+        ],
+        "statements": [{"name": row.name, "reads": row.reads, "writes": row.writes} for row in counts],
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+    }
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"

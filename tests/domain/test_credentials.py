@@ -1,0 +1,266 @@
+"""Credentials: of one owner for ever, alive while the owner is active."""
+
+import shutil
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import time_machine
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from idp_bridge import bots, clock, credentials, db, members
+from idp_bridge.credentials import API_KEY, AUTHTOKEN, KINDS, SSH_PUBLIC_KEY, Kind
+from idp_bridge.errors import Code, Conflict, DomainError, Forbidden, Invalid, NotFound
+from idp_bridge.models import BotUser, Credential, Member
+from tests.conftest import World
+from tests.domain import cast
+
+
+def _line(key: object) -> str:
+    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()  # type: ignore[attr-defined,no-any-return]
+
+
+def _key() -> str:
+    return _line(ed25519.Ed25519PrivateKey.generate())
+
+
+def _issue(world: World, kind: Kind, owner: Member | BotUser, **options: object) -> credentials.Issued:
+    if kind is SSH_PUBLIC_KEY:
+        options = {"public_key": _key(), **options}
+    with db.transaction():
+        return credentials.issue(world.system, kind, owner, **options)  # type: ignore[arg-type]
+
+
+def _works(issued: credentials.Issued, kind: Kind = API_KEY) -> bool:
+    assert issued.token is not None
+    return credentials.find(kind, issued.token) is not None
+
+
+@pytest.mark.parametrize("kind", [AUTHTOKEN, API_KEY])
+def test_a_secret_is_found_under_its_own_kind_only(acme: World, kind: Kind) -> None:
+    """With its account and owner at hand; the stored digest opens nothing."""
+    issued = _issue(acme, kind, acme.owner, acl=["bind:a.test"], description="d")
+    assert issued.token is not None
+    found = credentials.find(kind, issued.token)
+    assert found == issued.credential
+    assert found is not None
+    assert (found.account, credentials.owner_of(found), found.acl) == (acme.account, acme.owner, ["bind:a.test"])
+    other = API_KEY if kind is AUTHTOKEN else AUTHTOKEN
+    assert credentials.find(other, issued.token) is None
+    assert credentials.find(kind, issued.credential.token_digest) is None
+    assert credentials.find(kind, issued.token + "x") is None
+
+
+def test_finding_one_takes_one_statement(acme: World) -> None:
+    """Every API request does it."""
+    issued = _issue(acme, API_KEY, acme.owner)
+    statements: list[str] = []
+    run = db.database.obj.execute_sql
+    db.database.obj.execute_sql = lambda sql, *a, **k: (statements.append(sql), run(sql, *a, **k))[1]
+    try:
+        found = credentials.find(API_KEY, issued.token or "")
+        assert found is not None
+        assert credentials.owner_of(found).active
+        assert found.account.slug == "acme"
+    finally:
+        del db.database.obj.execute_sql
+    assert len(statements) == 1
+
+
+def test_suspending_an_owner_stops_every_credential_and_reviving_brings_back_exactly_those(acme: World) -> None:
+    """One deleted meanwhile stays dead; one issued meanwhile cannot be."""
+    member = cast.join(acme, "a@acme.test")
+    kept, deleted = _issue(acme, API_KEY, member), _issue(acme, API_KEY, member)
+    with db.transaction():
+        members.suspend(acme.system, member)
+    assert not _works(kept)
+    with pytest.raises(Conflict) as caught:
+        _issue(acme, API_KEY, member)
+    assert caught.value.code is Code.OWNER_INACTIVE
+    with db.transaction():
+        credentials.delete(acme.system, deleted.credential)
+        members.unsuspend(acme.system, member)
+    assert _works(kept)
+    assert not _works(deleted)
+
+
+def test_a_bots_credentials_stop_and_come_back_with_it(acme: World) -> None:
+    """Deactivating keeps them, deleting erases them."""
+    with db.transaction():
+        bot = bots.create(acme.system, "deployer")
+    issued = _issue(acme, AUTHTOKEN, bot)
+    works = []
+    for active in (True, False, True):
+        with db.transaction():
+            bots.change(acme.system, bot, active=active)
+        works.append(_works(issued, AUTHTOKEN))
+    assert works == [True, False, True]
+    with db.transaction():
+        bots.delete(acme.system, bot)
+    assert not _works(issued, AUTHTOKEN)
+    assert Credential.select().count() == 0
+
+
+def test_a_leavers_credentials_die_with_the_directorys_delete_and_return_with_her(sso: World) -> None:
+    """By hand she is removed with all she owned."""
+    member = cast.provisioned(sso, "a@acme.test")
+    issued = _issue(sso, API_KEY, member)
+    with db.transaction():
+        members.deprovision(sso.system, member)
+    assert not _works(issued)
+    with db.transaction():
+        assert sso.provider is not None
+        members.revive(sso.system, member, sso.provider)
+    assert _works(issued)
+
+
+def test_an_expired_credential_is_not_found(acme: World) -> None:
+    """And one that is born expired is refused."""
+    issued = _issue(acme, API_KEY, acme.owner, expires_at=clock.now() + timedelta(hours=1))
+    assert _works(issued)
+    with time_machine.travel(clock.now() + timedelta(hours=1, seconds=1)):
+        assert not _works(issued)
+    with pytest.raises(Invalid, match="past"):
+        _issue(acme, API_KEY, acme.owner, expires_at=clock.now())
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
+def test_only_an_administrator_names_another_owner_or_sees_anothers(acme: World, kind: Kind) -> None:
+    """A developer has and sees her own."""
+    developer, colleague = cast.join(acme, "d@acme.test"), cast.join(acme, "c@acme.test")
+    theirs = _issue(acme, kind, colleague).credential
+    mine = _issue(acme, kind, developer).credential
+    actor, administrator = cast.acting(acme, developer), cast.acting(acme, acme.owner)
+    with pytest.raises(Forbidden) as caught, db.transaction():
+        credentials.issue(actor, kind, colleague, public_key=_key())
+    assert caught.value.code is Code.ADMINISTRATORS_ONLY
+    assert list(credentials.of_kind(actor, kind)) == [mine]
+    with pytest.raises(NotFound):
+        credentials.get(actor, kind, theirs.id)
+    assert set(credentials.of_kind(administrator, kind)) == {mine, theirs}
+    assert credentials.get(administrator, kind, theirs.id) == theirs
+
+
+def test_no_account_sees_anothers_credentials(acme: World) -> None:
+    """Not its administrator either."""
+    other = cast.open_account("other")
+    issued = _issue(other, API_KEY, other.owner)
+    with pytest.raises(NotFound):
+        credentials.get(cast.acting(acme, acme.owner), API_KEY, issued.credential.id)
+
+
+def test_an_owner_of_another_account_gets_nothing_here(acme: World) -> None:
+    """A credential belongs to the account of its owner."""
+    other = cast.open_account("other")
+    with pytest.raises(DomainError), db.transaction():
+        credentials.issue(acme.system, API_KEY, other.owner)
+
+
+def test_a_use_is_noted_once_a_minute(acme: World) -> None:
+    """With the address it came from."""
+    row = _issue(acme, API_KEY, acme.owner).credential
+    credentials.used(row, "192.0.2.1")
+    credentials.used(cast.again(row), "192.0.2.2")
+    assert cast.again(row).last_used_address == "192.0.2.1"
+    with time_machine.travel(clock.now() + timedelta(minutes=2)):
+        credentials.used(cast.again(row), "192.0.2.2")
+    assert cast.again(row).last_used_address == "192.0.2.2"
+
+
+# --- SSH public keys --------------------------------------------------------------------------------------------
+
+
+def test_a_public_key_is_registered_once_over_the_whole_service(acme: World) -> None:
+    """Whatever its comment; free again once it is deleted."""
+    other, line = cast.open_account("other"), _key()
+    first = _issue(acme, SSH_PUBLIC_KEY, acme.owner, public_key=line + " ann@laptop").credential
+    assert first.public_key == line
+    for world in (acme, other):
+        with pytest.raises(Conflict) as caught:
+            _issue(world, SSH_PUBLIC_KEY, world.owner, public_key=f"  {line} other\n")
+        assert caught.value.code is Code.KEY_TAKEN
+    with db.transaction():
+        credentials.delete(acme.system, first)
+    assert _issue(other, SSH_PUBLIC_KEY, other.owner, public_key=line).token is None
+
+
+ED25519, RSA2048 = ed25519.Ed25519PrivateKey.generate(), rsa.generate_private_key(65537, 2048)
+ACCEPTED = {
+    "ed25519": _line(ED25519),
+    "ed25519 with a comment": _line(ED25519) + " ann smith@laptop",
+    "tab between": _line(ED25519).replace(" ", "\t"),
+    "two spaces between": _line(ED25519).replace(" ", "  ") + "  ann",
+    "rsa2048": _line(RSA2048),
+    "p256": _line(ec.generate_private_key(ec.SECP256R1())),
+    "p384": _line(ec.generate_private_key(ec.SECP384R1())),
+    "p521": _line(ec.generate_private_key(ec.SECP521R1())),
+    "sk-ed25519": "sk-ssh-ed25519@openssh.com "
+    "AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIAhm23s3Rf3d3VjNbQ5P4jTPl8a0uqhVVX+G5d1S5qS6AAAABHNzaDo=",
+}
+BLOB = _line(ED25519).split()[1]
+REFUSED = {
+    "nothing": "",
+    "a word": "hello",
+    "type alone": "ssh-ed25519",
+    "cut short": _line(ED25519)[:-8],
+    "not base64": "ssh-ed25519 ????",
+    "another type outside": "ssh-rsa " + BLOB,
+    "two lines": _line(ED25519) + "\n" + _line(RSA2048),
+    "options in front": 'command="ls" ' + _line(ED25519),
+    "private key": "-----BEGIN OPENSSH PRIVATE KEY-----",
+    "certificate": "ssh-ed25519-cert-v01@openssh.com " + BLOB,
+}
+#: ssh-keygen prints a fingerprint of these; we want more of a key.
+TOO_WEAK = {"rsa1024": _line(rsa.generate_private_key(65537, 1024))}
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_an_accepted_key_has_the_fingerprint_that_ssh_keygen_prints(name: str, tmp_path: Path) -> None:
+    """Kept as type and base64, without the comment."""
+    line, fingerprint = credentials.read_public_key(ACCEPTED[name])
+    assert line.split(" ") == ACCEPTED[name].split()[:2]
+    assert fingerprint.startswith("SHA256:")
+    if shutil.which("ssh-keygen"):
+        assert _ssh_keygen(tmp_path, ACCEPTED[name]) == fingerprint
+
+
+@pytest.mark.parametrize("name", REFUSED | TOO_WEAK)
+def test_a_refused_key_is_told_why(name: str, tmp_path: Path) -> None:
+    """The refusal names the field and never repeats a private key."""
+    text = (REFUSED | TOO_WEAK)[name]
+    with pytest.raises(Invalid) as caught:
+        credentials.read_public_key(text)
+    assert caught.value.code is Code.INVALID_PUBLIC_KEY
+    assert "public_key" in caught.value.fields
+    strict = name not in TOO_WEAK and name not in {"two lines", "options in front"}
+    if shutil.which("ssh-keygen") and strict:
+        assert _ssh_keygen(tmp_path, text) is None
+
+
+def test_dsa_is_refused() -> None:
+    """OpenSSH removed it."""
+    key = dsa.generate_private_key(1024)
+    with pytest.raises(Invalid, match="ssh-dss"):
+        credentials.read_public_key("ssh-dss " + _line_dsa(key))
+
+
+def _line_dsa(key: dsa.DSAPrivateKey) -> str:
+    import base64
+
+    def part(octets: bytes) -> bytes:
+        return len(octets).to_bytes(4, "big") + octets
+
+    numbers = key.public_key().public_numbers()
+    values = (numbers.parameter_numbers.p, numbers.parameter_numbers.q, numbers.parameter_numbers.g, numbers.y)
+    blob = part(b"ssh-dss") + b"".join(part(v.to_bytes(v.bit_length() // 8 + 1, "big")) for v in values)
+    return base64.b64encode(blob).decode()
+
+
+def _ssh_keygen(folder: Path, text: str) -> str | None:
+    (folder / "key.pub").write_text(text + "\n")
+    run = subprocess.run(
+        ["ssh-keygen", "-l", "-E", "sha256", "-f", str(folder / "key.pub")], capture_output=True, text=True, check=False
+    )
+    return run.stdout.split()[1] if run.returncode == 0 else None

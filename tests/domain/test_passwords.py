@@ -1,0 +1,38 @@
+"""Passwords: argon2id, and one answer for a wrong one and none at all."""
+
+import time
+
+import pytest
+
+from idp_bridge import passwords
+from idp_bridge.errors import Invalid
+
+
+@pytest.mark.parametrize("password", ["", "x" * (passwords.SHORTEST - 1), "x" * (passwords.LONGEST + 1)])
+def test_too_short_and_too_long_are_refused(password: str) -> None:
+    """The refusal names the field."""
+    with pytest.raises(Invalid) as caught:
+        passwords.hash_password(password)
+    assert "password" in caught.value.fields
+
+
+def test_the_right_password_and_only_that() -> None:
+    """Hashed with argon2id; a text that is no hash opens nothing."""
+    stored = passwords.hash_password("pass phrase \N{KEY} " + "x" * 200)
+    assert stored.startswith("$argon2id$")
+    assert passwords.verify(stored, "pass phrase \N{KEY} " + "x" * 200)
+    assert not passwords.verify(stored, "pass phrase")
+    assert not passwords.verify("no hash", "pass phrase")
+
+
+def test_a_longer_text_with_the_password_in_front_is_wrong() -> None:
+    """Cutting what is typed must not cut it down to the right password."""
+    stored = passwords.hash_password("x" * passwords.LONGEST)
+    assert not passwords.verify(stored, "x" * (passwords.LONGEST + 500))
+
+
+def test_no_password_is_as_slow_as_a_wrong_one() -> None:
+    """Else the time of an answer would tell who has an account."""
+    started = time.perf_counter()
+    assert not passwords.verify(None, "nobody's password, for the time it takes")
+    assert time.perf_counter() - started > 0.005

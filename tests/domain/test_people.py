@@ -1,0 +1,80 @@
+"""People: one for each proven address, and links that work once."""
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+
+from idp_bridge import clock, db, people
+from idp_bridge.errors import Gone, Invalid
+from idp_bridge.models import Person
+from tests.conftest import PASSWORD, World
+from tests.domain import cast
+
+
+def test_an_address_is_one_person_however_it_is_spelt(database: None) -> None:
+    """Case does not matter; a look-alike letter does."""
+    with db.transaction():
+        ann = people.find_or_create("Ann@Example.test")
+        assert people.find_or_create("ann@example.TEST") == ann
+        assert people.find_or_create("\N{LATIN SMALL LETTER LONG S}ue@example.test") != people.find_or_create(
+            "sue@example.test"
+        )
+    assert Person.select().count() == 3
+
+
+def test_somebody_only_a_provider_speaks_of_has_no_proven_address(sso: World) -> None:
+    """Her member has the address; the person behind has none, so no other account can match her by it."""
+    member = cast.join(sso, "jit@acme.test", managed_by="jit", identity_provider=sso.provider)
+    assert member.person.email is None
+    assert people.with_proven_address("jit@acme.test") is None
+
+
+def test_a_password_opens_for_its_address_only(database: None) -> None:
+    """Unknown address, wrong password, no password at all: nobody."""
+    with db.transaction():
+        ann = people.find_or_create("ann@example.test")
+        assert people.with_password("ann@example.test", PASSWORD) is None
+        people.set_password(ann, PASSWORD)
+        people.find_or_create("bob@example.test")
+    assert people.with_password("ANN@example.test", PASSWORD) == ann
+    assert people.with_password("ann@example.test", PASSWORD + "x") is None
+    assert people.with_password("bob@example.test", PASSWORD) is None
+    assert people.with_password("eve@example.test", PASSWORD) is None
+    with pytest.raises(Invalid):
+        people.set_password(ann, "short")
+
+
+@pytest.mark.parametrize("purpose", [people.PASSWORD_SETUP, people.BREAK_GLASS])
+def test_a_link_works_once_and_for_its_purpose(acme: World, purpose: str) -> None:
+    """Looking at it does not use it up; a mail scanner may look."""
+    other = people.BREAK_GLASS if purpose == people.PASSWORD_SETUP else people.PASSWORD_SETUP
+    with db.transaction():
+        token = people.one_time_link(acme.owner.person, acme.account, purpose)
+    with pytest.raises(Gone):
+        people.use(token, other)
+    assert people.peek(token, purpose).person == acme.owner.person
+    with db.transaction():
+        assert people.use(token, purpose).account == acme.account
+    for again in (people.peek, people.use):
+        with pytest.raises(Gone):
+            again(token, purpose)
+
+
+@pytest.mark.parametrize("purpose", people.LIFETIME)
+def test_a_link_expires(acme: World, purpose: str) -> None:
+    """A quarter of an hour for break-glass, a week for setting a password."""
+    with db.transaction():
+        token = people.one_time_link(acme.owner.person, acme.account, purpose)
+    end = clock.now() + people.LIFETIME[purpose]
+    with time_machine.travel(end - timedelta(seconds=5)):
+        people.peek(token, purpose)
+    with time_machine.travel(end + timedelta(seconds=1)), pytest.raises(Gone):
+        people.use(token, purpose)
+
+
+def test_a_link_is_stored_as_a_digest(acme: World) -> None:
+    """A copy of the database opens nothing."""
+    with db.transaction():
+        token = people.one_time_link(acme.owner.person, acme.account, people.BREAK_GLASS)
+    assert people.peek(token, people.BREAK_GLASS).digest != token

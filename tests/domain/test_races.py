@@ -1,0 +1,116 @@
+"""Several at once, in real threads and transactions: a rule that counts before it writes must hold the count."""
+
+from itertools import count
+from threading import Barrier
+
+import pytest
+
+from idp_bridge import db, invitations, members, people, seats, sign_in
+from idp_bridge.errors import Code, Conflict, Forbidden, Gone
+from idp_bridge.models import Account, IdentityProvider, Member
+from tests.conftest import World
+from tests.domain import cast
+from tests.domain.test_sign_in import said
+
+
+def _fresh(world: World) -> World:
+    """The account as a request of its own reads it."""
+    return World(account=Account.get_by_id(world.account.id), owner=world.owner, api_key="")
+
+
+def test_the_last_seat_is_taken_once(acme: World) -> None:
+    """Eight join, by hand and by invitation; one of them fits in."""
+    acme.account.seats = 2
+    acme.account.save()
+    number = count()
+
+    def by_hand() -> Member:
+        return members.create(_fresh(acme).system, email=f"m{next(number)}@acme.test", managed_by="local")
+
+    def by_invitation() -> object:
+        return invitations.create(_fresh(acme).system, f"m{next(number)}@acme.test")
+
+    results = cast.at_once(*[by_hand, by_invitation] * 4)
+    refused = [result for result in results if isinstance(result, Forbidden)]
+    assert [error.code for error in refused] == [Code.SEATS_FULL] * 7
+    counted = seats.count(acme.account)
+    assert counted.used + counted.reserved == 2
+
+
+def test_two_administrators_who_suspend_each_other_leave_one(acme: World) -> None:
+    """Whoever comes second finds herself the last."""
+    second = cast.join(acme, "b@acme.test", "admin")
+    results = cast.at_once(
+        lambda: members.suspend(_fresh(acme).system, cast.again(second)),
+        lambda: members.suspend(_fresh(acme).system, cast.again(acme.owner)),
+    )
+    (refused,) = [result for result in results if result is not None]
+    assert isinstance(refused, Conflict)
+    assert refused.code is Code.LAST_ADMINISTRATOR
+    assert len(members.administrators(acme.account)) == 1
+
+
+def test_two_administrators_who_demote_each_other_leave_one(acme: World) -> None:
+    """The same by their roles."""
+    second = cast.join(acme, "b@acme.test", "admin")
+    results = cast.at_once(
+        lambda: members.set_roles(_fresh(acme).system, cast.again(second), ["viewer"]),
+        lambda: members.remove(_fresh(acme).system, cast.again(acme.owner)),
+    )
+    (refused,) = [result for result in results if result is not None]
+    assert isinstance(refused, Conflict)
+    assert len(members.administrators(acme.account)) == 1
+
+
+def test_an_invitation_is_accepted_by_one_of_eight(acme: World) -> None:
+    """A double click, eight times over."""
+    with db.transaction():
+        sent = invitations.create(acme.system, "new@acme.test")
+        person = people.find_or_create("new@acme.test")
+    results = cast.at_once(*[lambda: invitations.accept(_fresh(acme).system, sent.invitation, person)] * 8)
+    assert len([result for result in results if isinstance(result, Member)]) == 1
+    assert len([result for result in results if isinstance(result, Gone | Conflict)]) == 7
+    assert len(members.with_address(acme.account, "new@acme.test")) == 1
+
+
+def test_one_person_who_signs_in_twice_at_once_joins_once(sso: World) -> None:
+    """Two tabs, one new member."""
+    assert sso.provider is not None
+    provider_id = sso.provider.id
+
+    def come() -> Member:
+        provider = IdentityProvider.get_by_id(provider_id)
+        return sign_in.by_assertion(_fresh(sso).system, provider, said("new@acme.test"))
+
+    results = cast.at_once(*[come] * 4)
+    assert {type(result) for result in results} == {Member}
+    assert len({result.id for result in results}) == 1
+    assert len(members.with_address(sso.account, "new@acme.test")) == 1
+
+
+def test_changes_that_first_tell_and_then_count_do_not_lock_each_other_out(sso: World) -> None:
+    """An event refers to its account, so both hold a share of the row that both then want for themselves."""
+    pushed = [cast.provisioned(sso, f"m{number}@acme.test") for number in range(6)]
+    with db.transaction():
+        for member in pushed:
+            members.set_directory_active(sso.system, member, False)
+
+    def follow(member: Member) -> None:
+        actor = _fresh(sso).system
+        row = cast.again(member)
+        members.update_profile(actor, row, email=row.email, name="New Name", first_name="", last_name="")
+        meeting.wait(timeout=20)
+        members.set_directory_active(actor, row, True)
+
+    meeting = Barrier(len(pushed) if db.database.for_update else 1)
+    results = cast.at_once(*[lambda member=member: follow(member) for member in pushed])
+    assert results == [None] * 6
+    assert seats.count(sso.account).used == 7
+
+
+@pytest.mark.parametrize("name", ["new@acme.test"])
+def test_one_address_is_invited_once(acme: World, name: str) -> None:
+    """Two administrators with the same idea."""
+    results = cast.at_once(*[lambda: invitations.create(_fresh(acme).system, name)] * 4)
+    assert len([result for result in results if isinstance(result, invitations.Sent)]) == 1
+    assert {r.code for r in results if isinstance(r, Conflict)} == {Code.ALREADY_INVITED}

@@ -1,0 +1,433 @@
+"""Signing in: the decision table, who an assertion means, and what comes of it."""
+
+from itertools import product
+from typing import Any
+
+import pytest
+
+from idp_bridge import clock, db, groups, idps, invitations, members, people, seats, sign_in
+from idp_bridge.errors import Forbidden
+from idp_bridge.models import IdentityLink, IdentityProvider, Member
+from idp_bridge.sign_in import ADMITTING, Identity, Outcome, Refused, Situation, State, Way
+from tests.conftest import PASSWORD, World
+from tests.domain import cast
+
+EMAIL_FORMAT = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
+PERSISTENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
+TRANSIENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
+
+
+def said(email: str, name_id: str | None = None, **claims: Any) -> Identity:
+    """What a verified assertion says of somebody."""
+    return Identity(**{"name_id": name_id or email, "name_id_format": EMAIL_FORMAT, "email": email, **claims})
+
+
+def come(world: World, identity: Identity, provider: IdentityProvider | None = None) -> Member:
+    """Sign in by an assertion of the account's provider."""
+    provider = provider or world.provider
+    assert provider is not None
+    with db.transaction():
+        return sign_in.by_assertion(world.system, cast.again(provider), identity)
+
+
+def refused(world: World, identity: Identity, provider: IdentityProvider | None = None) -> Outcome:
+    """Why an assertion does not let in."""
+    with pytest.raises(Refused) as caught:
+        come(world, identity, provider)
+    return caught.value.outcome
+
+
+# --- the table --------------------------------------------------------------------------------------------------
+
+#: By an assertion of an enabled provider, SSO in the plan, in either mode: state -> (jit, invite_only).
+BY_ASSERTION = {
+    State.ACTIVE: (Outcome.ADMIT, Outcome.ADMIT),
+    State.SUSPENDED: (Outcome.SUSPENDED, Outcome.SUSPENDED),
+    State.DEPROVISIONED: (Outcome.DEPROVISIONED, Outcome.DEPROVISIONED),
+    State.INVITED: (Outcome.ACCEPT_INVITATION, Outcome.ACCEPT_INVITATION),
+    State.UNKNOWN: (Outcome.JOIN, Outcome.INVITATION_NEEDED),
+    State.AMBIGUOUS: (Outcome.AMBIGUOUS, Outcome.AMBIGUOUS),
+    State.ELSEWHERE: (Outcome.ELSEWHERE, Outcome.ELSEWHERE),
+}
+
+#: By password, whatever the providers are: state -> (mixed, enforced).
+BY_PASSWORD = {
+    State.ACTIVE: (Outcome.ADMIT, Outcome.SSO_ENFORCED),
+    State.SUSPENDED: (Outcome.SUSPENDED, Outcome.SUSPENDED),
+    State.DEPROVISIONED: (Outcome.DEPROVISIONED, Outcome.DEPROVISIONED),
+    State.INVITED: (Outcome.NOT_A_MEMBER, Outcome.SSO_ENFORCED),
+    State.UNKNOWN: (Outcome.NOT_A_MEMBER, Outcome.SSO_ENFORCED),
+    State.AMBIGUOUS: (Outcome.AMBIGUOUS, Outcome.AMBIGUOUS),
+    State.ELSEWHERE: (Outcome.ELSEWHERE, Outcome.ELSEWHERE),
+}
+
+#: By a recovery code or a break-glass link, whatever else holds: that is what they are for.
+IN_AN_EMERGENCY = {
+    State.ACTIVE: Outcome.ADMIT,
+    State.SUSPENDED: Outcome.SUSPENDED,
+    State.DEPROVISIONED: Outcome.DEPROVISIONED,
+    State.INVITED: Outcome.NOT_A_MEMBER,
+    State.UNKNOWN: Outcome.NOT_A_MEMBER,
+    State.AMBIGUOUS: Outcome.AMBIGUOUS,
+    State.ELSEWHERE: Outcome.ELSEWHERE,
+}
+
+
+def expected(case: Situation) -> Outcome:
+    """The outcome by the three tables above."""
+    if case.way is Way.SAML:
+        if not case.sso_in_plan:
+            return Outcome.SSO_NOT_IN_PLAN
+        if not case.enabled:
+            return Outcome.PROVIDER_DISABLED
+        return BY_ASSERTION[case.state][case.policy == "invite_only"]
+    if case.way is Way.PASSWORD:
+        return BY_PASSWORD[case.state][case.mode == "enforced"]
+    return IN_AN_EMERGENCY[case.state]
+
+
+EVERY_SITUATION = [
+    Situation(*facts)
+    for facts in product(Way, State, ("mixed", "enforced"), ("jit", "invite_only"), (True, False), (True, False))
+]
+
+
+def test_every_situation_has_the_outcome_of_the_table() -> None:
+    """All 448 combinations of facts, each with exactly one outcome."""
+    assert len(EVERY_SITUATION) == 448
+    wrong = {case: sign_in.decide(case) for case in EVERY_SITUATION if sign_in.decide(case) is not expected(case)}
+    assert wrong == {}
+
+
+def test_every_row_of_the_table_decides_something() -> None:
+    """A row that never decides is a rule that nobody gets."""
+    deciding = {
+        next(i for i, (facts, _) in enumerate(sign_in.TABLE) if all(getattr(case, k) == v for k, v in facts.items()))
+        for case in EVERY_SITUATION
+    }
+    assert deciding == set(range(len(sign_in.TABLE)))
+
+
+def test_every_refusal_has_words_for_the_person() -> None:
+    """And letting in needs none."""
+    assert set(sign_in.PUBLIC) == set(Outcome) - ADMITTING
+
+
+# --- who it is --------------------------------------------------------------------------------------------------
+
+
+def _who(world: World, identity: Identity) -> sign_in.Found:
+    assert world.provider is not None
+    return sign_in.identify(world.account, world.provider, identity)
+
+
+def test_the_first_search_that_knows_her_decides(sso: World) -> None:
+    """externalId before link before userName before address before invitation: each is somebody else here."""
+    assert sso.provider is not None
+    by_external_id = cast.provisioned(sso, "one@acme.test", external_id="n-1")
+    by_link = cast.join(sso, "two@acme.test")
+    by_user_name = cast.join(sso, "three@acme.test", managed_by="scim", identity_provider=sso.provider)
+    record = cast.record_of(sso.provider, by_user_name, user_name="N-1")
+    by_address = cast.join(sso, "four@acme.test")
+    with db.transaction():
+        invitation = invitations.create(sso.system, "five@acme.test").invitation
+    IdentityLink.create(
+        identity_provider=sso.provider,
+        name_id_format=PERSISTENT,
+        name_id="n-1",
+        member=by_link,
+        created_at=clock.now(),
+    )
+    identity = said("four@acme.test", "n-1", name_id_format=PERSISTENT)
+    found = []
+    for forget in (
+        by_external_id.delete_instance,
+        lambda: IdentityLink.delete().execute(),
+        record.delete_instance,
+        by_address.delete_instance,
+    ):
+        found.append(_who(sso, identity).member)
+        forget()
+    assert found == [by_external_id, by_link, by_user_name, by_address]
+    assert _who(sso, identity) == sign_in.Found(State.UNKNOWN)
+    assert _who(sso, said("FIVE@acme.test")) == sign_in.Found(State.INVITED, invitation=invitation)
+
+
+def test_a_link_is_of_one_name_id_format(sso: World) -> None:
+    """The same text in another format is somebody else."""
+    come(sso, said("a@acme.test", "123", name_id_format=PERSISTENT))
+    assert _who(sso, said("b@acme.test", "123", name_id_format=PERSISTENT)).state is State.ACTIVE
+    assert _who(sso, said("b@acme.test", "123", name_id_format=EMAIL_FORMAT)).state is State.UNKNOWN
+
+
+def test_a_transient_name_id_is_not_remembered(sso: World) -> None:
+    """The next one with it is somebody else."""
+    come(sso, said("a@acme.test", "t-1", name_id_format=TRANSIENT))
+    assert IdentityLink.select().count() == 0
+
+
+def test_another_account_is_never_matched(sso: World) -> None:
+    """Neither by its directory, its links, its members' addresses nor its invitations; with the same entity id too."""
+    other = cast.open_account("other")
+    cast.connect(other, join_policy="jit")
+    assert other.provider is not None
+    assert sso.provider is not None
+    assert other.provider.entity_id == sso.provider.entity_id
+    cast.provisioned(other, "one@acme.test", external_id="n-1")
+    cast.join(other, "two@acme.test")
+    come(other, said("three@acme.test", "n-3"))
+    with db.transaction():
+        invitations.create(other.system, "four@acme.test")
+    for identity in (
+        said("one@acme.test", "n-1"),
+        said("two@acme.test"),
+        said("three@acme.test", "n-3"),
+        said("four@acme.test"),
+        said(other.owner.email),
+    ):
+        assert _who(sso, identity).state is State.UNKNOWN
+
+
+def test_the_same_person_joins_two_accounts_as_two_members(sso: World) -> None:
+    """Each account's provider speaks for its own account, and no person is shared by what they say."""
+    other = cast.open_account("other")
+    cast.connect(other, join_policy="jit")
+    here, there = come(sso, said("a@acme.test")), come(other, said("a@acme.test"))
+    assert here.account_id != there.account_id
+    assert here.person_id != there.person_id
+
+
+def test_two_members_of_one_address_are_never_adopted_silently(sso: World) -> None:
+    """An administrator must decide who is meant."""
+    cast.join(sso, "twin@acme.test")
+    cast.join(sso, "TWIN@acme.test")
+    assert refused(sso, said("twin@acme.test")) is Outcome.AMBIGUOUS
+
+
+def test_another_providers_member_comes_through_that_one(sso: World) -> None:
+    """Two providers of one account do not speak for each other's people."""
+    first = sso.provider
+    member = come(sso, said("a@acme.test"))
+    second = cast.connect(sso, name="Entra", join_policy="jit")
+    assert refused(sso, said("a@acme.test"), second) is Outcome.ELSEWHERE
+    assert come(sso, said("a@acme.test"), first) == member
+
+
+# --- coming in --------------------------------------------------------------------------------------------------
+
+
+def test_jit_makes_a_member_with_the_providers_default_roles(sso: World) -> None:
+    """With the claims as her name, and remembered by her NameID."""
+    member = come(sso, said("new@acme.test", "n-1", first_name="Nora", last_name="New"))
+    assert (member.managed_by, member.identity_provider_id) == ("jit", sso.provider.id if sso.provider else None)
+    assert (member.name, member.first_name, member.last_name) == ("Nora New", "Nora", "New")
+    sources = members.role_sources(sso.account, [member])[member.id]
+    assert [(source.role, source.source) for source in sources] == [("developer", "default")]
+    assert come(sso, said("renamed@acme.test", "n-1")) == member
+    assert cast.again(member).email == "renamed@acme.test"
+    assert cast.again(member).name == "Nora New"
+
+
+def test_claimed_groups_give_the_mapped_roles_and_no_default_ones(sso: World) -> None:
+    """Okta's claim names groups, in any case; Entra's names the object ids of pushed ones."""
+    assert sso.provider is not None
+    pushed = cast.group(sso.provider, "Auditors", external_id="8f0c")
+    with db.transaction():
+        groups.map_role(sso.system, sso.provider, role="billing", group_display_name="Finance")
+        groups.map_role(sso.system, sso.provider, role="viewer", group_id=pushed.id)
+    member = come(sso, said("new@acme.test", groups=("FINANCE", "8f0c", "Everyone")))
+    assert members.roles_of(sso.account, member) == ("billing", "viewer")
+    assert {source.source for source in members.role_sources(sso.account, [member])[member.id]} == {"claim"}
+
+
+def test_a_renamed_group_is_claimed_by_its_new_name(sso: World) -> None:
+    """A mapping refers to the group, not to what it was called."""
+    assert sso.provider is not None
+    pushed = cast.group(sso.provider, "Finance")
+    with db.transaction():
+        groups.map_role(sso.system, sso.provider, role="billing", group_id=pushed.id)
+    pushed.display_name, pushed.display_name_key = "Money", "money"
+    pushed.save()
+    assert members.roles_of(sso.account, come(sso, said("a@acme.test", groups=("Money",)))) == ("billing",)
+
+
+def test_the_next_assertion_replaces_what_the_last_one_claimed(sso: World) -> None:
+    """Saying nothing of groups leaves what is held; saying none takes it away; roles by hand stay."""
+    assert sso.provider is not None
+    with db.transaction():
+        groups.map_role(sso.system, sso.provider, role="billing", group_display_name="Finance")
+    member = come(sso, said("new@acme.test", groups=("Finance",)))
+    with db.transaction():
+        members.set_roles(sso.system, member, ["billing", "viewer"])
+    come(sso, said("new@acme.test", groups=None))
+    assert members.roles_of(sso.account, member) == ("billing", "viewer")
+    come(sso, said("new@acme.test", groups=()))
+    assert members.roles_of(sso.account, member) == ("viewer",)
+
+
+@pytest.mark.parametrize(("may_grant_admin", "held"), [(False, ("developer",)), (True, ("admin",))])
+def test_a_claim_gives_admin_only_where_the_provider_may(
+    sso: World, may_grant_admin: bool, held: tuple[str, ...]
+) -> None:
+    """Off by default: whoever runs the provider does not become administrator here by it."""
+    assert sso.provider is not None
+    with db.transaction():
+        groups.map_role(sso.system, sso.provider, role="admin", group_display_name="Root")
+        idps.change(sso.system, sso.provider, may_grant_admin=may_grant_admin)
+    member = come(sso, said("new@acme.test", groups=("Root",)))
+    assert members.roles_of(sso.account, member) == held
+
+
+def test_an_invited_person_joins_with_the_invitations_roles(sso: World) -> None:
+    """The provider's word accepts it; afterwards the link is used up."""
+    assert sso.provider is not None
+    with db.transaction():
+        idps.change(sso.system, sso.provider, join_policy="invite_only")
+        sent = invitations.create(sso.system, "guest@acme.test", role_names=["viewer"])
+    member = come(sso, said("Guest@acme.test"))
+    assert member.managed_by == "invite"
+    assert members.roles_of(sso.account, member) == ("viewer",)
+    assert seats.count(sso.account).reserved == 0
+    assert cast.again(sent.invitation).accepted_at is not None
+    assert refused(sso, said("stranger@acme.test")) is Outcome.INVITATION_NEEDED
+
+
+def test_an_assertion_never_revives_anybody(sso: World) -> None:
+    """Not a suspended member, not one whom her directory set inactive, not one whom it deleted; nor by another
+    NameID, nor does a claim change them."""
+    held, off = cast.join(sso, "held@acme.test"), cast.provisioned(sso, "off@acme.test", external_id="x-1")
+    left = cast.provisioned(sso, "left@acme.test", external_id="x-2")
+    with db.transaction():
+        members.suspend(sso.system, held)
+        members.set_directory_active(sso.system, off, False)
+        members.deprovision(sso.system, left)
+    assert refused(sso, said("held@acme.test")) is Outcome.SUSPENDED
+    assert refused(sso, said("off@acme.test")) is Outcome.SUSPENDED
+    assert refused(sso, said("other@acme.test", "x-1")) is Outcome.SUSPENDED
+    assert refused(sso, said("left@acme.test")) is Outcome.DEPROVISIONED
+    assert refused(sso, said("other@acme.test", "x-2")) is Outcome.DEPROVISIONED
+    assert [cast.again(member).active for member in (held, off, left)] == [False] * 3
+    assert IdentityLink.select().count() == 0
+
+
+def test_one_removed_by_hand_joins_again_as_a_new_member(sso: World) -> None:
+    """Nothing of the former membership comes back."""
+    former = come(sso, said("a@acme.test", "n-1"))
+    with db.transaction():
+        members.set_roles(sso.system, former, ["billing"])
+        members.remove(sso.system, former)
+    member = come(sso, said("a@acme.test", "n-1"))
+    assert member.id != former.id
+    assert members.roles_of(sso.account, member) == ("developer",)
+
+
+@pytest.mark.parametrize(
+    ("domains", "email", "allowed"),
+    [
+        ([], "a@anywhere.test", True),
+        (["acme.test"], "a@ACME.test", True),
+        (["@Acme.test"], "a@acme.test", True),
+        (["acme.test"], "a@evil.test", False),
+        (["acme.test"], "a@sub.acme.test", False),
+        (["acme.test"], "a@notacme.test", False),
+        (["acme.test"], "a@acme.test@evil.test", False),
+    ],
+)
+def test_a_provider_asserts_addresses_of_its_domains_only(
+    sso: World, domains: list[str], email: str, allowed: bool
+) -> None:
+    """Whole domains, without regard to case; none named means any."""
+    assert sso.provider is not None
+    with db.transaction():
+        idps.change(sso.system, sso.provider, domains=domains)
+    if allowed:
+        assert come(sso, said(email)).email == email
+    else:
+        assert refused(sso, said(email)) is Outcome.ADDRESS_NOT_ALLOWED
+
+
+def test_a_directorys_word_stands_above_an_assertions(sso: World) -> None:
+    """Neither the name nor the roles of a provisioned member follow her claims."""
+    assert sso.provider is not None
+    member = cast.provisioned(sso, "a@acme.test")
+    with db.transaction():
+        groups.map_role(sso.system, sso.provider, role="billing", group_display_name="Finance")
+    come(sso, said("a@acme.test", first_name="Eve", groups=("Finance",)))
+    assert cast.again(member).first_name == ""
+    assert members.roles_of(sso.account, member) == ("developer",)
+
+
+def test_an_administrators_sign_in_proves_the_provider(sso: World) -> None:
+    """What enforcement waits for; anybody else's proves nothing."""
+    assert sso.provider is not None
+    come(sso, said("a@acme.test"))
+    assert cast.again(sso.provider).administrator_signed_in_at is None
+    come(sso, said(sso.owner.email))
+    assert cast.again(sso.provider).administrator_signed_in_at is not None
+
+
+def test_a_full_account_refuses_to_be_joined(sso: World) -> None:
+    """And who is a member already comes in as ever."""
+    member = come(sso, said("a@acme.test"))
+    sso.account.seats = 2
+    sso.account.save()
+    with pytest.raises(Forbidden, match="All 2 seats"):
+        come(sso, said("b@acme.test"))
+    assert come(sso, said("a@acme.test")) == member
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome"),
+    [({"enabled": False}, Outcome.PROVIDER_DISABLED), ({"plan": "pro"}, Outcome.SSO_NOT_IN_PLAN)],
+)
+def test_a_provider_that_is_off_lets_nobody_in(sso: World, change: dict[str, Any], outcome: Outcome) -> None:
+    """Also not the administrator."""
+    assert sso.provider is not None
+    row = sso.account if "plan" in change else sso.provider
+    for name, value in change.items():
+        setattr(row, name, value)
+    row.save()
+    assert refused(sso, said(sso.owner.email)) is outcome
+
+
+# --- by password ------------------------------------------------------------------------------------------------
+
+
+def _with_password(world: World) -> None:
+    with db.transaction():
+        people.set_password(world.owner.person, PASSWORD)
+
+
+def test_a_password_opens_the_membership_asked_for(acme: World) -> None:
+    """Of one account where it is named, else of one that can be entered."""
+    _with_password(acme)
+    other = cast.open_account("other")
+    there = cast.join(other, acme.owner.email, person=acme.owner.person)
+    assert sign_in.by_password(acme.owner.email, PASSWORD, account=other.account) == there
+    with db.transaction():
+        members.suspend(other.system, there)
+    assert sign_in.by_password(acme.owner.email, PASSWORD) == acme.owner
+    with pytest.raises(Refused) as caught:
+        sign_in.by_password(acme.owner.email, PASSWORD, account=other.account)
+    assert caught.value.outcome is Outcome.SUSPENDED
+
+
+def test_a_wrong_password_and_an_unknown_address_are_refused_alike(acme: World) -> None:
+    """Nobody learns who has an account."""
+    _with_password(acme)
+    answers = set()
+    for email in (acme.owner.email, "nobody@acme.test"):
+        with pytest.raises(Refused) as caught:
+            sign_in.by_password(email, "a wrong password altogether")
+        answers.add((caught.value.outcome, caught.value.message))
+    assert answers == {(Outcome.NOT_A_MEMBER, sign_in.PUBLIC[Outcome.NOT_A_MEMBER])}
+
+
+def test_under_enforcement_a_password_opens_nothing(acme: World) -> None:
+    """Not for the owner either; she has recovery codes."""
+    _with_password(acme)
+    acme.account.sso_mode = "enforced"
+    acme.account.save()
+    with pytest.raises(Refused) as caught:
+        sign_in.by_password(acme.owner.email, PASSWORD)
+    assert caught.value.outcome is Outcome.SSO_ENFORCED

@@ -1,0 +1,383 @@
+"""Users of a directory and the members behind them: joining, coming back, being taken over, leaving."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from idp_bridge import credentials, db, errors, events, members, sessions
+from idp_bridge.models import DirectoryUser, Event, GroupMember, Member, Session
+from idp_bridge.provisioning import groups, users
+from idp_bridge.provisioning.directory import Directory
+from idp_bridge.provisioning.users import Profile, profile
+from scim.errors import NotFound, PreconditionFailed, Uniqueness
+from scim.paging import Page
+from scim.patch import parse_patch
+from scim.projection import Projection
+from scim.schemas import USER_TYPE
+from tests.conftest import World
+
+PROFILES = [
+    ({"userName": "ann"}, Profile("ann", "ann", "", "")),
+    (
+        {"userName": "u", "emails": [{"value": "a@x"}, {"value": "b@x", "type": "Work"}]},
+        Profile("b@x", "u", "", ""),
+    ),
+    (
+        {"userName": "u", "emails": [{"value": "w@x", "type": "work"}, {"value": "p@x", "primary": True}]},
+        Profile("p@x", "u", "", ""),
+    ),
+    ({"userName": "u", "emails": [{"type": "work"}, {"value": "h@x", "type": "home"}]}, Profile("h@x", "u", "", "")),
+    ({"userName": "u", "name": {"givenName": "Ann", "familyName": "Lee"}}, Profile("u", "Ann Lee", "Ann", "Lee")),
+    ({"userName": "u", "name": {"formatted": "Dr. Lee", "givenName": "Ann"}}, Profile("u", "Dr. Lee", "Ann", "")),
+    ({"userName": "u", "displayName": "Annie", "name": {"formatted": "Dr. Lee"}}, Profile("u", "Annie", "", "")),
+]
+
+
+@pytest.mark.parametrize(("resource", "known"), PROFILES)
+def test_address_and_name_are_chosen_in_order(resource: dict[str, Any], known: Profile) -> None:
+    """Address: primary, work, first e-mail, userName. Name: displayName, formatted, given and family, userName."""
+    assert profile(resource) == known
+
+
+def create(directory: Directory, user_name: str = "ann@acme.test", **attributes: Any) -> DirectoryUser:
+    """A POST in a transaction of its own."""
+    with db.transaction():
+        return users.create(directory, {"userName": user_name, **attributes})
+
+
+def patch(directory: Directory, row: DirectoryUser, **values: Any) -> DirectoryUser:
+    """A PATCH that replaces these attributes."""
+    operations = parse_patch({"Operations": [{"op": "replace", "value": values}]}, USER_TYPE)
+    with db.transaction():
+        return users.patch(directory, row.id, operations)
+
+
+def delete(directory: Directory, row: DirectoryUser) -> None:
+    """A DELETE."""
+    with db.transaction():
+        users.delete(directory, row.id)
+
+
+def member_of(row: DirectoryUser) -> Member:
+    """The member behind a record, as she is now."""
+    found: Member = Member.get_by_id(row.member_id)
+    return found
+
+
+def event_types(about: str) -> list[str]:
+    """The events about an object, oldest first."""
+    return [event.type for event in Event.select().where(Event.object_id == about).order_by(Event.id)]
+
+
+def test_new_user_is_a_member_with_the_default_roles(directory: Directory) -> None:
+    """POST makes an active member whom the directory manages, with the provider's default roles."""
+    row = create(directory, emails=[{"value": "Ann@acme.test", "primary": True}], name={"givenName": "Ann"})
+    member = member_of(row)
+    assert (member.email, member.name, member.first_name) == ("Ann@acme.test", "Ann", "Ann")
+    assert (member.managed_by, member.identity_provider_id) == ("scim", directory.id)
+    assert (member.active, members.roles_of(directory.account, member)) == (True, ("developer",))
+    assert row.id.startswith("du_")
+    assert event_types(member.id) == [events.Type.USER_CREATED]
+
+
+def test_repeated_post_changes_nothing(directory: Directory) -> None:
+    """Okta retries a POST whose answer it missed: 409, and neither record nor member is touched."""
+    row = create(directory, title="Lead")
+    with pytest.raises(Uniqueness):
+        create(directory, "ANN@acme.test", title="Other", active=False)
+    assert users.RECORDS.get(directory, row.id).resource == row.resource
+    assert (Member.select().count(), member_of(row).active) == (2, True)
+
+
+def test_user_names_of_two_directories_are_apart(directory: Directory, foreign: Directory) -> None:
+    """The same userName may be in the directory of another account."""
+    assert create(directory).id != create(foreign).id
+
+
+def test_external_id_may_repeat(directory: Directory) -> None:
+    """RFC 7643 §3.1: the server does not enforce uniqueness of externalId."""
+    assert create(directory, "a@acme.test", externalId="x").id != create(directory, "b@acme.test", externalId="x").id
+
+
+def test_inactive_user_takes_no_seat(directory: Directory) -> None:
+    """PingOne provisions disabled accounts: a member without a seat, who takes one when activated."""
+    directory.account.seats = 1  # the owner's
+    directory.account.save()
+    row = create(directory, active=False)
+    assert not member_of(row).active
+    with pytest.raises(errors.Forbidden, match="1 seats"):
+        patch(directory, row, active=True)
+    assert not users.RECORDS.get(directory, row.id).active
+
+
+def test_over_the_seats_nothing_is_made(directory: Directory) -> None:
+    """A full account refuses the POST and keeps no record of it."""
+    directory.account.seats = 1
+    directory.account.save()
+    with pytest.raises(errors.Forbidden):
+        create(directory)
+    assert DirectoryUser.select().count() == 0
+
+
+def test_deactivation_stops_everything_and_reactivation_brings_it_back(directory: Directory, acme: World) -> None:
+    """``active=false`` ends sessions and frees the seat; memberships stay, since Entra does not send them again."""
+    row = create(directory)
+    with db.transaction():
+        group = groups.create(directory, {"displayName": "Crew", "members": [{"value": row.id}]})
+        sessions.open_session(member_of(row), method="saml")
+    patch(directory, row, active=False)
+    assert not member_of(row).active
+    assert Session.select().count() == 0
+    assert GroupMember.select().where(GroupMember.group == group.id).count() == 1
+    assert users.RECORDS.find(directory, None, Page())[1] == 1
+    patch(directory, row, active=True)
+    assert member_of(row).active
+    assert event_types(member_of(row).id)[1:] == [events.Type.USER_SUSPENDED, events.Type.USER_REACTIVATED]
+
+
+def test_hold_of_an_administrator_is_not_lifted(directory: Directory, acme: World) -> None:
+    """A member suspended by hand stays so, whatever her directory says."""
+    row = create(directory)
+    with db.transaction():
+        members.suspend(acme.system, member_of(row))
+    patch(directory, row, active=False)
+    patch(directory, row, active=True)
+    assert not member_of(row).active
+
+
+def test_profile_follows_the_record(directory: Directory) -> None:
+    """Another e-mail or name in the directory is another address or name of the member."""
+    row = create(directory)
+    patch(directory, row, displayName="Ann", emails=[{"value": "new@acme.test", "type": "work"}])
+    assert (member_of(row).email, member_of(row).name) == ("new@acme.test", "Ann")
+    assert event_types(str(row.member_id))[1:] == [events.Type.USER_UPDATED]
+
+
+def test_other_change_is_an_event_too(directory: Directory) -> None:
+    """Every write is audited, also where the account knows nothing of the attribute."""
+    row = create(directory)
+    patch(directory, row, title="Lead")
+    assert Event.select().order_by(Event.id.desc()).get().object["changed"] == ["title"]
+
+
+def test_no_change_is_no_version(directory: Directory, statements: Any) -> None:
+    """A PATCH or PUT of what is there already writes nothing and leaves version and lastModified alone."""
+    row = create(directory, title="Lead")
+    with statements() as sent:
+        same = patch(directory, row, title="Lead", active=True)
+    assert (same.version, same.modified_at) == (1, row.modified_at)
+    assert len(sent) == 1
+    with db.transaction():
+        put = users.replace(directory, row.id, {"userName": "ann@acme.test", "title": "Lead"})
+    assert put.version == 1
+
+
+def test_put_without_active_leaves_it(directory: Directory) -> None:
+    """Silence about ``active`` must not let a suspended person in."""
+    row = create(directory)
+    patch(directory, row, active=False)
+    with db.transaction():
+        put = users.replace(directory, row.id, {"userName": "ann@acme.test", "title": "x"})
+    assert put.resource == {"userName": "ann@acme.test", "title": "x", "active": False}
+    assert not member_of(row).active
+
+
+def test_rename_to_a_taken_name_is_refused_whole(directory: Directory) -> None:
+    """409 and neither name nor title has changed."""
+    create(directory, "ann@acme.test")
+    row = create(directory, "bob@acme.test")
+    with pytest.raises(Uniqueness, match=r"Ann@acme\.test"):
+        patch(directory, row, userName="Ann@acme.test", title="x")
+    assert users.RECORDS.get(directory, row.id).resource == row.resource
+
+
+def test_address_of_another_member_is_refused(directory: Directory) -> None:
+    """Two members under one address could not be told apart at sign-in."""
+    row = create(directory)
+    with pytest.raises(Uniqueness, match=r"owner@acme\.test"):
+        patch(directory, row, emails=[{"value": "owner@acme.test"}])
+    with pytest.raises(Uniqueness, match=r"ann@acme\.test"):
+        create(directory, "other", emails=[{"value": "ANN@acme.test"}])
+
+
+def test_deleted_user_is_gone_and_her_name_free(directory: Directory) -> None:
+    """After DELETE: 404 by id, in no list, in no group; the group is a new version; the member is out."""
+    row = create(directory)
+    with db.transaction():
+        group = groups.create(directory, {"displayName": "Crew", "members": [{"value": row.id}]})
+    delete(directory, row)
+    for change in (lambda: users.RECORDS.get(directory, row.id), lambda: delete(directory, row)):
+        with pytest.raises(NotFound, match=row.id):
+            change()
+    assert users.RECORDS.find(directory, None, Page()) == ([], 0)
+    after = groups.RECORDS.get(directory, group.id)
+    assert after.version == 2
+    assert "members" not in groups.RECORDS.render(directory, [after], Projection())[0]
+    assert (member_of(row).active, member_of(row).removed_at is None) == (False, False)
+    assert event_types(str(row.member_id))[-1] == events.Type.USER_DEPROVISIONED
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        ({"userName": "ann@acme.test"}, {"userName": "ANN@acme.test"}),
+        ({"userName": "ann@acme.test", "externalId": "7"}, {"userName": "renamed@acme.test", "externalId": "7"}),
+        ({"userName": "ann@acme.test", "externalId": "7"}, {"userName": "ann@acme.test", "externalId": "8"}),
+    ],
+)
+def test_leaver_comes_back_as_the_same_member(
+    directory: Directory, acme: World, first: dict[str, Any], again: dict[str, Any]
+) -> None:
+    """A new SCIM id and the same member with her credentials; her groups do not come back by themselves."""
+    with db.transaction():
+        row = users.create(directory, first)
+        groups.create(directory, {"displayName": "Crew", "members": [{"value": row.id}]})
+        credentials.issue(acme.system, credentials.AUTHTOKEN, member_of(row))
+    delete(directory, row)
+    with db.transaction():
+        back = users.create(directory, again)
+    assert back.id != row.id
+    assert back.member_id == row.member_id
+    assert member_of(back).active
+    assert member_of(back).email == again["userName"]
+    assert members.roles_of(directory.account, member_of(back)) == ("developer",)
+    assert GroupMember.select().where(GroupMember.user == back.id).count() == 0
+
+
+def test_external_id_decides_between_two_leavers(directory: Directory) -> None:
+    """externalId is the firmer name: it wins over a userName that somebody else had later."""
+    first = create(directory, "ann@acme.test", externalId="7")
+    delete(directory, first)
+    other = create(directory, "other@acme.test", externalId="8")
+    delete(directory, other)
+    back = create(directory, "other@acme.test", externalId="7")
+    assert back.member_id == first.member_id
+
+
+def test_leaver_of_another_directory_does_not_come_back(directory: Directory, foreign: Directory) -> None:
+    """What another directory deleted is none of ours."""
+    row = create(directory)
+    delete(directory, row)
+    assert create(foreign).member_id != row.member_id
+
+
+def test_leaver_comes_back_inactive(directory: Directory) -> None:
+    """The directory may create her again without letting her in."""
+    row = create(directory)
+    delete(directory, row)
+    assert not member_of(create(directory, active=False)).active
+
+
+def test_existing_member_is_adopted(directory: Directory, acme: World) -> None:
+    """A directory takes over who is a member already; roles by hand stay."""
+    row = create(directory, "OWNER@acme.test", displayName="Olive")
+    owner = member_of(row)
+    assert owner.id == acme.owner.id
+    assert (owner.managed_by, owner.name) == ("scim", "Olive")
+    assert members.roles_of(directory.account, owner) == ("admin",)
+
+
+def test_adoption_needs_an_allowed_domain(directory: Directory) -> None:
+    """Where the provider may speak for certain domains, it takes over nobody else's members."""
+    directory.identity_provider.domains = ["elsewhere.test"]
+    with pytest.raises(errors.Conflict, match="elsewhere"):
+        create(directory, "owner@acme.test")
+    directory.identity_provider.domains = ["acme.test"]
+    assert create(directory, "owner@acme.test").id
+
+
+def test_second_directory_does_not_take_over(directory: Directory, second: Directory) -> None:
+    """Who belongs to one directory is not taken by another of the same account: 409."""
+    row = create(directory)
+    with pytest.raises(errors.Conflict, match="another directory"):
+        create(second)
+    assert member_of(row).identity_provider_id == directory.id
+
+
+def test_last_administrator_can_be_neither_deactivated_nor_deleted(directory: Directory, acme: World) -> None:
+    """409, and the record stays as it was."""
+    row = create(directory, "owner@acme.test")
+    with pytest.raises(errors.Conflict, match="administrator"):
+        patch(directory, row, active=False)
+    with pytest.raises(errors.Conflict, match="administrator"):
+        delete(directory, row)
+    assert users.RECORDS.get(directory, row.id).active
+    assert member_of(row).active
+
+
+def test_record_of_another_directory_is_not_found(directory: Directory, second: Directory, foreign: Directory) -> None:
+    """404 for every id that is not this directory's, in the same account too."""
+    row = create(directory)
+    for other in (second, foreign):
+        for change in (
+            lambda d: users.RECORDS.get(d, row.id),
+            lambda d: patch(d, row, active=False),
+            lambda d: users.replace(d, row.id, {"userName": "x"}),
+            lambda d: delete(d, row),
+        ):
+            with pytest.raises(NotFound):
+                change(other)
+    assert users.RECORDS.get(directory, row.id).version == 1
+
+
+def test_stale_version_is_refused(directory: Directory) -> None:
+    """If-Match on every change (RFC 7644 §3.14)."""
+    row = create(directory)
+    patch(directory, row, title="x")
+    operations = parse_patch({"Operations": [{"op": "remove", "path": "title"}]}, USER_TYPE)
+    for change in (
+        lambda: users.patch(directory, row.id, operations, if_match='W/"1"'),
+        lambda: users.replace(directory, row.id, {"userName": "x"}, if_match='W/"1"'),
+        lambda: users.delete(directory, row.id, if_match='W/"1"'),
+    ):
+        with pytest.raises(PreconditionFailed), db.transaction():
+            change()
+    with db.transaction():
+        assert users.patch(directory, row.id, operations, if_match='W/"2"').version == 3
+
+
+def test_same_post_at_the_same_moment_makes_one_user(directory: Directory) -> None:
+    """Whichever of eight identical requests comes second gets the 409, not a failure of the database."""
+    answers: list[str] = []
+    ready = threading.Barrier(8)
+
+    def post() -> None:
+        with db.connection():
+            ready.wait()
+            try:
+                answers.append(create(directory).id)
+            except Uniqueness:
+                answers.append("taken")
+        if not db.database.is_closed():
+            db.database.close()
+
+    threads = [threading.Thread(target=post) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers)[1:] == ["taken"] * 7
+    assert Member.select().where(Member.email_key == "ann@acme.test").count() == 1
+
+
+BUDGET = {"create": 9, "title": 3, "deactivate": 11, "activate": 6, "delete": 14}
+
+
+def test_changes_keep_within_their_statements(directory: Directory, statements: Any) -> None:
+    """How many statements each change may cost; more wants a reason."""
+    create(directory, "warm@acme.test")
+    counted = {}
+    with statements() as sent:
+        row = create(directory)
+    counted["create"] = len(sent)
+    for name, change in [
+        ("title", lambda: patch(directory, row, title="x")),
+        ("deactivate", lambda: patch(directory, row, active=False)),
+        ("activate", lambda: patch(directory, row, active=True)),
+        ("delete", lambda: delete(directory, row)),
+    ]:
+        with statements() as sent:
+            change()
+        counted[name] = len(sent)
+    assert all(counted[name] <= allowed for name, allowed in BUDGET.items()), counted

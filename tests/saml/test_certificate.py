@@ -1,0 +1,68 @@
+"""Certificates as administrators paste them."""
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from idp_bridge.saml import MetadataError, parse_certificate
+
+from . import idp
+
+PEM = idp.idp().certificate.pem
+BARE = idp.idp().certificate.base64_der
+PRIVATE = idp.idp().key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(PEM, id="PEM"),
+        pytest.param(f"\n  {PEM}  \r\n", id="PEM with space around"),
+        pytest.param(PEM.replace("\n", "\r\n"), id="PEM with CR LF"),
+        pytest.param(BARE, id="bare base64"),
+        pytest.param("\n".join(BARE[n : n + 40] for n in range(0, len(BARE), 40)), id="base64 in lines"),
+    ],
+)
+def test_both_usual_forms_are_the_same_certificate(text: str) -> None:
+    """PEM or bare base64, however it is broken into lines."""
+    assert parse_certificate(text) == idp.idp().certificate
+
+
+def test_certificate_tells_what_an_administrator_wants_to_see() -> None:
+    """Fingerprint, dates, subject and key."""
+    certificate = idp.idp().certificate
+    assert len(certificate.fingerprint_sha256) == 64
+    assert certificate.fingerprint_sha256 == certificate.fingerprint_sha256.lower()
+    assert certificate.not_before < idp.NOW < certificate.not_after
+    assert certificate.not_after.tzinfo is not None
+    assert (certificate.subject, certificate.key_type, certificate.key_bits) == ("CN=idp.example.com", "rsa", 2048)
+
+
+@pytest.mark.parametrize(("kind", "usable"), [("rsa1024", False), ("rsa2048", True), ("ec", True)])
+def test_only_strong_keys_are_usable(kind: str, usable: bool) -> None:
+    """RSA from 2048 bits, elliptic curves from 256."""
+    assert idp.pair("strength", kind).certificate.usable is usable
+
+
+def test_other_key_types_are_shown_and_not_used() -> None:
+    """An Ed25519 certificate parses, but no XML signature method here goes with it."""
+    certificate = idp.ed25519_certificate()
+    assert (certificate.key_type, certificate.usable) == ("other", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        pytest.param("", "not an X.509", id="nothing"),
+        pytest.param("hello, world", "neither PEM nor base64", id="words"),
+        pytest.param("\u00e4", "neither PEM nor base64", id="beyond ASCII"),
+        pytest.param("AAAA", "not an X.509", id="other base64"),
+        pytest.param(PEM + PEM, "exactly one", id="two"),
+        pytest.param(PEM.replace("-----END CERTIFICATE-----", ""), "exactly one", id="cut off"),
+        pytest.param(PRIVATE, "private key", id="private key"),
+    ],
+)
+def test_what_is_no_certificate_is_explained(text: str, word: str) -> None:
+    """The detail says what was pasted, in words."""
+    with pytest.raises(MetadataError, match=word) as caught:
+        parse_certificate(text)
+    assert str(caught.value) == caught.value.detail

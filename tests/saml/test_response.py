@@ -1,0 +1,476 @@
+"""The door as a whole: what honest identity providers send gets in, and each rule refuses when it alone is broken."""
+
+import base64
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lxml import etree
+
+from idp_bridge.saml import CLOCK_SKEW, REASONS, Assertion, NotSaml, Reason, Rejected, verify
+
+from . import idp
+
+BY_THE_CALLER = {Reason.EMAIL_MISSING, Reason.REQUEST_UNKNOWN, Reason.OTHER_BROWSER, Reason.ASSERTION_REPLAYED}
+BY_THE_CLAIMS = {Reason.EMAIL_AMBIGUOUS, Reason.EMAIL_MALFORMED}
+PERSISTENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
+TRANSIENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
+
+Change = Callable[[etree._Element], Any]
+
+
+def accept(message: etree._Element | bytes | str, *, after: timedelta = timedelta(), **trust: object) -> Assertion:
+    field_value = message if isinstance(message, str) else idp.post(message)
+    return verify(field_value, trust=idp.trust(**trust), sp=idp.service_provider(), now=idp.NOW + after)
+
+
+def one(root: etree._Element, name: str) -> etree._Element:
+    return next(root.iter(f"{{*}}{name}"))
+
+
+def put(name: str, attribute: str, value: str | None) -> Change:
+    def change(root: etree._Element) -> None:
+        element = root if name == "Response" else one(root, name)
+        if value is None:
+            del element.attrib[attribute]
+        else:
+            element.set(attribute, value)
+
+    return change
+
+
+def say(name: str, text: str) -> Change:
+    return lambda root: setattr(one(root, name), "text", text)
+
+
+def drop(name: str) -> Change:
+    def change(root: etree._Element) -> None:
+        element = one(root, name)
+        element.getparent().remove(element)  # type: ignore[union-attr]
+
+    return change
+
+
+def add(parent: str, text: str) -> Change:
+    declared = f'xmlns:saml="{idp.SAML}" xmlns:samlp="{idp.SAMLP}" xmlns:xenc="{idp.XENC}" xmlns:ds="{idp.DS}"'
+    return lambda root: (root if parent == "Response" else one(root, parent)).append(
+        etree.fromstring(text.replace(" ", f" {declared} ", 1) if " " in text else text.replace("/>", f" {declared}/>"))
+    )
+
+
+def twice(name: str) -> Change:
+    def change(root: etree._Element) -> None:
+        element = one(root, name)
+        element.addnext(etree.fromstring(etree.tostring(element, with_tail=False)))
+
+    return change
+
+
+@dataclass(frozen=True)
+class Row:
+    """The good case with one thing changed before it was signed: the provider itself says something wrong."""
+
+    rule: str
+    reason: Reason
+    change: Change = lambda root: None
+    shape: idp.Shape = idp.OKTA
+    trust: dict[str, Any] = field(default_factory=dict)
+    after: timedelta = timedelta()
+
+
+def into_extensions(root: etree._Element) -> None:
+    etree.SubElement(root, f"{{{idp.SAMLP}}}Extensions").append(idp.assertion_of(root))
+
+
+def of_another_namespace(root: etree._Element) -> None:
+    idp.assertion_of(root).tag = "{urn:x}Assertion"
+
+
+def empty_request(root: etree._Element) -> None:
+    put("Response", "InResponseTo", "")(root)
+    put("SubjectConfirmationData", "InResponseTo", "")(root)
+
+
+S, E = timedelta(seconds=1), idp.ENTRA
+OTHER_AUDIENCE = (
+    "<saml:AudienceRestriction ><saml:Audience>https://other.example.com</saml:Audience></saml:AudienceRestriction>"
+)
+ROWS = [
+    Row("version of the Response", Reason.VERSION_UNSUPPORTED, put("Response", "Version", "1.1")),
+    Row("version of the assertion", Reason.VERSION_UNSUPPORTED, put("Assertion", "Version", "1.1")),
+    Row("a Response in the Response", Reason.STRUCTURE, add("Response", "<samlp:Response />")),
+    Row("no status", Reason.STRUCTURE, drop("Status")),
+    Row("two statuses", Reason.STRUCTURE, twice("Status")),
+    Row("two issuers", Reason.STRUCTURE, twice("Issuer"), shape=E),
+    Row("an element inside a value", Reason.STRUCTURE, add("Audience", "<saml:x />")),
+    Row("no assertion in a success", Reason.ASSERTION_COUNT, drop("Assertion")),
+    Row("two assertions", Reason.ASSERTION_COUNT, twice("Assertion")),
+    Row(
+        "an assertion in Advice",
+        Reason.ASSERTION_COUNT,
+        add("Assertion", "<saml:Advice ><saml:Assertion/></saml:Advice>"),
+    ),
+    Row("an assertion of another namespace", Reason.ASSERTION_COUNT, add("Status", '<x:Assertion xmlns:x="urn:x"/>')),
+    Row("an assertion in Extensions only", Reason.ASSERTION_COUNT, into_extensions, shape=E),
+    Row("only an assertion of another namespace", Reason.ASSERTION_COUNT, of_another_namespace, shape=E),
+    Row("an ID twice", Reason.ID_DUPLICATE, put("Status", "ID", "_assertion1")),
+    Row("an Id twice, with a prefix", Reason.ID_DUPLICATE, put("Status", "{urn:x}Id", "_assertion1")),
+    Row("no ID to sign", Reason.ID_INVALID, put("Assertion", "ID", "_a b")),
+    Row("no ID below a signed Response", Reason.ID_INVALID, put("Assertion", "ID", None), shape=idp.RESPONSE_ONLY),
+    Row("ds:Object anywhere", Reason.SIGNATURE_PLACEMENT, add("Status", "<ds:Object />")),
+    Row("a Signature elsewhere", Reason.SIGNATURE_PLACEMENT, add("Subject", "<ds:Signature />")),
+    Row("a refusal by the provider", Reason.STATUS_NOT_SUCCESS, put("StatusCode", "Value", "urn:x:AuthnFailed")),
+    Row("a comment", Reason.XML_COMMENT, lambda root: one(root, "NameID").append(etree.Comment("x"))),
+    Row("an instruction", Reason.XML_COMMENT, lambda root: root.append(etree.ProcessingInstruction("x"))),
+    Row("plain where encrypted is wanted", Reason.ENCRYPTION_REQUIRED, trust={"want_encrypted": True}),
+    Row("an encrypted NameID", Reason.ENCRYPTION_PLACEMENT, add("Subject", "<xenc:EncryptedData />")),
+    Row("issuer of the assertion", Reason.ISSUER_MISMATCH, lambda root: say("Issuer", "urn:x")(one(root, "Assertion"))),
+    Row("issuer of the Response", Reason.ISSUER_MISMATCH, say("Issuer", "urn:x")),
+    Row("issuer with a space", Reason.ISSUER_MISMATCH, say("Issuer", idp.IDP + " ")),
+    Row("destination", Reason.DESTINATION_MISMATCH, put("Response", "Destination", idp.ACS + "/x")),
+    Row("destination, unsigned", Reason.DESTINATION_MISMATCH, put("Response", "Destination", idp.ACS + "/x"), shape=E),
+    Row("no destination, signed", Reason.DESTINATION_MISMATCH, put("Response", "Destination", None)),
+    Row("no conditions", Reason.CONDITIONS_MISSING, drop("Conditions")),
+    Row("two conditions", Reason.CONDITIONS_MISSING, twice("Conditions")),
+    Row("an unknown condition", Reason.CONDITION_UNKNOWN, add("Conditions", "<saml:Condition />")),
+    Row("not before", Reason.NOT_YET_VALID, put("Conditions", "NotBefore", idp.stamp(5))),
+    Row("not on or after", Reason.EXPIRED, put("Conditions", "NotOnOrAfter", idp.stamp(-5))),
+    Row("time with an offset", Reason.TIME_MALFORMED, put("Conditions", "NotBefore", "2026-03-01T12:00:00+00:00")),
+    Row("a date", Reason.TIME_MALFORMED, put("Conditions", "NotBefore", "2026-03-01")),
+    Row("a week date", Reason.TIME_MALFORMED, put("Conditions", "NotBefore", "2026-W09-7T12:00:00Z")),
+    Row("a day that is none", Reason.TIME_MALFORMED, put("Conditions", "NotBefore", "2026-02-30T12:00:00Z")),
+    Row("no audience restriction", Reason.AUDIENCE_MISSING, drop("AudienceRestriction")),
+    Row("another audience", Reason.AUDIENCE_MISMATCH, say("Audience", "https://other.example.com")),
+    Row("an audience with a space", Reason.AUDIENCE_MISMATCH, say("Audience", " " + idp.SP)),
+    Row("a second restriction, foreign", Reason.AUDIENCE_MISMATCH, add("Conditions", OTHER_AUDIENCE)),
+    Row("an empty restriction", Reason.AUDIENCE_MISMATCH, drop("Audience")),
+    Row("no subject", Reason.SUBJECT_MISSING, drop("Subject")),
+    Row("two subjects", Reason.SUBJECT_MISSING, twice("Subject")),
+    Row("no NameID", Reason.NAME_ID_MISSING, drop("NameID")),
+    Row("two NameIDs", Reason.NAME_ID_MISSING, twice("NameID")),
+    Row("an empty NameID", Reason.NAME_ID_MALFORMED, say("NameID", "")),
+    Row("a NameID with a space around", Reason.NAME_ID_MALFORMED, say("NameID", "ann@example.com ")),
+    Row("a NameID with a line break", Reason.NAME_ID_MALFORMED, say("NameID", "ann@example\n.com")),
+    Row("a NameID with an invisible letter", Reason.NAME_ID_MALFORMED, say("NameID", "ann\u200b@example.com")),
+    Row("a NameID without end", Reason.NAME_ID_MALFORMED, say("NameID", "a" * 1025)),
+    Row("a NameID for this session only", Reason.NAME_ID_TRANSIENT, put("NameID", "Format", TRANSIENT)),
+    Row("no confirmation", Reason.CONFIRMATION_MISSING, drop("SubjectConfirmation")),
+    Row("another method", Reason.CONFIRMATION_MISSING, put("SubjectConfirmation", "Method", "urn:x:sender-vouches")),
+    Row("no confirmation data", Reason.CONFIRMATION_INVALID, drop("SubjectConfirmationData")),
+    Row("no end of confirmation", Reason.CONFIRMATION_INVALID, put("SubjectConfirmationData", "NotOnOrAfter", None)),
+    Row("a start", Reason.CONFIRMATION_INVALID, put("SubjectConfirmationData", "NotBefore", idp.stamp(-9))),
+    Row("recipient", Reason.RECIPIENT_MISMATCH, put("SubjectConfirmationData", "Recipient", idp.ACS + "2")),
+    Row("no recipient", Reason.RECIPIENT_MISMATCH, put("SubjectConfirmationData", "Recipient", None)),
+    Row("end", Reason.CONFIRMATION_EXPIRED, put("SubjectConfirmationData", "NotOnOrAfter", idp.stamp(-2))),
+    Row("requests differ", Reason.IN_RESPONSE_TO_MISMATCH, put("Response", "InResponseTo", "_other")),
+    Row(
+        "requests differ, unsigned", Reason.IN_RESPONSE_TO_MISMATCH, put("Response", "InResponseTo", "_other"), shape=E
+    ),
+    Row("request only outside", Reason.IN_RESPONSE_TO_MISMATCH, put("SubjectConfirmationData", "InResponseTo", None)),
+    Row("request only inside", Reason.IN_RESPONSE_TO_MISMATCH, put("Response", "InResponseTo", None), shape=E),
+    Row("an empty request", Reason.IN_RESPONSE_TO_MISMATCH, empty_request, trust={"allow_idp_initiated": True}),
+    Row("no authentication", Reason.AUTHN_STATEMENT_MISSING, drop("AuthnStatement")),
+    Row("no authentication time", Reason.TIME_MALFORMED, put("AuthnStatement", "AuthnInstant", None)),
+    Row("session over", Reason.SESSION_EXPIRED, put("AuthnStatement", "SessionNotOnOrAfter", idp.stamp(-2))),
+    Row("an attribute without a name", Reason.ATTRIBUTE_MALFORMED, put("Attribute", "Name", None)),
+    Row("conditions over", Reason.EXPIRED, after=timedelta(minutes=5) + CLOCK_SKEW),
+    Row("conditions not yet", Reason.NOT_YET_VALID, after=-timedelta(minutes=5) - CLOCK_SKEW - S),
+    Row("no usable certificate", Reason.CERTIFICATE_UNUSABLE, trust={"certificates": ()}),
+    Row("another certificate", Reason.SIGNATURE_INVALID, trust={"certificates": (idp.attacker().certificate,)}),
+    Row("an elliptic one", Reason.SIGNATURE_INVALID, trust={"certificates": (idp.pair("x", "ec").certificate,)}),
+]
+
+
+def refusal(message: etree._Element | bytes | str, **kwargs: Any) -> Rejected:
+    with pytest.raises(Rejected) as caught:
+        accept(message, **kwargs)
+    return caught.value
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.rule)
+def test_each_rule_refuses_alone(row: Row) -> None:
+    """A message that is well signed and wrong in one point is refused for exactly that point."""
+    response = idp.unsigned(row.shape)
+    row.change(response)
+    refused = refusal(idp.finish(response, row.shape), after=row.after, **row.trust)
+    assert refused.reason is row.reason, refused.facts
+    assert not isinstance(refused, NotSaml)
+
+
+def no_saml(name: str, message: str | bytes, reason: Reason) -> Any:
+    return pytest.param(message, reason, id=name)
+
+
+FOREIGN = [
+    no_saml("empty", "", Reason.NOT_XML),
+    no_saml("no base64", "<x/>", Reason.NOT_BASE64),
+    no_saml("letters beyond ASCII", "\u00e4\u00f6", Reason.NOT_BASE64),
+    no_saml("octets that are no base64", b"\xff\xfe", Reason.NOT_BASE64),
+    no_saml("too long", "A" * (256 * 1024 + 4), Reason.MESSAGE_TOO_LARGE),
+    no_saml("no XML", idp.post(b"{}"), Reason.NOT_XML),
+    no_saml("deflated", idp.post(b"\x00\x01\x02"), Reason.XML_ENCODING),
+    no_saml("another root", idp.post(b"<x/>"), Reason.NOT_A_RESPONSE),
+    no_saml("NUL", idp.post(b"<x/>\x00"), Reason.XML_ENCODING),
+    no_saml("another encoding", idp.post(b'<?xml version="1.0" encoding="UTF-7"?><x/>'), Reason.XML_ENCODING),
+    no_saml("a document type", idp.post(b"<!DOCTYPE x><x/>"), Reason.XML_DOCTYPE),
+    no_saml("a comment before", idp.post(b"<!--x--><x/>"), Reason.XML_COMMENT),
+    no_saml("a comment after", idp.post(b"<x/><!--x-->"), Reason.XML_COMMENT),
+    no_saml("a relative namespace", idp.post(b'<x xmlns="y"/>'), Reason.XML_NAMESPACE),
+    no_saml("too deep", idp.post(b"<x>" * 40 + b"</x>" * 40), Reason.XML_TOO_COMPLEX),
+    no_saml("too many declarations", idp.post(b'<x xmlns:a="a:a">' * 65 + b"</x>" * 65), Reason.XML_TOO_COMPLEX),
+]
+
+
+@pytest.mark.parametrize(("message", "reason"), FOREIGN)
+def test_what_is_no_saml_is_refused_before_anything_is_read(message: str | bytes, reason: Reason) -> None:
+    """Size, base64, octets and tree are checked in this order; what is no SAML at all can be told from bad SAML."""
+    with pytest.raises(Rejected) as caught:
+        verify(message, trust=idp.trust(), sp=idp.service_provider(), now=idp.NOW)
+    assert caught.value.reason is reason
+    assert isinstance(caught.value, NotSaml) == (
+        reason in {Reason.MESSAGE_TOO_LARGE, Reason.NOT_BASE64, Reason.NOT_XML, Reason.NOT_A_RESPONSE}
+    )
+
+
+@pytest.mark.parametrize("shape", idp.SHAPES, ids=lambda shape: shape.name)
+def test_honest_response_is_accepted(shape: idp.Shape) -> None:
+    """Each product's form yields the same person with the same attributes."""
+    said = accept(idp.good(shape))
+    assert (said.id, said.issuer, said.name_id) == ("_assertion1", idp.IDP, "ann@example.com")
+    assert (said.name_id_format, said.name_qualifier, said.sp_name_qualifier) == (idp.EMAIL, None, None)
+    assert dict(said.attributes) == idp.ATTRIBUTES
+    assert (said.in_response_to, said.session_index) == (idp.REQUEST, "_session1")
+    assert said.session_not_on_or_after == idp.NOW + timedelta(hours=8)
+    assert said.authn_instant == idp.NOW - timedelta(minutes=1)
+    assert said.authn_context == "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"
+    assert said.not_on_or_after == idp.NOW + timedelta(minutes=5) + CLOCK_SKEW
+    assert said.warnings == ()
+
+
+def changed(change: Change, shape: idp.Shape = idp.ENTRA) -> etree._Element:
+    response = idp.unsigned(shape)
+    change(response)
+    return idp.finish(response, shape)
+
+
+LENIENT = [
+    pytest.param(changed(put("Response", "Destination", None)), id="no Destination, unsigned"),
+    pytest.param(changed(drop("Issuer")), id="no Issuer in an unsigned Response"),
+    pytest.param(changed(add("Conditions", "<saml:OneTimeUse />")), id="OneTimeUse"),
+    pytest.param(
+        changed(add("AudienceRestriction", "<saml:Audience >urn:x</saml:Audience>")), id="one of two audiences"
+    ),
+    pytest.param(changed(put("AuthnStatement", "SessionNotOnOrAfter", None)), id="no session end"),
+    pytest.param(changed(put("Conditions", "NotBefore", None)), id="no start"),
+    pytest.param(changed(put("Conditions", "NotOnOrAfter", None)), id="no end of conditions"),
+    pytest.param(changed(put("NameID", "Format", None)), id="no NameID format"),
+    pytest.param(changed(drop("AuthnContext")), id="no context"),
+    pytest.param(changed(drop("AttributeStatement")), id="no attributes"),
+    pytest.param(b"\xef\xbb\xbf" + etree.tostring(idp.good(idp.ENTRA)), id="byte order mark"),
+    pytest.param(b'<?xml version="1.0" encoding="UTF-8"?>\r\n' + etree.tostring(idp.good(idp.ENTRA)), id="declaration"),
+    pytest.param(base64.encodebytes(etree.tostring(idp.good(idp.ENTRA))).decode(), id="base64 in lines"),
+]
+
+
+@pytest.mark.parametrize("message", LENIENT)
+def test_what_the_standard_leaves_open_is_accepted(message: etree._Element | bytes | str) -> None:
+    """Optional parts may be absent, and transport may wrap lines."""
+    assert accept(message).name_id == "ann@example.com"
+
+
+def test_clock_skew_is_120_seconds_on_every_edge() -> None:
+    """One second inside the skew is accepted, the skew itself at an end is not."""
+    late = timedelta(minutes=5) + CLOCK_SKEW
+    early = -timedelta(minutes=5) - CLOCK_SKEW
+    document = idp.good(idp.SIMPLESAMLPHP)
+    assert accept(document, after=late - S)
+    assert accept(document, after=early)
+    assert refusal(document, after=late).reason is Reason.EXPIRED
+    assert refusal(document, after=early - S).reason is Reason.NOT_YET_VALID
+
+
+def test_year_9999_is_a_time_like_any_other() -> None:
+    """No arithmetic on what a provider wrote may overflow."""
+    never = "9999-12-31T23:59:59Z"
+
+    def forever(root: etree._Element) -> None:
+        for name in ("Conditions", "SubjectConfirmationData"):
+            put(name, "NotOnOrAfter", never)(root)
+        put("AuthnStatement", "SessionNotOnOrAfter", never)(root)
+
+    said = accept(changed(forever))
+    assert said.not_on_or_after.year == 9999
+    assert said.session_not_on_or_after == datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+def test_unsolicited_needs_the_switch() -> None:
+    """Without any InResponseTo the message is IdP-initiated: accepted only where an administrator allowed that."""
+
+    def unsolicited(root: etree._Element) -> None:
+        put("Response", "InResponseTo", None)(root)
+        put("SubjectConfirmationData", "InResponseTo", None)(root)
+
+    document = changed(unsolicited, idp.OKTA)
+    assert refusal(document).reason is Reason.UNSOLICITED_NOT_ALLOWED
+    assert accept(document, allow_idp_initiated=True).in_response_to is None
+
+
+def test_one_of_several_bearer_confirmations_is_enough() -> None:
+    """The replay row must live as long as the longest confirmation that could be used."""
+
+    def three(root: etree._Element) -> None:
+        twice("SubjectConfirmation")(root)
+        twice("SubjectConfirmation")(root)
+        data = list(root.iter("{*}SubjectConfirmationData"))
+        data[0].set("Recipient", "https://other.example.com")
+        data[1].set("NotOnOrAfter", idp.stamp(60))
+
+    assert accept(changed(three)).not_on_or_after == idp.NOW + timedelta(minutes=60) + CLOCK_SKEW
+
+
+def test_provider_that_says_no_is_quoted_in_the_facts_only() -> None:
+    """A failure without an assertion keeps its own reason; its words are private."""
+
+    def failure(root: etree._Element) -> None:
+        drop("Assertion")(root)
+        put("StatusCode", "Value", "urn:oasis:names:tc:SAML:2.0:status:Responder")(root)
+        add("StatusCode", '<samlp:StatusCode Value="urn:x:AuthnFailed"/>')(root)
+        add("Status", "<samlp:StatusMessage >user is not assigned</samlp:StatusMessage>")(root)
+
+    refused = refusal(changed(failure, idp.OKTA))
+    assert refused.reason is Reason.STATUS_NOT_SUCCESS
+    assert "AuthnFailed" in refused.facts["got"]
+    assert refused.facts["message"] == "user is not assigned"
+    assert "assigned to you" in refused.text.public
+    assert str(refused) == "status_not_success"
+
+
+def test_attributes_are_read_by_exact_name_and_merged() -> None:
+    """FriendlyName is ignored, a name twice is merged, commas separate nothing, nil and structures are no text."""
+
+    def more(root: etree._Element) -> None:
+        xsi = "http://www.w3.org/2001/XMLSchema-instance"
+        for value in (
+            "<saml:AttributeValue >Sales</saml:AttributeValue>",
+            f'<saml:AttributeValue xmlns:xsi="{xsi}" xsi:nil="true"/>',
+            "<saml:AttributeValue ><saml:NameID>opaque</saml:NameID></saml:AttributeValue>",
+            "<saml:AttributeValue />",
+        ):
+            add("AttributeStatement", f'<saml:Attribute Name="groups">{value}</saml:Attribute>')(root)
+
+    said = accept(changed(more))
+    assert said.attributes["groups"] == ("Engineering", "On call, EU", "Sales", "")
+    assert "role" not in said.attributes
+
+
+def test_any_pinned_certificate_verifies() -> None:
+    """During a rotation two certificates stand side by side; weak ones beside them are never used."""
+    weak = idp.pair("weak", "rsa1024")
+    certificates = (weak.certificate, idp.attacker().certificate, idp.idp().certificate)
+    assert accept(idp.good(), certificates=certificates)
+    signed_weakly = idp.finish(idp.unsigned(idp.OKTA), idp.OKTA, weak)
+    assert refusal(signed_weakly, certificates=certificates).reason is Reason.SIGNATURE_INVALID
+    assert refusal(signed_weakly, certificates=(weak.certificate,)).reason is Reason.CERTIFICATE_UNUSABLE
+
+
+@pytest.mark.parametrize(
+    ("valid", "warning"), [((-400, -30), "certificate_expired"), ((30, 400), "certificate_not_yet_valid")]
+)
+def test_certificate_dates_warn_and_do_not_refuse(valid: tuple[int, int], warning: str) -> None:
+    """A pinned certificate is only a bag for its key; its dates are for the administrator's eyes."""
+    old = idp.pair("old", "rsa2048", valid)
+    document = idp.finish(idp.unsigned(idp.OKTA), idp.OKTA, old)
+    assert accept(document, certificates=(old.certificate,)).warnings == (warning,)
+
+
+@pytest.mark.parametrize("method", [name for name in idp.METHODS if "hmac" not in name and "sha1" not in name])
+def test_modern_signature_methods_are_accepted(method: str) -> None:
+    """RSA, RSA-PSS and ECDSA with SHA-256 to SHA-512."""
+    by = idp.pair("ec", "ec") if "ecdsa" in method else idp.idp()
+    response = idp.unsigned(idp.ENTRA)
+    signed = idp.sign(idp.assertion_of(response), by, method=method, digest=f"{idp.XENC}sha512")
+    idp.swap(idp.assertion_of(response), signed)
+    assert accept(response, certificates=(by.certificate,)).name_id == "ann@example.com"
+
+
+@pytest.mark.parametrize(
+    ("method", "digest"),
+    [
+        (f"{idp.DS}rsa-sha1", f"{idp.DS}sha1"),
+        (f"{idp.MORE}rsa-sha256", f"{idp.DS}sha1"),
+        (f"{idp.DS}rsa-sha1", f"{idp.XENC}sha256"),
+    ],
+)
+def test_sha1_needs_the_switch_and_warns(method: str, digest: str) -> None:
+    """SHA-1 anywhere in a signature is refused unless this one connection allows it."""
+    response = idp.unsigned(idp.ENTRA)
+    idp.swap(idp.assertion_of(response), idp.sign(idp.assertion_of(response), method=method, digest=digest))
+    assert refusal(response).reason is Reason.SIGNATURE_ALGORITHM
+    assert accept(response, allow_sha1=True).warnings == ("sha1_signature",)
+
+
+def test_signature_without_a_canonicalisation_transform() -> None:
+    """Only `enveloped-signature`: the digest is over inclusive canonical XML (XML Signature 4.4.3.2)."""
+    response = idp.unsigned(replace(idp.ENTRA, saml="saml"))
+    signed = idp.sign(idp.assertion_of(response), transforms=(idp.ENVELOPED,), inclusive=True)
+    idp.swap(idp.assertion_of(response), signed)
+    assert accept(response).name_id == "ann@example.com"
+
+
+def test_content_changed_after_signing_has_its_own_reason() -> None:
+    """A good signature over something else: the message was changed on its way."""
+    document = idp.good(idp.ENTRA)
+    one(document, "NameID").text = "victim@example.com"
+    assert refusal(document).reason is Reason.DIGEST_MISMATCH
+
+
+def test_result_is_frozen() -> None:
+    """Nobody can change what was said, not even an attribute."""
+    said = accept(idp.good())
+    with pytest.raises(FrozenInstanceError):
+        said.name_id = "victim@example.com"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        said.attributes["email"] = ()  # type: ignore[index]
+
+
+def test_every_reason_is_tested() -> None:
+    """Each reason of the door is raised by a row here or by a test that names it."""
+    tested = {row.reason for row in ROWS} | {param.values[1] for param in FOREIGN}
+    named = {
+        Reason.SIGNATURE_STRUCTURE,
+        Reason.SIGNATURE_REFERENCE,
+        Reason.SIGNATURE_ALGORITHM,
+        Reason.SIGNATURE_MISSING,
+        Reason.DIGEST_MISMATCH,
+        Reason.UNSOLICITED_NOT_ALLOWED,
+        Reason.ENCRYPTION_ALGORITHM,
+        Reason.DECRYPTION_FAILED,
+    }
+    assert tested | named | BY_THE_CALLER | BY_THE_CLAIMS == set(Reason)
+    assert set(REASONS) == set(Reason)
+
+
+DOCUMENTS = {shape.name: etree.tostring(idp.good(shape)) for shape in idp.PLAIN_SHAPES}
+EXPECTED = {name: accept(octets) for name, octets in DOCUMENTS.items()}
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_no_edit_of_a_good_message_changes_what_is_read(data: st.DataObject) -> None:
+    """Cut, copied and overwritten anywhere, a message is either refused or says exactly what was signed."""
+    name = data.draw(st.sampled_from(sorted(DOCUMENTS)))
+    octets = DOCUMENTS[name]
+    start = data.draw(st.integers(0, len(octets) - 1))
+    end = data.draw(st.integers(start, min(len(octets), start + 400)))
+    source = data.draw(st.integers(0, len(octets) - 1))
+    patch = data.draw(st.one_of(st.just(octets[source : source + end - start]), st.binary(max_size=8), st.just(b"")))
+    edited = octets[:start] + patch + octets[end:]
+    try:
+        said = accept(edited, allow_idp_initiated=True)
+    except Rejected:
+        return
+    assert said == EXPECTED[name]

@@ -1,0 +1,175 @@
+"""The signature door by itself: it holds even where no other rule stands before it."""
+
+import threading
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from lxml import etree
+from signxml.verifier import VerifyResult
+
+from idp_bridge.saml import Reason, Rejected, signature
+
+from . import idp
+from .attacks import VICTIM
+
+DS = f"{{{idp.DS}}}"
+
+
+def signed_assertion() -> etree._Element:
+    return idp.sign(idp.assertion_of(idp.unsigned(idp.OKTA)))
+
+
+def verified(element: etree._Element) -> etree._Element:
+    return signature.verified(element, certificates=(idp.idp().certificate,), now=idp.NOW).element
+
+
+def evil(identifier: str) -> etree._Element:
+    assertion = idp.assertion_of(idp.unsigned(idp.OKTA, name_id=VICTIM))
+    assertion.set("ID", identifier)
+    return assertion
+
+
+def test_result_is_what_was_signed_and_nothing_else() -> None:
+    """A new tree without Signature, whatever stands around or is done to the old one."""
+    original = signed_assertion()
+    result = verified(original)
+    assert result is not original
+    assert result.find(f"{DS}Signature") is None
+    assert result.getparent() is None
+    original.find(f".//{{{idp.SAML}}}NameID").text = VICTIM  # type: ignore[union-attr]
+    assert result.findtext(f".//{{{idp.SAML}}}NameID") == "ann@example.com"
+
+
+@pytest.mark.parametrize("identifier", ["_assertion1", "_evil"])
+@pytest.mark.parametrize("place", ["child", "in the signature"])
+def test_wrapped_original_never_vouches_for_its_wrapper(identifier: str, place: str) -> None:
+    """Without any rule about counts and IDs the wrapper is still refused: a reference means the parent only."""
+    original = signed_assertion()
+    wrapper = evil(identifier)
+    own = original.find(f"{DS}Signature")
+    assert own is not None
+    wrapper.insert(1, deepcopy(own) if place == "child" else own)
+    (wrapper if place == "child" else own).append(original)
+    with pytest.raises(Rejected) as caught:
+        verified(wrapper)
+    if identifier == "_evil" and place == "child":
+        assert caught.value.reason is Reason.SIGNATURE_REFERENCE
+
+
+def test_key_in_the_message_is_invisible() -> None:
+    """KeyInfo is cut out before verifying; its content, well formed or not, changes nothing."""
+    for content in (
+        "<ds:X509Data/>",
+        "<ds:KeyValue/>",
+        "<ds:X509Data><ds:X509Certificate>%%</ds:X509Certificate></ds:X509Data>",
+    ):
+        element = signed_assertion()
+        info = next(element.iter(f"{DS}KeyInfo"))
+        info[:] = list(etree.fromstring(f'<x xmlns:ds="{idp.DS}">{content}</x>'))
+        assert verified(element).get("ID") == "_assertion1"
+        assert b"KeyInfo" not in signature._without_key_info(element)
+
+
+def change(name: str, **attributes: str) -> Callable[[etree._Element], Any]:
+    return lambda element: next(element.iter(f"{DS}{name}")).attrib.update(attributes)
+
+
+def put_in(name: str, child: str, text: str | None = None) -> Callable[[etree._Element], Any]:
+    def act(element: etree._Element) -> None:
+        etree.SubElement(next(element.iter(f"{DS}{name}")), child).text = text
+
+    return act
+
+
+def write(name: str, text: str) -> Callable[[etree._Element], Any]:
+    return lambda element: setattr(next(element.iter(f"{DS}{name}")), "text", text)
+
+
+def turn_transforms(element: etree._Element) -> None:
+    parent = next(element.iter(f"{DS}Transforms"))
+    parent.append(parent[0])
+
+
+XSLT = "http://www.w3.org/1999/XSL/Transform"
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"),
+    [
+        pytest.param(put_in("KeyInfo", f"{DS}SignatureValue", "AAAA"), Reason.SIGNATURE_STRUCTURE, id="in KeyInfo"),
+        pytest.param(put_in("KeyInfo", f"{DS}Reference"), Reason.SIGNATURE_STRUCTURE, id="Reference in KeyInfo"),
+        pytest.param(put_in("SignatureMethod", f"{DS}HMACOutputLength", "8"), Reason.SIGNATURE_STRUCTURE, id="HMAC"),
+        pytest.param(write("DigestValue", "%%%"), Reason.SIGNATURE_STRUCTURE, id="digest"),
+        pytest.param(write("SignatureValue", "AA=A"), Reason.SIGNATURE_STRUCTURE, id="value"),
+        pytest.param(write("SignatureValue", ""), Reason.SIGNATURE_STRUCTURE, id="no value"),
+        pytest.param(turn_transforms, Reason.SIGNATURE_ALGORITHM, id="transforms turned round"),
+        pytest.param(change("Transform", Algorithm=f"{XSLT}"), Reason.SIGNATURE_ALGORITHM, id="XSLT"),
+        pytest.param(put_in("Transform", f"{{{XSLT}}}stylesheet"), Reason.SIGNATURE_ALGORITHM, id="style sheet"),
+        pytest.param(put_in("CanonicalizationMethod", "{urn:x}x"), Reason.SIGNATURE_ALGORITHM, id="parameter"),
+        pytest.param(change("Reference", URI=""), Reason.SIGNATURE_REFERENCE, id="the whole document"),
+    ],
+)
+def test_form_is_settled_before_any_cryptography(act: Callable[[etree._Element], Any], reason: Reason) -> None:
+    """Each deviation is refused by its own rule, even where no certificate is there to verify with."""
+    element = signed_assertion()
+    act(element)
+    with pytest.raises(Rejected) as caught:
+        signature.verified(element, certificates=(), now=idp.NOW)
+    assert caught.value.reason is reason
+
+
+def test_unsigned_element_is_refused() -> None:
+    """No signature is never a good signature."""
+    with pytest.raises(Rejected) as caught:
+        verified(evil("_x"))
+    assert caught.value.reason is Reason.SIGNATURE_PLACEMENT
+
+
+def test_another_element_as_result_is_an_error() -> None:
+    """Should the library ever return something else than the element asked for, that is a refusal."""
+    element = signed_assertion()
+    nothing = VerifyResult(b"", None, element, b"")
+    other = VerifyResult(b"", evil("_x"), element, b"")
+    for result in (nothing, other, [other]):
+        with pytest.raises(TypeError):
+            signature._signed_tree(result, element)
+
+
+def test_two_signatures_on_one_element() -> None:
+    """A verifier could take the one and a reader the other."""
+    element = signed_assertion()
+    own = element.find(f"{DS}Signature")
+    assert own is not None
+    own.addnext(deepcopy(own))
+    with pytest.raises(Rejected) as caught:
+        signature.check_placement(element, element)
+    assert caught.value.reason is Reason.SIGNATURE_PLACEMENT
+
+
+def test_many_threads_do_not_mix_tenants() -> None:
+    """Nothing is shared: eight threads with two tenants' keys get their own answers only."""
+    pairs = (idp.idp(), idp.attacker())
+    documents = [
+        idp.sign(idp.assertion_of(idp.unsigned(idp.OKTA, name_id=f"{n}@example.com")), pairs[n]) for n in (0, 1)
+    ]
+    wrong: list[str] = []
+
+    def work(tenant: int) -> None:
+        for _ in range(10):
+            mine = signature.verified(documents[tenant], certificates=(pairs[tenant].certificate,), now=idp.NOW)
+            if mine.element.findtext(f".//{{{idp.SAML}}}NameID") != f"{tenant}@example.com":
+                wrong.append("mixed")
+            try:
+                signature.verified(documents[1 - tenant], certificates=(pairs[tenant].certificate,), now=idp.NOW)
+                wrong.append("accepted")
+            except Rejected:
+                pass
+
+    threads = [threading.Thread(target=work, args=(number % 2,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []

@@ -1,0 +1,111 @@
+"""The one parser: what it lets through is plain, and what it refuses it refuses before reading on."""
+
+import time
+
+import pytest
+from lxml import etree
+
+from idp_bridge.saml import NotSaml, Reason, Rejected, xml
+
+LIMITS = xml.Limits(octets=1000, elements=5, depth=3, declarations=4, in_scope=2)
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        (b"<x/>" + b" " * 1000, Reason.MESSAGE_TOO_LARGE),
+        (b"<x>" + b"<y/>" * 5 + b"</x>", Reason.XML_TOO_COMPLEX),
+        (b"<a><a><a><a/></a></a></a>", Reason.XML_TOO_COMPLEX),
+        (b'<a xmlns:a="u:a" xmlns:b="u:b" xmlns:c="u:c"/>', Reason.XML_TOO_COMPLEX),
+        (b"<x>" + b'<y xmlns:a="u:a" xmlns:b="u:b"/>' * 3 + b"</x>", Reason.XML_TOO_COMPLEX),
+    ],
+)
+def test_limits_are_kept(document: bytes, reason: Reason) -> None:
+    """Octets, elements, depth, namespaces in scope and declarations in all: each has its cap."""
+    with pytest.raises(Rejected) as caught:
+        xml.parse(document, limits=LIMITS)
+    assert caught.value.reason is reason
+
+
+def test_limits_themselves_are_inside() -> None:
+    """What just fits is read: scope is counted where it is, not over the whole document."""
+    fits = b"<x>" + b'<y xmlns:a="u:a" xmlns:b="u:b"/>' * 2 + b"<z/><z/></x>"
+    assert len(xml.parse(fits, limits=LIMITS)) == 4
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        b'<?xml version="1.0"?>',
+        b"<?xml version='1.0' encoding='utf-8'?>",
+        b'<?xml version="1.0" encoding="UTF-8" standalone="no" ?>\n',
+        b"\xef\xbb\xbf",
+        b"\n",
+    ],
+)
+def test_usual_beginnings_are_read(declaration: bytes) -> None:
+    """XML 1.0 in UTF-8, said or unsaid."""
+    assert xml.parse(declaration + b"<x>\xc3\xa4</x>").text == "\u00e4"
+
+
+def test_cdata_is_only_another_spelling() -> None:
+    """The one parser turns it into text, and that text is what gets canonicalised and read."""
+    assert xml.text(xml.parse(b"<x>a<![CDATA[<b>]]>c</x>")) == "a<b>c"
+
+
+def test_metadata_may_hold_comments() -> None:
+    """Shibboleth writes long comments into its metadata; they are dropped, and text around them stays whole."""
+    root = xml.parse(b"<!--a--><x>b<!--c-->d<?e f?></x>", limits=xml.METADATA)
+    assert (xml.text(root), len(root)) == ("bd", 0)
+
+
+def test_facts_never_hold_the_document() -> None:
+    """A broken message is described by its position."""
+    with pytest.raises(NotSaml) as caught:
+        xml.parse(b"<secret>words</other>")
+    assert caught.value.facts == {"detail": "line 1, column 22"}
+    assert str(caught.value) == "not_xml"
+
+
+def test_detached_element_keeps_its_namespaces() -> None:
+    """No tail, no parent, every prefix still bound."""
+    root = etree.fromstring('<a xmlns="u:a" xmlns:p="u:p"><p:b><c/></p:b>tail</a>')
+    assert xml.detach(root[0]) == b'<p:b xmlns:p="u:p" xmlns="u:a"><c/></p:b>'
+
+
+CONTEXT = etree.fromstring('<a xmlns="u:a" xmlns:p="u:p?a&amp;b=\'c\'"><b/></a>')[0]
+
+
+@pytest.mark.parametrize("before", [b"", b" \n", b"\xef\xbb\xbf", b'<?xml version="1.0" encoding="UTF-8"?>\n'])
+def test_fragment_is_read_where_it_stood(before: bytes) -> None:
+    """Prefixes that were declared around it are bound, and the result is a document of its own."""
+    root = xml.parse_in_context(before + b"<p:x><y/></p:x>", CONTEXT)
+    assert (root.tag, root[0].tag, root.getparent()) == ("{u:p?a&b='c'}x", "{u:a}y", None)
+
+
+@pytest.mark.parametrize("fragment", [b"", b"text", b"<x/><y/>", b"<x/>text", b"text<x/>", b" "])
+def test_fragment_is_one_element(fragment: bytes) -> None:
+    """No text around it, no second one."""
+    with pytest.raises(Rejected) as caught:
+        xml.parse_in_context(fragment, CONTEXT)
+    assert caught.value.reason is Reason.STRUCTURE
+
+
+@pytest.mark.parametrize(
+    "fragment", [b"</_><_>", b"<x/></_>", b"</_><x/><_>", b"<x/></_><!--", b"<q:x/>", b"<!--x--><x/>"]
+)
+def test_fragment_cannot_leave_its_frame(fragment: bytes) -> None:
+    """Neither by closing it, nor with a prefix that nothing declares, nor past the parser's rules."""
+    with pytest.raises(Rejected) as caught:
+        xml.parse_in_context(fragment, CONTEXT)
+    assert caught.value.reason in {Reason.NOT_XML, Reason.XML_COMMENT}
+
+
+def test_bombs_cost_nothing() -> None:
+    """A document type ends the work before any parser starts."""
+    entities = b"".join(b'<!ENTITY e%d "%s">' % (n, b"&e%d;" % (n - 1) * 100) for n in range(1, 60))
+    started = time.perf_counter()
+    with pytest.raises(Rejected) as caught:
+        xml.parse(b"<!DOCTYPE x [" + entities + b"]><x>&e59;</x>")
+    assert caught.value.reason is Reason.XML_DOCTYPE
+    assert time.perf_counter() - started < 0.5

@@ -1,0 +1,75 @@
+"""Attributes, schemas and resolved names."""
+
+import pytest
+
+from scim.attributes import Attribute, AttrPath, Schema
+
+GIVEN = Attribute("givenName", description="First name.")
+NAME = Attribute("name", "complex", sub_attributes=(GIVEN,))
+KIND = Attribute("kind", canonical_values=("a", "b"))
+LINK = Attribute("link", "reference", case_exact=True, reference_types=("User",))
+SCHEMA = Schema("urn:x:y", "Thing", "A thing.", (NAME, KIND, LINK))
+
+
+@pytest.mark.parametrize("name", ["name", "NAME", "nAmE"])
+def test_attributes_are_found_in_any_case(name: str) -> None:
+    """RFC 7643 §2.1: attribute names are case-insensitive."""
+    assert SCHEMA.attribute(name) is NAME
+
+
+@pytest.mark.parametrize("name", ["givenname", "GivenName"])
+def test_sub_attributes_are_found_in_any_case(name: str) -> None:
+    """RFC 7643 §2.1 again."""
+    assert NAME.sub_attribute(name) is GIVEN
+
+
+def test_unknown_names_are_none() -> None:
+    """Nothing is guessed."""
+    assert SCHEMA.attribute("nam") is None
+    assert NAME.sub_attribute("name") is None
+
+
+def test_the_document_of_an_attribute_has_every_characteristic_and_no_null() -> None:
+    """RFC 7643 §7, with the names that Entra ID and scim2-tester read."""
+    assert GIVEN.as_dict() == {
+        "name": "givenName",
+        "type": "string",
+        "multiValued": False,
+        "description": "First name.",
+        "required": False,
+        "caseExact": False,
+        "mutability": "readWrite",
+        "returned": "default",
+        "uniqueness": "none",
+    }
+    assert NAME.as_dict()["subAttributes"] == [GIVEN.as_dict()]
+    assert KIND.as_dict()["canonicalValues"] == ["a", "b"]
+    assert LINK.as_dict()["referenceTypes"] == ["User"]
+
+
+def test_the_document_of_a_schema_lists_its_attributes_in_order() -> None:
+    """RFC 7643 §7."""
+    document = SCHEMA.as_dict()
+    assert [attribute["name"] for attribute in document["attributes"]] == ["name", "kind", "link"]
+    assert (document["id"], document["name"], document["description"]) == ("urn:x:y", "Thing", "A thing.")
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "keys"),
+    [
+        (AttrPath(None, KIND), "kind", ("kind",)),
+        (AttrPath(None, NAME, GIVEN), "name.givenName", ("name", "givenName")),
+        (AttrPath("urn:x:y", NAME, GIVEN), "urn:x:y:name.givenName", ("urn:x:y", "name", "givenName")),
+    ],
+)
+def test_a_resolved_name_knows_its_notation_and_its_way_into_a_resource(
+    path: AttrPath, text: str, keys: tuple[str, ...]
+) -> None:
+    """RFC 7644 §3.10 notation out, dict keys in."""
+    assert (str(path), path.keys) == (text, keys)
+    assert path.leaf is (path.sub_attribute or path.attribute)
+
+
+def test_an_attribute_shows_its_name() -> None:
+    """Filters and operations are made of attributes; logs and failing tests must stay readable."""
+    assert repr(AttrPath(None, KIND)) == "AttrPath(schema_urn=None, attribute=<Attribute kind>, sub_attribute=None)"

@@ -1,0 +1,147 @@
+"""Every deviation that is accepted, by itself; where they take effect is tested with `resource` and `patch`."""
+
+import inspect
+from typing import Any
+
+import pytest
+
+from scim import quirks
+from scim.attributes import Attribute
+from scim.errors import InvalidSyntax, InvalidValue, NoTarget
+from scim.schemas import ENTERPRISE_URN, MEMBERS, USER_TYPE, USER_URN
+
+
+def _attribute(name: str) -> Attribute:
+    path = USER_TYPE.resolve(name)
+    assert path is not None
+    return path.leaf
+
+
+@pytest.mark.parametrize(("op", "name"), [("Add", "add"), ("REPLACE", "replace"), ("remove", "remove")])
+def test_operation_names_come_in_any_case(op: str, name: str) -> None:
+    """Entra ID without aadOptscim062020."""
+    assert quirks.operation_name(op) == name
+
+
+@pytest.mark.parametrize("op", ["move", "", None, 5, ["add"]])
+def test_other_operations_are_bad_syntax(op: object) -> None:
+    """RFC 7644 §3.5.2 knows three."""
+    with pytest.raises(InvalidSyntax):
+        quirks.operation_name(op)
+
+
+@pytest.mark.parametrize(
+    ("value", "meaning"),
+    [
+        (True, True),
+        ("True", True),
+        ("FALSE", False),
+        (False, False),
+        ("yes", None),
+        (1, None),
+        (None, None),
+        ("", None),
+    ],
+)
+def test_booleans_come_as_strings(value: object, meaning: bool | None) -> None:
+    """Entra ID and the Microsoft SCIM Validator."""
+    assert quirks.boolean(value) is meaning
+
+
+@pytest.mark.parametrize(
+    ("value", "is_unassigned"),
+    [(None, True), ("", True), ([], True), ({}, True), (False, False), (0, False), (" ", False), ([None], False)],
+)
+def test_nothing_comes_in_four_forms(value: object, is_unassigned: bool) -> None:
+    """False and 0 are values."""
+    assert quirks.unassigned(value) is is_unassigned
+
+
+@pytest.mark.parametrize(("value", "entries"), [({"value": "a"}, [{"value": "a"}]), ("a", ["a"]), ([1, 2], [1, 2])])
+def test_one_value_comes_without_an_array(value: object, entries: list[Any]) -> None:
+    """OneLogin's emails."""
+    assert quirks.as_list(value) == entries
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "meaning"),
+    [
+        ("manager", "7", {"value": "7"}),
+        ("manager", [{"value": "7"}], {"value": "7"}),
+        ("manager", ["7"], {"value": "7"}),
+        ("manager", {"value": "7"}, {"value": "7"}),
+        ("manager", ["7", "8"], ["7", "8"]),
+        ("name", "Babs", "Babs"),
+    ],
+)
+def test_a_reference_comes_as_string_or_array(name: str, value: object, meaning: object) -> None:
+    """Entra's manager; an attribute without `value` cannot be meant like that."""
+    assert quirks.as_object(_attribute(name), value) == meaning
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "empty"),
+    [
+        (_attribute("manager"), {"value": ""}, True),
+        (_attribute("manager"), {"VALUE": None, "displayName": "x"}, True),
+        (_attribute("manager"), {"value": "7"}, False),
+        (_attribute("manager"), {"$ref": "x"}, False),
+        (_attribute("emails"), {"value": ""}, False),
+        (_attribute("name"), {"value": ""}, False),
+        (MEMBERS, {"value": ""}, False),
+    ],
+)
+def test_a_reference_to_nobody_is_none(attribute: Attribute, value: dict[str, Any], empty: bool) -> None:
+    """Entra ID takes the manager away like that; a member without an id stays an error."""
+    assert quirks.is_empty_reference(attribute, value) is empty
+
+
+def test_extension_attributes_come_in_three_spellings() -> None:
+    """All three resolve to the same attribute."""
+    spellings = quirks.extension_spellings(f"{ENTERPRISE_URN}:manager", urn=ENTERPRISE_URN)
+    assert spellings == (f"{ENTERPRISE_URN}:manager", f"{ENTERPRISE_URN}.manager", "manager")
+    assert len({USER_TYPE.resolve(spelling) for spelling in spellings}) == 1
+
+
+def test_the_password_is_passed_over_in_any_case() -> None:
+    """Okta always sends one."""
+    assert quirks.is_ignored("Password")
+    assert quirks.is_ignored(f"{USER_URN}:password")
+    assert not quirks.is_ignored("passwordHint")
+
+
+@pytest.mark.parametrize(("name", "ignored"), [("id", True), ("meta", True), ("groups", True), ("externalId", False)])
+def test_read_only_attributes_are_passed_over_in_objects(name: str, ignored: bool) -> None:
+    """Okta and authentik repeat them."""
+    assert quirks.is_ignored_in_object(_attribute(name)) is ignored
+
+
+def test_message_members_come_in_any_case() -> None:
+    """Unknown members are left out."""
+    assert quirks.message_members({"Op": "add", "VALUE": 1, "x": 2}, "op", "path", "value") == {"op": "add", "value": 1}
+
+
+def test_a_missing_entry_is_made_from_what_the_filter_demands() -> None:
+    """And is a new dict, because the filter's own is shared."""
+    wanted = {"type": "work"}
+    entry = quirks.entry_to_create(wanted)
+    assert entry == wanted
+    assert entry is not wanted
+    with pytest.raises(NoTarget):
+        quirks.entry_to_create(None)
+
+
+@pytest.mark.parametrize("value", [None, "", [], {}])
+def test_an_empty_removal_is_not_a_removal_of_all(value: object) -> None:
+    """Otherwise a bug in a provider empties a group."""
+    with pytest.raises(InvalidValue):
+        quirks.removed_values(value)
+    assert quirks.removed_values([value]) == [value]
+
+
+def test_every_quirk_names_who_sends_it() -> None:
+    """A quirk without a source cannot be judged, nor ever be taken out again."""
+    vendors = ("Okta", "Entra", "Microsoft", "OneLogin", "JumpCloud", "authentik", "scimgateway")
+    for name, function in inspect.getmembers(quirks, inspect.isfunction):
+        if function.__module__ == quirks.__name__:
+            assert any(vendor in str(function.__doc__) for vendor in vendors), name

@@ -1,0 +1,137 @@
+"""A walk over every route under /api: guarded, in the caller's account only, documented, and never HTML."""
+
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from tests.conftest import World
+from tests.web.api.conftest import Caller, furnish
+
+PUBLIC = {"/api/openapi.json", "/api/docs"}
+
+#: A body that an operation takes, where its address must be what is wrong.
+BODIES: dict[tuple[str, str], Any] = {
+    ("PATCH", "users"): {"roles": ["viewer"]},
+    ("PATCH", "bot_users"): {"active": False},
+    ("PATCH", "credentials"): {"description": "mine now"},
+    ("PATCH", "api_keys"): {"description": "mine now"},
+    ("PATCH", "ssh_credentials"): {"description": "mine now"},
+    ("PATCH", "identity_providers"): {"enabled": False},
+    ("PATCH", "role_mappings"): {"role": "viewer"},
+    ("PATCH", "roles"): {"description": "mine now"},
+    ("POST", "scim_tokens"): {},
+}
+
+
+def _operations(app: Flask) -> list[tuple[str, str]]:
+    rules = [rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/api")]
+    return sorted((method, rule.rule) for rule in rules for method in (rule.methods or set()) - {"HEAD", "OPTIONS"})
+
+
+def _address(rule: str, ids: dict[str, str]) -> str:
+    """``/api/bot_users/<id:id>`` -> with the id of that collection in ``ids``."""
+    parts = rule.split("/")
+    for place, part in enumerate(parts):
+        if part.startswith("<id:"):
+            parts[place] = ids.get(parts[place - 1], "nothing_01")
+    return "/".join(parts)
+
+
+def _body(method: str, rule: str) -> Any:
+    collection = [part for part in rule.split("/") if not part.startswith("<")][-1]
+    return BODIES.get((method, collection))
+
+
+def test_every_operation_wants_a_credential(app: Flask, world: World) -> None:
+    """Without one it is 401 in the API's form before anything of the request is read."""
+    operations = [(method, rule) for method, rule in _operations(app) if rule not in PUBLIC]
+    assert len(operations) > 40
+    for method, rule in operations:
+        answer = app.test_client().open(_address(rule, {}), method=method, data=b"{", content_type="text/plain")
+        assert answer.status_code == 401, (method, rule)
+        assert answer.json["error_code"] == "ERR_NOT_AUTHENTICATED"
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_every_view_is_guarded_or_public_on_purpose(app: Flask) -> None:
+    """The only public addresses are the documentation's."""
+    for rule in app.url_map.iter_rules():
+        if rule.rule.startswith("/api"):
+            guard = getattr(app.view_functions[rule.endpoint], "guard", None)
+            assert guard is not None, rule.rule
+            assert (guard == "public") == (rule.rule in PUBLIC), rule.rule
+
+
+def test_every_operation_is_documented(app: Flask) -> None:
+    """openapi.json and the routes name the same operations, each with an operationId of its own and an answer."""
+    document = app.test_client().get("/api/openapi.json").get_json()
+    documented = {
+        (method.upper(), path): operation
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if method != "parameters"
+    }
+    served = {
+        (method, rule.replace("<id:", "{").replace(">", "}")) for method, rule in _operations(app) if rule not in PUBLIC
+    }
+    assert set(documented) == served
+    ids = [operation["operationId"] for operation in documented.values()]
+    assert len(set(ids)) == len(ids)
+    assert all(operation["summary"] and "default" in operation["responses"] for operation in documented.values())
+
+
+def test_nothing_of_another_account_is_found(
+    app: Flask, api: Caller, other: Caller, connection: dict[str, Any]
+) -> None:
+    """Every operation on an id of another account is 404, and so is one on an id that nobody has."""
+    theirs = furnish(other, connection)
+    for method, rule in _operations(app):
+        if "<id:" not in rule:
+            continue
+        for ids in (theirs, {}):
+            answer = api.call(method, _address(rule, ids), _body(method, rule))
+            assert answer.status_code == 404, (method, rule, ids and "theirs", answer.text)
+            assert answer.json["error_code"] == "ERR_NOT_FOUND"
+    assert furnish_still_there(other, theirs)
+
+
+def furnish_still_there(other: Caller, ids: dict[str, str]) -> bool:
+    """Whether the other account has kept everything."""
+    nested = f"identity_providers/{ids['identity_providers']}/scim_tokens/{ids['scim_tokens']}"
+    for collection, id in ids.items():
+        other.get(nested if collection == "scim_tokens" else f"{collection}/{id}")
+    return True
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api", 404),
+        ("GET", "/api/", 404),
+        ("GET", "/api/nothing", 404),
+        ("POST", "/api/nothing", 404),
+        ("GET", "/api//account", 404),
+        ("GET", "/api/bot_users/%00", 404),
+        ("GET", "/api/bot_users/a%2Fb", 404),
+        ("GET", "/api/bot_users/" + "x" * 65, 404),
+        ("PUT", "/api/account", 405),
+        ("DELETE", "/api/account", 405),
+        ("POST", "/api/openapi.json", 405),
+    ],
+)
+def test_errors_of_the_router_have_the_form_of_the_api(api: Caller, method: str, path: str, status: int) -> None:
+    """What no view answers is still JSON of the documented form, with Allow where it is 405."""
+    answer = api.call(method, path, expect=status)
+    assert set(answer.json) == {"error_code", "status_code", "msg", "details"}
+    assert answer.json["status_code"] == status
+    assert answer.json["details"]["operation_id"].startswith("op_")
+    assert ("Allow" in answer.headers) == (status == 405)
+
+
+def test_answers_without_a_body_have_no_type(api: Caller) -> None:
+    """OPTIONS and 204 say nothing, so they do not claim to say it in HTML."""
+    bot = api.post("bot_users", {"name": "deploy"})
+    for answer in (api.call("OPTIONS", "account", expect=200), api.delete(f"bot_users/{bot['id']}")):
+        assert answer.data == b""
+        assert "Content-Type" not in answer.headers

@@ -1,0 +1,137 @@
+"""Members, as the API tells of them."""
+
+from typing import Any
+
+import pytest
+
+from idp_bridge import db
+from tests.web.api.conftest import Caller, member_with, push_group, push_user
+
+
+@pytest.fixture
+def directory(api: Caller, connection: dict[str, Any]) -> tuple[str, str]:
+    """A provider's id and its SCIM token."""
+    provider = api.post("identity_providers", connection)
+    return provider["id"], api.post(f"identity_providers/{provider['id']}/scim_tokens", {})["token"]
+
+
+def _member(api: Caller, address: str) -> Any:
+    return next(row for row in api.get("users")["users"] if row["email"] == address)
+
+
+def test_roles_are_set_with_their_reason(api: Caller) -> None:
+    """A PATCH of roles replaces those held by hand."""
+    dana, caller = member_with(api, "viewer")
+    changed = api.patch(f"users/{dana}", {"roles": ["developer", "billing"]})
+    assert changed["roles"] == ["billing", "developer"]
+    assert {source["source"] for source in changed["role_sources"]} == {"hand"}
+    assert caller.get("whoami")["roles"] == ["billing", "developer"]
+    assert api.patch(f"users/{dana}", {"roles": ["emperor"]}, expect=400)["details"]["errors"].keys() == {"roles"}
+
+
+def test_a_suspended_member_keeps_her_place_and_loses_her_key(api: Caller) -> None:
+    """Inactive, her credentials sleep; active again, they work."""
+    dana, caller = member_with(api, "developer")
+    assert api.patch(f"users/{dana}", {"active": False})["active"] is False
+    caller.get("account", expect=401)
+    assert api.get(f"users/{dana}")["roles"] == ["developer"]
+    assert api.patch(f"users/{dana}", {"active": True})["active"] is True
+    caller.get("account")
+
+
+def test_a_removed_member_is_gone_with_her_credentials(api: Caller) -> None:
+    """204, then 404, and her key is dead."""
+    dana, caller = member_with(api, "developer")
+    api.delete(f"users/{dana}")
+    api.get(f"users/{dana}", expect=404)
+    caller.get("account", expect=401)
+
+
+def test_the_last_administrator_stays(api: Caller) -> None:
+    """She cannot be suspended, removed or stripped of her role, not by herself either."""
+    me = api.get("whoami")["principal"]["id"]
+    for refusal in (
+        api.patch(f"users/{me}", {"active": False}, expect=409),
+        api.patch(f"users/{me}", {"roles": ["viewer"]}, expect=409),
+        api.delete(f"users/{me}", expect=409).json,
+    ):
+        assert refusal["error_code"] == "ERR_LAST_ADMINISTRATOR"
+    assert api.get(f"users/{me}")["active"] is True
+
+
+def test_a_manager_does_not_touch_administrators(api: Caller) -> None:
+    """Nor make one, nor grant what she does not have."""
+    me = api.get("whoami")["principal"]["id"]
+    dana, manager = member_with(api, "team_manager")
+    manager.patch(f"users/{me}", {"active": False}, expect=403)
+    manager.delete(f"users/{me}", expect=403)
+    manager.patch(f"users/{dana}", {"roles": ["admin"]}, expect=403)
+    assert manager.patch(f"users/{dana}", {"roles": ["billing"]}, expect=403)["error_code"] == (
+        "ERR_GRANT_ABOVE_OWN_RIGHTS"
+    )
+
+
+def test_a_group_gives_a_role_and_says_so(api: Caller, directory: tuple[str, str]) -> None:
+    """Her role has the group as its source, and cannot be taken away by hand."""
+    provider, token = directory
+    pushed = push_user(api, token, "dana@acme.test")
+    group = push_group(api, token, "Finance", pushed["id"])
+    mapping = api.post(
+        "role_mappings", {"identity_provider_id": provider, "group_display_name": "finance", "role": "billing"}
+    )
+    dana = _member(api, "dana@acme.test")
+    assert (dana["managed_by"], dana["identity_provider_id"]) == ("scim", provider)
+    assert {
+        "role": "billing",
+        "source": "group",
+        "mapping_id": mapping["id"],
+        "group_id": group["id"],
+        "group_display_name": "Finance",
+        "identity_provider_id": provider,
+    } in dana["role_sources"]
+    refusal = api.patch(f"users/{dana['id']}", {"roles": []}, expect=409)
+    assert refusal["error_code"] == "ERR_MANAGED_BY_DIRECTORY"
+
+
+def test_a_directorys_delete_is_undone(api: Caller, directory: tuple[str, str]) -> None:
+    """By hand she cannot be removed; deleted by her directory she is gone, and restored she is the same person."""
+    _, token = directory
+    scim = Caller(api.app, token)
+    pushed = push_user(api, token, "dana@acme.test")
+    dana = _member(api, "dana@acme.test")
+    api.post(f"users/{dana['id']}/restore", None, expect=404)
+    assert api.delete(f"users/{dana['id']}", expect=409).json["error_code"] == "ERR_MANAGED_BY_DIRECTORY"
+    scim.call("DELETE", f"/scim/v2/Users/{pushed['id']}", expect=204)
+    api.get(f"users/{dana['id']}", expect=404)
+    restored = api.call("POST", f"users/{dana['id']}/restore", expect=200).json
+    assert restored == dana
+    assert scim.call("GET", f"/scim/v2/Users/{pushed['id']}", expect=200).get_json(force=True)["active"] is True
+
+
+def test_a_restored_name_must_still_be_free(api: Caller, directory: tuple[str, str]) -> None:
+    """Where her directory has made her anew, she is back already and there is nothing to undo."""
+    _, token = directory
+    pushed = push_user(api, token, "dana@acme.test")
+    dana = _member(api, "dana@acme.test")
+    Caller(api.app, token).call("DELETE", f"/scim/v2/Users/{pushed['id']}", expect=204)
+    push_user(api, token, "dana@acme.test")
+    assert _member(api, "dana@acme.test")["id"] == dana["id"]
+    api.post(f"users/{dana['id']}/restore", None, expect=404)
+
+
+def test_a_list_costs_the_same_whatever_its_length(api: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The members come with their roles in a fixed number of statements."""
+
+    def statements() -> int:
+        counted: list[str] = []
+        execute = db.database.obj.execute_sql
+        with monkeypatch.context() as patch:
+            patch.setattr(db.database.obj, "execute_sql", lambda sql, *rest: counted.append(sql) or execute(sql, *rest))
+            api.get("users")
+        return len(counted)
+
+    api.get("users")
+    few = statements()
+    for number in range(8):
+        member_with(api, "viewer", "developer", email=f"member{number}@acme.test")
+    assert statements() == few

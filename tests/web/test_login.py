@@ -1,0 +1,328 @@
+"""Coming in: password, chooser, recovery codes, one-time links, invitations, and signing out."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp_bridge import clock, db, invitations, members, people, recovery
+from idp_bridge.actors import Actor
+from idp_bridge.models import Account, Event, Invitation, Member, Person
+from idp_bridge.roles import Permission
+from tests.conftest import PASSWORD, World, add_provider, make_account
+from tests.web.pages import csrf_of, post, sign_in
+
+MEMBERS = "/accounts/acme/members"
+
+
+def administrator(world: World) -> Actor:
+    return Actor(
+        account=world.account,
+        type="user",
+        subject=world.owner.email,
+        source="dashboard",
+        id=world.owner.id,
+        roles=("admin",),
+        permissions=frozenset(Permission),
+    )
+
+
+def types(account: Account) -> list[str]:
+    return [event.type.partition(".")[0] for event in Event.select().where(Event.account == account).order_by(Event.id)]
+
+
+def test_a_password_signs_in_and_leads_to_the_members(client: FlaskClient, world: World) -> None:
+    """303, a session cookie out of reach of scripts, an event."""
+    answer = sign_in(client)
+    assert (answer.status_code, answer.location) == (303, MEMBERS)
+    cookie = next(c for c in answer.headers.getlist("Set-Cookie") if c.startswith("idp_bridge_session="))
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    assert client.get(MEMBERS).status_code == 200
+    with db.connection():
+        assert types(world.account)[-1] == "sign_in_succeeded"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reached"), [("/accounts/acme/usage?a=b", "/accounts/acme/usage?a=b"), ("//evil.test", MEMBERS)]
+)
+def test_next_is_kept_on_our_own_origin_only(client: FlaskClient, world: World, wanted: str, reached: str) -> None:
+    """What leads elsewhere is dropped, not followed."""
+    assert sign_in(client, next=wanted).location == reached
+
+
+def test_a_page_without_a_session_asks_to_sign_in_and_comes_back(client: FlaskClient, world: World) -> None:
+    """The page that was asked for is where the sign-in leads."""
+    asked = client.get("/accounts/acme/groups?x=1")
+    assert asked.location == "/login?next=/accounts/acme/groups?x%3D1"
+    assert 'value="/accounts/acme/groups?x=1"' in client.get(asked.location).get_data(as_text=True)
+
+
+@pytest.mark.parametrize(
+    ("email", "password"),
+    [("owner@acme.test", "not the password"), ("nobody@acme.test", PASSWORD), ("not an address", "x")],
+)
+@pytest.mark.parametrize("path", ["/login", "/login/acme", "/login/no-such-account"])
+def test_a_wrong_password_and_an_unknown_address_read_the_same(
+    client: FlaskClient, world: World, email: str, password: str, path: str
+) -> None:
+    """One status and one text, whoever is meant, so that nobody learns who is known here."""
+    answer = post(client, path, email=email, password=password)
+    assert answer.status_code == 403
+    text = answer.get_data(as_text=True)
+    assert "The e-mail address or the password is wrong." in text
+    assert "ev_" not in text
+    assert not any("session" in cookie for cookie in answer.headers.getlist("Set-Cookie"))
+
+
+def test_a_refused_sign_in_is_an_event_of_the_account_that_knows_the_address(client: FlaskClient, world: World) -> None:
+    """An administrator sees the attempts on her people."""
+    sign_in(client, password="wrong")
+    with db.connection():
+        event = Event.select().where(Event.account == world.account).order_by(Event.id.desc()).get()
+    assert event.type == "sign_in_refused.v0"
+    assert event.object["reason"] == "not_a_member"
+    assert event.object["id"] == world.owner.id
+
+
+def test_a_form_without_its_token_changes_nothing(client: FlaskClient, world: World) -> None:
+    """CSRF protects the sign-in too: nobody is signed in as somebody else by another site."""
+    answer = client.post("/login", data={"email": "owner@acme.test", "password": PASSWORD})
+    assert answer.status_code == 403
+    assert client.get(MEMBERS).status_code == 302
+
+
+def test_an_account_name_leads_to_its_chooser(client: FlaskClient, world: World) -> None:
+    """The small form for single sign-on, with next kept."""
+    answer = client.get("/login?account=%20ACME%20&next=/accounts/acme/usage")
+    assert (answer.status_code, answer.location) == (303, "/login/acme?next=/accounts/acme/usage")
+    assert client.get("/login?account=a/b").status_code == 400
+
+
+def test_the_chooser_has_a_button_for_each_enabled_provider(
+    client: FlaskClient, world: World, idp_certificate: str
+) -> None:
+    """With its description, or its name where there is none; a disabled one is not offered."""
+    with db.connection():
+        first = add_provider(world, idp_certificate, name="Okta", description="Acme <Okta>")
+        second = add_provider(world, idp_certificate, name="Entra ID", entity_id="https://b.test")
+        add_provider(world, idp_certificate, name="Old one", entity_id="https://c.test", enabled=False)
+    text = client.get("/login/acme?next=/accounts/acme/usage").get_data(as_text=True)
+    assert f'href="/saml/{first.id}/start?next=/accounts/acme/usage"' in text
+    assert f'href="/saml/{second.id}/start?' in text
+    assert "Acme &lt;Okta&gt;" in text
+    assert "Entra ID" in text
+    assert "Old one" not in text
+    assert 'type="password"' in text
+
+
+def test_under_enforcement_there_is_no_password(client: FlaskClient, world: World, idp_certificate: str) -> None:
+    """Neither a field for it, nor a way around the field."""
+    with db.connection():
+        add_provider(world, idp_certificate)
+        Account.update(sso_mode="enforced").where(Account.id == world.account.id).execute()
+    assert 'type="password"' not in client.get("/login/acme").get_data(as_text=True)
+    for path in ("/login", "/login/acme"):
+        answer = post(client, path, email="owner@acme.test", password=PASSWORD)
+        assert answer.status_code == 403
+        assert "single sign-on only" in answer.get_data(as_text=True)
+
+
+def test_an_unknown_account_looks_like_one_without_a_provider(client: FlaskClient, app: Flask, world: World) -> None:
+    """No list of customers can be read off the chooser."""
+    with db.connection():
+        make_account("free-one", plan="free")
+    known = client.get("/login/free-one").get_data(as_text=True)
+    unknown = client.get("/login/not-there").get_data(as_text=True)
+    assert known.replace("free-one", "not-there") == unknown
+
+
+def test_a_suspended_member_is_refused_and_told_why(client: FlaskClient, world: World) -> None:
+    """After the right password the reason may be told."""
+    with db.connection():
+        Member.update(active=False, held=True).where(Member.id == world.owner.id).execute()
+    answer = sign_in(client)
+    assert answer.status_code == 403
+    assert "suspended" in answer.get_data(as_text=True)
+
+
+def test_signing_out_needs_a_post_and_ends_the_session(client: FlaskClient, world: World) -> None:
+    """A link from elsewhere signs nobody out; the old cookie is dead afterwards."""
+    sign_in(client)
+    old = client.get_cookie("idp_bridge_session")
+    assert old is not None
+    assert client.get("/logout").status_code == 200
+    assert client.get(MEMBERS).status_code == 200
+    assert client.post("/logout").status_code == 403
+    assert post(client, "/logout", page="/logout").location == "/login"
+    client.set_cookie("idp_bridge_session", old.value)
+    assert client.get(MEMBERS).status_code == 302
+    with db.connection():
+        assert types(world.account)[-1] == "session_ended"
+
+
+def test_signing_in_again_ends_the_former_session(client: FlaskClient, world: World) -> None:
+    """A browser has one session: the cookie of before reaches nothing."""
+    sign_in(client)
+    first = client.get_cookie("idp_bridge_session")
+    sign_in(client)
+    assert first is not None
+    client.set_cookie("idp_bridge_session", first.value)
+    assert client.get(MEMBERS).status_code == 302
+
+
+# --- recovery codes ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def codes(world: World) -> list[str]:
+    """The owner's ten codes."""
+    with db.connection(), db.transaction():
+        return recovery.make(administrator(world), world.owner)
+
+
+def test_a_recovery_code_opens_an_enforced_account_once(client: FlaskClient, world: World, codes: list[str]) -> None:
+    """However it is typed; the second use is refused."""
+    with db.connection():
+        Account.update(sso_mode="enforced").where(Account.id == world.account.id).execute()
+    typed = f"  {codes[3].upper().replace('-', ' ')} "
+    answer = post(client, "/login/recovery", email="Owner@acme.test", code=typed)
+    assert (answer.status_code, answer.location) == (303, MEMBERS)
+    assert client.get(MEMBERS).status_code == 200
+    again = post(client, "/login/recovery", page="/login/recovery", email="owner@acme.test", code=codes[3])
+    assert again.status_code == 403
+    with db.connection():
+        assert recovery.left(world.owner) == 9
+        assert "recovery_code_used" in types(world.account)
+        session = Event.select().where(Event.type == "sign_in_succeeded.v0").get()
+        assert session.object["method"] == "recovery_code"
+
+
+@pytest.mark.parametrize("code", ["", "x", "3-22222-22222-22222-22222", "٣-22222"])
+def test_a_wrong_code_is_refused(client: FlaskClient, world: World, codes: list[str], code: str) -> None:
+    """In one text, whatever is wrong with it."""
+    answer = post(client, "/login/recovery", email="owner@acme.test", code=code)
+    assert answer.status_code == (403 if code else 400)
+    assert client.get(MEMBERS).status_code == 302
+
+
+def test_new_codes_kill_the_former(client: FlaskClient, world: World, codes: list[str]) -> None:
+    """Only the newest ten work."""
+    with db.connection(), db.transaction():
+        recovery.make(administrator(world), world.owner)
+    assert post(client, "/login/recovery", email="owner@acme.test", code=codes[0]).status_code == 403
+
+
+def test_codes_of_somebody_who_is_no_administrator_any_more_are_dead(
+    client: FlaskClient, world: World, codes: list[str]
+) -> None:
+    """Recovery is for administrators only; the code is not used up by the try."""
+    with db.connection(), db.transaction():
+        members.create(world.system, email="b@acme.test", managed_by="local", roles=["admin"])
+        members.set_roles(world.system, world.owner, ["viewer"])
+    assert post(client, "/login/recovery", email="owner@acme.test", code=codes[0]).status_code == 403
+    with db.connection():
+        assert recovery.left(world.owner) == 10
+
+
+# --- one-time links ---------------------------------------------------------------------------------------------
+
+
+def link(world: World, purpose: str) -> str:
+    with db.connection(), db.transaction():
+        return people.one_time_link(Person.get_by_id(world.owner.person_id), world.account, purpose)
+
+
+def test_a_password_link_sets_the_password_once(client: FlaskClient, world: World) -> None:
+    """A password too short leaves the link unused; after use it is gone."""
+    path = f"/login/password/{link(world, people.PASSWORD_SETUP)}"
+    assert "owner@acme.test" in client.get(path).get_data(as_text=True)
+    assert post(client, path, page=path, password="too short").status_code == 400
+    answer = post(client, path, page=path, password="a brand new password")
+    assert (answer.status_code, answer.location) == (303, MEMBERS)
+    assert client.get(path).status_code == 410
+    assert sign_in(client, password="a brand new password").status_code == 303
+
+
+def test_a_break_glass_link_acts_on_post_only_and_once(client: FlaskClient, world: World) -> None:
+    """Looking at it, however often, signs nobody in and uses nothing up."""
+    path = f"/login/break-glass/{link(world, people.BREAK_GLASS)}"
+    for _ in range(2):
+        assert client.get(path).status_code == 200
+        assert client.get(MEMBERS).status_code == 302
+    token = csrf_of(client, path)
+    assert client.post(path, data={"csrf_token": token}).location == MEMBERS
+    assert client.post(path, data={"csrf_token": token}).status_code == 410
+    with db.connection():
+        assert "break_glass_used" in types(world.account)
+
+
+def test_a_link_is_good_for_its_purpose_only(client: FlaskClient, world: World) -> None:
+    """A password link does not break the glass."""
+    assert client.get(f"/login/break-glass/{link(world, people.PASSWORD_SETUP)}").status_code == 410
+
+
+# --- invitations ------------------------------------------------------------------------------------------------
+
+
+def invite(world: World, email: str = "new@acme.test", **options: Any) -> str:
+    with db.connection(), db.transaction():
+        return f"/invitations/{invitations.create(world.system, email, **options).token}"
+
+
+def test_somebody_new_joins_with_a_password_of_her_own(client: FlaskClient, world: World) -> None:
+    """She is in at once, under her name, with the roles that were promised."""
+    path = invite(world, role_names=["viewer"])
+    assert "new@acme.test" in client.get(path).get_data(as_text=True)
+    answer = post(client, path, page=path, name="Nia New", password="a brand new password")
+    assert (answer.status_code, answer.location) == (303, MEMBERS)
+    with db.connection():
+        member = Member.get(Member.email == "new@acme.test")
+        assert (member.name, members.roles_of(world.account, member)) == ("Nia New", ("viewer",))
+    assert client.get(path).status_code == 410
+    assert sign_in(client, email="new@acme.test", password="a brand new password").status_code == 303
+
+
+def test_somebody_known_joins_with_the_password_she_has(client: FlaskClient, world: World) -> None:
+    """An invitation never changes a password: whoever finds the link must know it."""
+    with db.connection():
+        other = make_account("globex")
+    path = invite(world, "owner@globex.test")
+    wrong = post(client, path, page=path, password="a brand new password")
+    assert wrong.status_code == 400
+    right = post(client, path, page=path, password=PASSWORD)
+    assert right.location == MEMBERS
+    # Her session reaches both of her accounts, and the frame offers to switch.
+    assert f'href="/accounts/{other.account.slug}/members"' in client.get(MEMBERS).get_data(as_text=True)
+
+
+def test_under_enforcement_an_invitation_goes_through_single_sign_on(client: FlaskClient, world: World) -> None:
+    """The page says so and takes no password."""
+    path = invite(world)
+    with db.connection():
+        Account.update(sso_mode="enforced").where(Account.id == world.account.id).execute()
+    text = client.get(path).get_data(as_text=True)
+    assert "single sign-on only" in text
+    assert 'type="password"' not in text
+    assert post(client, path, page=path, password="a brand new password").status_code == 403
+    with db.connection():
+        assert not Member.select().where(Member.email == "new@acme.test").exists()
+
+
+def test_an_expired_invitation_is_gone(client: FlaskClient, world: World) -> None:
+    """410, with a word on what to do."""
+    path = invite(world)
+    with db.connection():
+        Invitation.update(expires_at=clock.now() - timedelta(seconds=1)).execute()
+    answer = client.get(path)
+    assert answer.status_code == 410
+    assert "Ask for a new one" in answer.get_data(as_text=True)
+
+
+def test_the_start_leads_to_the_login_or_to_the_members(client: FlaskClient, world: World) -> None:
+    """By whether somebody is signed in."""
+    assert client.get("/").location == "/login"
+    sign_in(client)
+    assert client.get("/").location == MEMBERS

@@ -1,0 +1,424 @@
+"""The /saml routes: from the login page to a session, and every way that must not lead to one."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp_bridge import accounts, bots, clock, db, groups, idps, invitations, members
+from idp_bridge.models import Event, IdentityLink, Member, Session
+from idp_bridge.simulator.saml_idp import Provider, sign_response
+from idp_bridge.simulator.serve import default_providers
+from tests.conftest import World, make_account
+
+REDIRECT = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
+BASE = "http://localhost"
+SESSION_COOKIE = "idp_bridge_session"
+
+
+@dataclass
+class Connection:
+    """A connection of ours and the simulated provider at its other end."""
+
+    world: World
+    row: Any
+    provider: Provider
+
+    @property
+    def path(self) -> str:
+        return f"/saml/{self.row.id}"
+
+    def change(self, **options: Any) -> None:
+        """Set the connection's options."""
+        with db.connection(), db.transaction():
+            idps.change(self.world.system, self.row, **options)
+
+    def start(self, browser: FlaskClient, next_path: str = "") -> str:
+        """Begin in this browser; the id of the request that the provider gets."""
+        answer = browser.get(f"{self.path}/start", query_string={"next": next_path} if next_path else {})
+        assert answer.status_code == 303
+        fields = {name: values[0] for name, values in parse_qs(urlsplit(answer.headers["Location"]).query).items()}
+        return self.provider.parse_request(fields, REDIRECT).request_id
+
+    def response(self, in_response_to: str | None, person: int = 0, **changes: Any) -> str:
+        """The signed answer of the provider for one of its people."""
+        urls = idps.urls(self.row.id, BASE)
+        return sign_response(
+            self.provider,
+            self.provider.people[person],
+            acs_url=changes.pop("acs_url", urls["acs_url"]),
+            audience=changes.pop("audience", urls["sp_entity_id"]),
+            in_response_to=in_response_to,
+            **changes,
+        )
+
+    def post(self, browser: FlaskClient, response: str, **fields: str) -> Any:
+        """What the provider's page makes the browser post."""
+        return browser.post(f"{self.path}/acs", data={"SAMLResponse": response, **fields})
+
+    def sign_in(self, browser: FlaskClient, person: int = 0, **changes: Any) -> Any:
+        """The whole way, in one browser."""
+        return self.post(browser, self.response(self.start(browser), person, **changes))
+
+
+@pytest.fixture(scope="session")
+def simulated() -> dict[str, Provider]:
+    """The simulated providers; their keys are made once."""
+    return default_providers("http://127.0.0.1:1")
+
+
+def connect(world: World, provider: Provider, **options: Any) -> Connection:
+    """A connection of the world's account to that provider."""
+    with db.connection(), db.transaction():
+        trust = idps.read_metadata(provider.metadata_xml)
+        row = idps.create(world.system, name=provider.name, trust=trust, **{"join_policy": "jit", **options})
+        provider.register_sp(idps.sp_metadata(row, BASE).decode())
+    return Connection(world, row, provider)
+
+
+@pytest.fixture(params=["okta", "entra"])
+def connection(request: pytest.FixtureRequest, world: World, simulated: dict[str, Provider]) -> Connection:
+    """A just-in-time connection to each simulated provider."""
+    return connect(world, simulated[request.param])
+
+
+@pytest.fixture
+def okta(world: World, simulated: dict[str, Provider]) -> Connection:
+    """A just-in-time connection to the simulated Okta."""
+    return connect(world, simulated["okta"])
+
+
+def session_of(browser: FlaskClient) -> str | None:
+    """The browser's session cookie."""
+    cookie = browser.get_cookie(SESSION_COOKIE)
+    return cookie.value if cookie else None
+
+
+def events_of(world: World, type: str) -> list[Event]:
+    """The events of a type, oldest first."""
+    with db.connection():
+        return list(Event.select().where(Event.account == world.account, Event.type == type).order_by(Event.id))
+
+
+def reference(answer: Any) -> str:
+    """The event id that a refusal's page shows."""
+    text = answer.get_data(as_text=True)
+    return text[text.index("ev_") :][:29]
+
+
+# --- in ---------------------------------------------------------------------------------------------------------
+
+
+def test_sign_in_makes_a_member_and_a_session(connection: Connection, client: FlaskClient) -> None:
+    """Just in time: the person that the provider signed for is a member afterwards, with the default role."""
+    answer = connection.sign_in(client)
+    assert answer.status_code == 303
+    assert answer.headers["Location"] == "/accounts/acme/members"
+    cookie = next(value for value in answer.headers.getlist("Set-Cookie") if value.startswith(SESSION_COOKIE))
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    who = client.get("/api/whoami").get_json()
+    person = connection.provider.people[0]
+    assert who["principal"]["subject"] == person.email
+    assert who["roles"] == ["developer"]
+    assert who["authentication"] == {"method": "saml", "identity_provider_id": connection.row.id}
+    assert events_of(connection.world, "sign_in_succeeded.v0")[0].object["email"] == person.email
+
+
+def test_second_sign_in_is_the_same_member(connection: Connection, app: Flask) -> None:
+    """The link made at the first sign-in decides at the second."""
+    ids = set()
+    for _ in range(2):
+        browser = app.test_client()
+        connection.sign_in(browser)
+        ids.add(browser.get("/api/whoami").get_json()["principal"]["id"])
+    assert len(ids) == 1
+
+
+def test_encrypted_assertion_signs_in(okta: Connection, client: FlaskClient) -> None:
+    """With encryption wanted, our metadata carries a key and only encrypted assertions are taken."""
+    okta.change(want_assertions_encrypted=True)
+    certificate = idps.own_certificate(okta.row)
+    assert okta.sign_in(client).status_code == 403
+    assert okta.sign_in(client, encrypt_to=certificate).status_code == 303
+
+
+def test_signed_request_is_understood(okta: Connection, client: FlaskClient) -> None:
+    """A provider that holds our signing certificate checks the query string's signature."""
+    okta.change(sign_authn_requests=True)
+    with db.connection():
+        okta.provider.register_sp(idps.sp_metadata(okta.row, BASE).decode())
+    assert okta.sign_in(client).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("asked", "landed"),
+    [
+        ("/accounts/acme/groups?page=2", "/accounts/acme/groups?page=2"),
+        ("https://evil.test/", "/accounts/acme/members"),
+        ("//evil.test", "/accounts/acme/members"),
+        ("/\\evil.test", "/accounts/acme/members"),
+        ("javascript:alert(1)", "/accounts/acme/members"),
+        ("/a\r\nSet-Cookie: x=1", "/accounts/acme/members"),
+    ],
+)
+def test_next_stays_on_our_origin(okta: Connection, client: FlaskClient, asked: str, landed: str) -> None:
+    """The page asked for is opened after the sign-in; a foreign one is forgotten."""
+    request_id = okta.start(client, asked)
+    assert okta.post(client, okta.response(request_id)).headers["Location"] == landed
+
+
+def test_cross_site_post_finishes_in_the_browser_that_began(okta: Connection, app: Flask, client: FlaskClient) -> None:
+    """The ACS post comes without our Lax cookie; the same-site GET after it is where the browser is compared."""
+    response = okta.response(okta.start(client, "/accounts/acme/events"))
+    answer = okta.post(app.test_client(), response)
+    assert answer.status_code == 303
+    assert SESSION_COOKIE not in str(answer.headers)
+    finish = answer.headers["Location"]
+    assert app.test_client().get(finish).status_code == 403, "another browser must not finish it"
+    finished = client.get(finish)
+    assert finished.headers["Location"] == "/accounts/acme/events"
+    assert session_of(client)
+    assert client.get(finish).status_code == 403, "and it finishes once"
+
+
+def test_two_tabs_at_once(okta: Connection, client: FlaskClient) -> None:
+    """Each tab has its own request; both come through."""
+    first, second = okta.start(client), okta.start(client)
+    assert okta.post(client, okta.response(second)).status_code == 303
+    assert okta.post(client, okta.response(first)).status_code == 303
+
+
+def test_idp_initiated_where_the_switch_is_on(okta: Connection, client: FlaskClient) -> None:
+    """Nobody began it: only the connection's switch lets it in, and RelayState leads to a page of ours at most."""
+    assert okta.post(client, okta.response(None)).status_code == 403
+    okta.change(allow_idp_initiated=True)
+    answer = okta.post(client, okta.response(None), RelayState="/accounts/acme/events")
+    assert answer.status_code == 303
+    assert answer.headers["Location"] == "/accounts/acme/events"
+    assert okta.post(client, okta.response(None), RelayState="https://evil.test").headers["Location"].startswith("/a")
+
+
+def test_session_ends_when_the_provider_says(okta: Connection, client: FlaskClient) -> None:
+    """SessionNotOnOrAfter caps our session."""
+    ends = clock.now() + timedelta(minutes=30)
+    okta.sign_in(client, session_not_on_or_after=ends)
+    with db.connection():
+        assert abs(Session.get().expires_at - ends) < timedelta(seconds=2)
+
+
+# --- not in -----------------------------------------------------------------------------------------------------
+
+
+def other_audience(c: Connection, browser: FlaskClient) -> Any:
+    return c.post(browser, c.response(c.start(browser), audience="https://sp.other.test"))
+
+
+def other_recipient(c: Connection, browser: FlaskClient) -> Any:
+    return c.post(browser, c.response(c.start(browser), recipient="https://sp.other.test/acs"))
+
+
+def other_issuer(c: Connection, browser: FlaskClient) -> Any:
+    return c.post(browser, c.response(c.start(browser), issuer="https://idp.other.test"))
+
+
+def stale(c: Connection, browser: FlaskClient) -> Any:
+    return c.post(browser, c.response(c.start(browser), now=clock.now() - timedelta(hours=2)))
+
+
+def foreign_request(c: Connection, browser: FlaskClient) -> Any:
+    c.start(browser)
+    return c.post(browser, c.response("_a-request-that-nobody-sent"))
+
+
+def replay(c: Connection, browser: FlaskClient) -> Any:
+    response = c.response(c.start(browser))
+    assert c.post(browser, response).status_code == 303
+    browser.delete_cookie(SESSION_COOKIE)
+    return c.post(browser, response)
+
+
+def unsigned(c: Connection, browser: FlaskClient) -> Any:
+    return c.post(browser, c.response(c.start(browser), sign_response=False, sign_assertion=False))
+
+
+def switched_off(c: Connection, browser: FlaskClient) -> Any:
+    request_id = c.start(browser)
+    c.change(enabled=False)
+    return c.post(browser, c.response(request_id))
+
+
+def plan_left(c: Connection, browser: FlaskClient) -> Any:
+    request_id = c.start(browser)
+    with db.connection(), db.transaction():
+        accounts.set_plan(c.world.system, "pro")
+    return c.post(browser, c.response(request_id))
+
+
+def not_invited(c: Connection, browser: FlaskClient) -> Any:
+    c.change(join_policy="invite_only")
+    return c.sign_in(browser)
+
+
+def foreign_domain(c: Connection, browser: FlaskClient) -> Any:
+    c.change(domains=["elsewhere.test"])
+    return c.sign_in(browser)
+
+
+def no_seat(c: Connection, browser: FlaskClient) -> Any:
+    with db.connection(), db.transaction():
+        accounts.set_plan(c.world.system, "enterprise", seat_limit=1)
+    return c.sign_in(browser)
+
+
+def suspended(c: Connection, browser: FlaskClient) -> Any:
+    c.sign_in(browser)
+    with db.connection(), db.transaction():
+        member = Member.get(Member.email == c.provider.people[0].email)
+        members.suspend(c.world.system, members.get(c.world.account, member.id))
+    browser.delete_cookie(SESSION_COOKIE)
+    return c.sign_in(browser)
+
+
+REFUSALS: dict[Callable[[Connection, FlaskClient], Any], str] = {
+    other_audience: "audience_mismatch",
+    other_recipient: "recipient_mismatch",
+    other_issuer: "issuer_mismatch",
+    stale: "expired",
+    foreign_request: "request_unknown",
+    replay: "request_unknown",
+    unsigned: "signature_missing",
+    switched_off: "provider_disabled",
+    plan_left: "ERR_PLAN_REQUIRED",
+    not_invited: "invitation_needed",
+    foreign_domain: "address_not_allowed",
+    no_seat: "ERR_SEATS_FULL",
+    suspended: "member_suspended",
+}
+
+
+@pytest.mark.parametrize("attempt", REFUSALS, ids=lambda attempt: attempt.__name__)
+def test_refused(okta: Connection, client: FlaskClient, attempt: Callable[[Connection, FlaskClient], Any]) -> None:
+    """403, a page with a reference, an event that holds the reason under that reference, and no session."""
+    answer = attempt(okta, client)
+    assert answer.status_code == 403
+    assert answer.mimetype == "text/html"
+    assert session_of(client) is None
+    refusal = events_of(okta.world, "sign_in_refused.v0")[-1]
+    assert refusal.object["reason"] == REFUSALS[attempt]
+    assert reference(answer) == refusal.id
+
+
+@pytest.mark.parametrize("body", [{}, {"SAMLResponse": ""}, {"SAMLResponse": "%%%"}, {"SAMLResponse": "PGE+"}])
+def test_what_is_no_saml_is_400(okta: Connection, client: FlaskClient, body: dict[str, str]) -> None:
+    """A message that is no SAML at all is a bad request."""
+    answer = client.post(f"{okta.path}/acs", data=body)
+    assert answer.status_code == 400
+    assert session_of(client) is None
+
+
+def test_acs_takes_posts_of_bounded_size_only(okta: Connection, client: FlaskClient) -> None:
+    """GET is not the POST binding, and 256 KiB is ample."""
+    assert client.get(f"{okta.path}/acs").status_code == 405
+    assert okta.post(client, "A" * 400_000).status_code == 413
+
+
+def test_unknown_connection_is_404(app: Flask, world: World, client: FlaskClient) -> None:
+    """No connection of that id: nothing to start, nothing to answer."""
+    for path, method in (("start", "GET"), ("acs", "POST"), ("metadata", "GET"), ("finish", "GET")):
+        assert client.open(f"/saml/idp_nobody/{path}", method=method).status_code == 404
+
+
+def test_twenty_posts_of_one_response_make_one_session(okta: Connection, app: Flask, client: FlaskClient) -> None:
+    """Replay memory and the use of the request are shared and atomic."""
+    okta.change(allow_idp_initiated=True)
+    response = okta.response(None)
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: okta.post(app.test_client(), response).status_code, range(20)))
+    assert sorted(answers) == [303] + [403] * 19
+    with db.connection():
+        assert Session.select().count() == 1
+
+
+# --- whose word counts where ------------------------------------------------------------------------------------
+
+
+def test_another_accounts_provider_reaches_nobody_here(
+    okta: Connection, app: Flask, simulated: dict[str, Provider]
+) -> None:
+    """Two accounts trust the same provider: a response for one is refused by the other, and nobody is shared."""
+    with db.connection():
+        other = make_account("umbrella")
+    theirs = connect(other, simulated["okta"])
+    browser = app.test_client()
+    assert okta.sign_in(browser).status_code == 303
+    stolen = okta.response(theirs.start(browser))
+    assert theirs.post(browser, stolen).status_code == 403
+    theirs.sign_in(app.test_client())
+    with db.connection():
+        same_address = list(Member.select().where(Member.email == okta.provider.people[0].email))
+        assert len({member.account_id for member in same_address}) == 2
+        assert len({member.person_id for member in same_address}) == 2
+
+
+def test_session_reaches_the_providers_account_only(okta: Connection, app: Flask) -> None:
+    """Somebody with a password in another account: the provider of this one opens this one."""
+    with db.connection():
+        make_account("umbrella")
+    person = okta.provider.people[0]
+    browser = app.test_client()
+    okta.sign_in(browser, attributes={"email": ["owner@umbrella.test"], "firstName": ["X"], "lastName": ["Y"]})
+    assert browser.get("/api/whoami").get_json()["account"]["slug"] == "acme"
+    assert browser.get("/api/whoami", headers={"X-Account": "umbrella"}).status_code == 404
+    assert browser.get("/accounts/umbrella/members").status_code == 404
+    assert person.email
+
+
+def test_invited_address_joins_with_the_invitations_roles(okta: Connection, client: FlaskClient) -> None:
+    """Invite only: the invitation is used up by the sign-in, and its roles count."""
+    okta.change(join_policy="invite_only")
+    with db.connection(), db.transaction():
+        invitations.create(okta.world.system, okta.provider.people[0].email, role_names=["viewer"])
+    assert okta.sign_in(client).status_code == 303
+    assert client.get("/api/whoami").get_json()["roles"] == ["viewer"]
+
+
+def test_group_claim_gives_mapped_roles_and_takes_them_away(okta: Connection, client: FlaskClient) -> None:
+    """What the last assertion said of groups is what counts."""
+    with db.connection(), db.transaction():
+        groups.map_role(okta.world.system, okta.row, role="billing", group_display_name="Engineering")
+    okta.sign_in(client)
+    assert client.get("/api/whoami").get_json()["roles"] == ["billing"]
+    okta.sign_in(client, attributes={"email": [okta.provider.people[0].email], "groups": ["Support"]})
+    assert "billing" not in client.get("/api/whoami").get_json()["roles"]
+
+
+def test_bot_user_cannot_sign_in(okta: Connection, client: FlaskClient) -> None:
+    """An assertion that names a bot user's name finds no bot user."""
+    okta.change(join_policy="invite_only")
+    with db.connection(), db.transaction():
+        bots.create(okta.world.system, okta.provider.people[0].email)
+    assert okta.sign_in(client).status_code == 403
+
+
+def test_metadata_is_ours_for_that_connection(okta: Connection, client: FlaskClient) -> None:
+    """Its URL is the entity ID, and it names the one ACS URL."""
+    answer = client.get(f"{okta.path}/metadata")
+    text = answer.get_data(as_text=True)
+    assert answer.status_code == 200
+    assert f'entityID="{BASE}{okta.path}/metadata"' in text
+    assert f"{BASE}{okta.path}/acs" in text
+
+
+def test_links_are_kept_by_name_id(okta: Connection, client: FlaskClient) -> None:
+    """Whom a NameID means is remembered for its connection."""
+    okta.sign_in(client)
+    with db.connection():
+        link = IdentityLink.get()
+        assert (link.identity_provider_id, link.name_id) == (okta.row.id, okta.provider.people[0].email)

@@ -1,0 +1,442 @@
+"""SCIM over HTTP: who may speak, what is read, and the form of every answer."""
+
+import json
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from idp_bridge import clock, credentials, db, idps, tokens
+from idp_bridge.models import Account, IdentityProvider, ScimToken
+from scim.schemas import ERROR_URN, MAX_PAYLOAD_BYTES
+from tests.conftest import ScimClient, World, add_provider, make_account
+
+USER = {"userName": "ann@acme.test", "displayName": "Änne", "emails": [{"value": "ann@acme.test", "type": "work"}]}
+
+
+class Directory:
+    """A directory's client that sends JSON and reads JSON."""
+
+    def __init__(self, app: Flask, token: str) -> None:
+        self.app = app
+        self.headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/scim+json"}
+
+    def send(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """One request; ``body`` is JSON, or bytes sent as they are."""
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.app.test_client().open(
+            f"/scim/v2{path}", method=method, data=data, headers={**self.headers, **named}
+        )
+
+    def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """A POST that succeeds."""
+        answer = self.send("POST", path, body)
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = json.loads(answer.data)
+        return made
+
+
+@pytest.fixture
+def directory(scim_client: ScimClient) -> Directory:
+    """acme's directory."""
+    return Directory(scim_client.app, scim_client.token)
+
+
+def refused(answer: Any, status: int, scim_type: str | None = None) -> str:
+    """Check that the answer is a SCIM Error of that status; its detail."""
+    body = json.loads(answer.data)
+    assert (answer.status_code, body["status"]) == (status, str(status)), answer.text
+    assert (body["schemas"], body.get("scimType")) == ([ERROR_URN], scim_type), answer.text
+    assert answer.content_type == "application/scim+json"
+    return str(body["detail"])
+
+
+# --- who may speak ----------------------------------------------------------------------------------------------
+
+
+def authorizations(world: World) -> list[tuple[str | None, str]]:
+    """Headers that open nothing, and what the answer must tell the administrator."""
+    with db.connection(), db.transaction():
+        authtoken = credentials.issue(world.system, credentials.AUTHTOKEN, world.owner).token
+    return [
+        (None, "Authorization: Bearer"),
+        ("Bearer", "Authorization: Bearer"),
+        ("Basic YW5uOmxlZQ==", "Authorization: Bearer"),
+        ("non-token", "Authorization: Bearer"),
+        (f"Bearer {tokens.new(tokens.Kind.SCIM_TOKEN)}", "Invalid SCIM token"),
+        ("Bearer eyJhbGciOiJSUzI1NiJ9.e30.x", "Invalid SCIM token"),
+        (f"Bearer {world.scim_token[:-1]}", "Invalid SCIM token"),
+        (f"Bearer {world.api_key}", "That is an API key, not a SCIM token"),
+        (f"Bearer {authtoken}", "That is an authtoken, not a SCIM token"),
+    ]
+
+
+def test_without_a_valid_token_nothing_is_read(scim_client: ScimClient) -> None:
+    """401 with WWW-Authenticate before the body, the path's id or the media type is looked at."""
+    for header, words in authorizations(scim_client.world):
+        headers = {"Content-Type": "text/plain"} | ({"Authorization": header} if header else {})
+        for method, path in [("GET", "/Users"), ("POST", "/Users"), ("PATCH", "/Groups/x"), ("POST", "/Bulk")]:
+            answer = scim_client.open(method, path, headers, b"{")
+            assert words in refused(answer, 401)
+            assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_scheme_is_read_in_any_case(scim_client: ScimClient) -> None:
+    """RFC 9110 §11.1."""
+    assert scim_client.open("GET", "/Users", {"Authorization": f"bearer  {scim_client.token}"}).status_code == 200
+
+
+def test_expired_and_deleted_tokens_are_dead(scim_client: ScimClient) -> None:
+    """And a second token of the same directory goes on: that is how one is exchanged for another."""
+    world = scim_client.world
+    assert world.provider is not None
+    with db.connection(), db.transaction():
+        later = idps.issue_scim_token(world.system, world.provider).token
+        ScimToken.update(expires_at=clock.now() - timedelta(seconds=1)).where(
+            ScimToken.token_digest == tokens.digest(world.scim_token)
+        ).execute()
+    answer = scim_client.open("GET", "/Users", {"Authorization": f"Bearer {world.scim_token}"})
+    assert "expired" in refused(answer, 401)
+    with db.connection():
+        ScimToken.delete().where(ScimToken.token_digest == tokens.digest(world.scim_token)).execute()
+    answer = scim_client.open("GET", "/Users", {"Authorization": f"Bearer {world.scim_token}"})
+    assert "Invalid SCIM token" in refused(answer, 401)
+    assert scim_client.open("GET", "/Users", {"Authorization": f"Bearer {later}"}).status_code == 200
+
+
+def test_plan_without_scim_is_told_which_has_it(scim_client: ScimClient, directory: Directory) -> None:
+    """403 with the plan's name."""
+    with db.connection():
+        Account.update(plan="pro").where(Account.id == scim_client.world.account.id).execute()
+    assert "Enterprise" in refused(directory.send("GET", "/Users"), 403)
+
+
+def test_disabled_provider_still_hears_its_directory(scim_client: ScimClient, directory: Directory) -> None:
+    """Nobody signs in through it, but who leaves the directory must be out here too."""
+    with db.connection():
+        IdentityProvider.update(enabled=False).execute()
+    assert directory.create("/Users", USER)["active"] is True
+
+
+def test_last_use_is_written_at_most_once_a_minute(directory: Directory) -> None:
+    """A read is a read, but for the first in a minute."""
+
+    def used() -> Any:
+        with db.connection():
+            return ScimToken.get().last_used_at
+
+    assert used() is None
+    directory.send("GET", "/Users")
+    first = used()
+    directory.send("GET", "/Users")
+    assert used() == first
+    with db.connection():
+        ScimToken.update(last_used_at=first - timedelta(minutes=2)).execute()
+    directory.send("GET", "/Users")
+    assert used() > first
+
+
+def test_tokens_of_other_directories_see_404(
+    scim_client: ScimClient, directory: Directory, idp_certificate: str
+) -> None:
+    """In another account, and in another directory of the same account: read, list, change and delete."""
+    user = directory.create("/Users", USER)["id"]
+    group = directory.create("/Groups", {"displayName": "Crew", "members": [{"value": user}]})["id"]
+    with db.connection():
+        other = make_account("other")
+        add_provider(other, idp_certificate)
+        own, world = scim_client.token, scim_client.world
+        add_provider(world, idp_certificate, name="Second", entity_id="https://second.example.test")
+    for token in (other.scim_token, world.scim_token):
+        assert token != own
+        stranger = Directory(scim_client.app, token)
+        for path in (f"/Users/{user}", f"/Groups/{group}"):
+            body = {"userName": "x", "displayName": "x"}
+            changes = {"Operations": [{"op": "replace", "value": {"displayName": "x"}}]}
+            assert path.rpartition("/")[2] in refused(stranger.send("GET", path), 404)
+            for method, sent in (("PUT", body), ("PATCH", changes), ("DELETE", None)):
+                refused(stranger.send(method, path, sent), 404)
+        for path in (
+            "/Users",
+            "/Groups",
+            "/Users?filter=userName%20pr",
+            "/Groups?filter=displayName%20eq%20%22crew%22",
+        ):
+            assert json.loads(stranger.send("GET", path).data)["totalResults"] == 0
+        refused(
+            stranger.send("POST", "/Groups", {"displayName": "G", "members": [{"value": user}]}), 400, "invalidValue"
+        )
+    assert json.loads(directory.send("GET", f"/Groups/{group}").data)["members"] == [{"value": user}]
+
+
+# --- the form of answers ----------------------------------------------------------------------------------------
+
+
+def test_create_answers_location_etag_and_the_whole(directory: Directory) -> None:
+    """201 with Location equal to meta.location, ETag equal to meta.version, text as UTF-8."""
+    answer = directory.send("POST", "/Users", USER)
+    body = json.loads(answer.data)
+    assert answer.headers["Location"] == body["meta"]["location"] == f"http://localhost/scim/v2/Users/{body['id']}"
+    assert answer.headers["ETag"] == body["meta"]["version"]
+    assert "Änne".encode() in answer.data
+    assert b'", "' not in answer.data
+    assert answer.content_type == "application/scim+json"
+
+
+ACCEPTED = [
+    ("", "application/scim+json"),
+    ("*/*", "application/scim+json"),
+    ("application/scim+json; charset=utf-8", "application/scim+json"),
+    ("application/json", "application/json"),
+    ("application/json, application/scim+json", "application/scim+json"),
+    ("application/json, text/plain, */*", "application/scim+json"),
+]
+
+
+def test_media_type_is_scims_unless_only_json_is_understood(directory: Directory) -> None:
+    """OneLogin's documentation demands application/json of every answer."""
+    for accept, media_type in ACCEPTED:
+        assert directory.send("GET", "/Users", Accept=accept).content_type == media_type, accept
+
+
+def test_user_patch_answers_the_whole_and_group_patch_nothing(directory: Directory) -> None:
+    """200 with the resource; 204 for a group, unless attributes are asked for (RFC 7644 §3.5.2)."""
+    user = directory.create("/Users", USER)
+    group = directory.create("/Groups", {"displayName": "Crew"})
+    change = {"Operations": [{"op": "Replace", "path": "active", "value": "False"}]}
+    answer = directory.send("PATCH", f"/Users/{user['id']}", change)
+    assert (answer.status_code, json.loads(answer.data)["active"]) == (200, False)
+    add = {"Operations": [{"op": "Add", "path": "members", "value": [{"$ref": None, "value": user["id"]}]}]}
+    answer = directory.send("PATCH", f"/Groups/{group['id']}", add)
+    assert (answer.status_code, answer.data, answer.headers["ETag"]) == (204, b"", 'W/"2"')
+    answer = directory.send("PATCH", f"/Groups/{group['id']}?attributes=members", add)
+    assert json.loads(answer.data)["members"] == [{"value": user["id"]}]
+    answer = directory.send("GET", f"/Users/{user['id']}")
+    assert [g["display"] for g in json.loads(answer.data)["groups"]] == ["Crew"]
+
+
+def test_head_and_trailing_slash(directory: Directory) -> None:
+    """HEAD answers the headers of GET, and every path may end in a slash."""
+    user = directory.create("/Users/", USER)
+    for path in ("/Users/", f"/Users/{user['id']}/", "/Users/?filter=userName+eq+%22ann@acme.test%22", "/Schemas/"):
+        got = directory.send("GET", path)
+        head = directory.send("HEAD", path)
+        assert (got.status_code, head.status_code, head.data) == (200, 200, b"")
+        assert head.headers.get("ETag") == got.headers.get("ETag")
+    assert directory.send("DELETE", f"/Users/{user['id']}/").status_code == 204
+
+
+def test_not_modified(directory: Directory) -> None:
+    """304 without a body where the client has this version (RFC 7644 §3.14)."""
+    user = directory.create("/Users", USER)
+    answer = directory.send("GET", f"/Users/{user['id']}", If_None_Match='W/"1"')
+    assert (answer.status_code, answer.data, answer.headers["ETag"]) == (304, b"", 'W/"1"')
+    refused(directory.send("DELETE", f"/Users/{user['id']}", If_Match='W/"7"'), 412)
+
+
+# --- what is refused --------------------------------------------------------------------------------------------
+
+BODIES = [
+    ("broken JSON", b'{"userName": "half', 400, "invalidSyntax"),
+    ("nothing", b"", 400, "invalidSyntax"),
+    ("no object", b'["userName"]', 400, "invalidSyntax"),
+    ("text", b'"userName"', 400, "invalidSyntax"),
+    ("no UTF-8", b'{"userName": "\xff\xfe"}', 400, "invalidSyntax"),
+    ("UTF-16", '{"userName": "a"}'.encode("utf-16"), 400, "invalidSyntax"),
+    ("deeply nested", b"[" * 200_000, 400, "invalidSyntax"),
+    ("no number of JSON", b'{"userName": NaN}', 400, "invalidSyntax"),
+    ("a number of many digits", b'{"userName": ' + b"9" * 10_000 + b"}", 400, "invalidSyntax"),
+    ("control characters", b'{"userName": "a\\u0000"}', 400, "invalidValue"),
+    ("half a surrogate pair", b'{"userName": "\\ud800"}', 400, "invalidValue"),
+    ("no userName", b"{}", 400, "invalidValue"),
+    ("too large", b'{"userName": "' + b"a" * MAX_PAYLOAD_BYTES + b'"}', 413, None),
+]
+
+
+def test_bodies_that_cannot_be_read(directory: Directory) -> None:
+    """Each a SCIM Error, none a failure of ours."""
+    for name, body, status, scim_type in BODIES:
+        answer = directory.send("POST", "/Users", body)
+        assert answer.status_code == status, name
+        refused(answer, status, scim_type)
+
+
+def test_repeated_names_in_a_body_are_no_failure(directory: Directory) -> None:
+    """JSON leaves repeated names open; the last one counts."""
+    assert directory.send("POST", "/Users", b'{"userName": "a", "userName": "b"}').status_code == 201
+
+
+MEDIA_TYPES = [
+    ("application/json", 201),
+    ("application/json; charset=UTF-8", 201),
+    ("application/scim+json; charset=utf-8", 201),
+    ("application/json; charset=latin-1", 415),
+    ("application/xml", 415),
+    ("application/x-www-form-urlencoded", 415),
+    ("text/plain", 415),
+]
+
+
+def test_media_types_of_bodies(directory: Directory) -> None:
+    """SCIM's own and plain JSON, in UTF-8; anything else is 415."""
+    for number, (media_type, status) in enumerate(MEDIA_TYPES):
+        answer = directory.send("POST", "/Users", {"userName": f"u{number}"}, Content_Type=media_type)
+        assert answer.status_code == status, media_type
+        if status == 415:
+            refused(answer, status)
+
+
+REFUSALS: list[tuple[str, str, Any, int, str | None]] = [
+    ("GET", "/Devices", None, 404, None),
+    ("GET", "/Users/none/other", None, 404, None),
+    ("GET", "/Users/none", None, 404, None),
+    ("GET", "/Users?filter=nosuch%20eq%20%22x%22", None, 400, "invalidFilter"),
+    ("GET", "/Users?filter=userName%20eq", None, 400, "invalidFilter"),
+    ("GET", "/Users?count=many", None, 400, "invalidValue"),
+    ("GET", "/Users?attributes=userName&excludedAttributes=name", None, 400, "invalidValue"),
+    ("POST", "/Users/.search", [], 400, "invalidSyntax"),
+    ("POST", "/Users/.search", {"filter": 7}, 400, "invalidFilter"),
+    ("POST", "/.search", {"filter": "shoeSize pr"}, 400, "invalidFilter"),
+    ("PATCH", "/Users/none", {"Operations": []}, 400, "invalidSyntax"),
+    ("GET", "/Me", None, 501, None),
+    ("POST", "/Bulk", {}, 501, None),
+]
+
+
+def test_refusals_have_scims_form(directory: Directory) -> None:
+    """Every error under /scim is an Error object (RFC 7644 §3.12)."""
+    for method, path, body, status, scim_type in REFUSALS:
+        answer = directory.send(method, path, body)
+        assert answer.status_code == status, (method, path)
+        refused(answer, status, scim_type)
+
+
+ALLOWED = [
+    ("DELETE", "/Users", "POST"),
+    ("PUT", "/Groups", "GET"),
+    ("POST", "/Users/some-id", "PATCH"),
+    ("GET", "/Users/.search", "POST"),
+    ("DELETE", "/Groups/.search", "POST"),
+    ("POST", "/Schemas", "GET"),
+    ("DELETE", "/ServiceProviderConfig", "GET"),
+]
+
+
+def test_wrong_method_is_told_the_right_ones(directory: Directory) -> None:
+    """405 with Allow (RFC 9110 §15.5.6)."""
+    for method, path, allowed in ALLOWED:
+        answer = directory.send(method, path, {})
+        refused(answer, 405)
+        assert allowed in answer.headers["Allow"], (method, path)
+
+
+def test_rules_of_the_product_are_explained(scim_client: ScimClient, directory: Directory) -> None:
+    """Seats, last administrator: the detail says what to do, since Okta and Entra show it to an administrator."""
+    owner = directory.create("/Users", {"userName": "owner@acme.test"})
+    off = {"Operations": [{"op": "replace", "value": {"active": False}}]}
+    assert "administrator" in refused(directory.send("PATCH", f"/Users/{owner['id']}", off), 409)
+    assert json.loads(directory.send("GET", f"/Users/{owner['id']}").data)["active"] is True
+    with db.connection():
+        Account.update(seats=1).where(Account.id == scim_client.world.account.id).execute()
+    assert "seats" in refused(directory.send("POST", "/Users", USER), 403)
+    again = directory.send("POST", "/Users", {"userName": "OWNER@acme.test"})
+    assert "OWNER@acme.test" in refused(again, 409, "uniqueness")
+
+
+def test_strict_provider_refuses_unknown_attributes(scim_client: ScimClient, directory: Directory) -> None:
+    """``strict_scim`` is for directories that send only what they mean; others are read with tolerance."""
+    assert directory.send("POST", "/Users", {**USER, "shoeSize": 42}).status_code == 201
+    with db.connection():
+        IdentityProvider.update(strict_scim=True).execute()
+    refused(directory.send("POST", "/Users", {"userName": "b", "shoeSize": 42}), 400, "invalidValue")
+
+
+# --- lists and discovery ----------------------------------------------------------------------------------------
+
+
+def test_search_over_all_types_pages_through_both(directory: Directory) -> None:
+    """Users first, then groups, one total (RFC 7644 §3.4.2.1)."""
+    made = [directory.create("/Users", {"userName": f"u{n}"})["id"] for n in range(3)]
+    made += [directory.create("/Groups", {"displayName": f"g{n}"})["id"] for n in range(3)]
+    paged: list[str] = []
+    for start in range(1, 8, 2):
+        body = json.loads(directory.send("POST", "/.search", {"startIndex": start, "count": 2}).data)
+        assert body["totalResults"] == 6
+        paged += [resource["id"] for resource in body["Resources"]]
+    assert paged == made
+
+
+DISCOVERY = [
+    ("/ServiceProviderConfig", "patch", {"supported": True}),
+    ("/ResourceTypes", "totalResults", 2),
+    ("/ResourceTypes/User", "endpoint", "/Users"),
+    ("/Schemas", "totalResults", 3),
+    ("/Schemas/urn:ietf:params:scim:schemas:core:2.0:Group", "name", "Group"),
+]
+
+
+def test_discovery_needs_no_token(scim_client: ScimClient) -> None:
+    """Readable by anybody, with a token and without; a filter is 403 (RFC 7644 §4)."""
+    for path, key, value in DISCOVERY:
+        for headers in ({}, {"Authorization": f"Bearer {scim_client.token}"}, {"Authorization": "Bearer wrong"}):
+            answer = scim_client.open("GET", path, headers)
+            assert (answer.status_code, json.loads(answer.data)[key]) == (200, value), path
+        refused(scim_client.open("GET", f"{path}?filter=name%20eq%20%22x%22"), 403)
+
+
+# --- cost and concurrency ---------------------------------------------------------------------------------------
+
+BUDGET = [
+    ("/Users/{user}", 3),
+    ("/Users/{user}?attributes=userName", 2),
+    ("/Users?filter=userName%20eq%20%22ann@acme.test%22", 3),
+    ("/Users?filter=userName%20eq%20%22nobody%22", 2),
+    ("/Groups/{group}?excludedAttributes=members", 2),
+    ("/Users?count=1", 4),
+]
+
+
+def test_reads_keep_within_their_statements(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The token's statement included; a read opens no transaction and writes nothing."""
+    user = directory.create("/Users", USER)["id"]
+    group = directory.create("/Groups", {"displayName": "Crew", "members": [{"value": user}]})["id"]
+    sent: list[str] = []
+    real = db.database.obj.execute_sql
+
+    def execute(sql: str, params: Any = None) -> Any:
+        sent.append(sql)
+        return real(sql, params)
+
+    monkeypatch.setattr(db.database.obj, "execute_sql", execute)
+    for path, allowed in BUDGET:
+        sent.clear()
+        assert directory.send("GET", path.format(user=user, group=group)).status_code == 200
+        assert len(sent) <= allowed, (path, sent)
+        assert all(sql.startswith("SELECT") for sql in sent), sent
+
+
+def test_writers_over_http_lose_no_member(directory: Directory) -> None:
+    """Eight clients add different users to one group at the same time."""
+    users = [directory.create("/Users", {"userName": f"u{n}"})["id"] for n in range(24)]
+    group = directory.create("/Groups", {"displayName": "Crew"})["id"]
+    answers: list[int] = []
+
+    def add(mine: list[str]) -> None:
+        for user in mine:
+            body = {"Operations": [{"op": "add", "path": "members", "value": [{"value": user}]}]}
+            answers.append(directory.send("PATCH", f"/Groups/{group}", body).status_code)
+        if not db.database.is_closed():
+            db.database.close()
+
+    threads = [threading.Thread(target=add, args=(users[n::8],)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [204] * 24
+    shown = json.loads(directory.send("GET", f"/Groups/{group}").data)
+    assert sorted(member["value"] for member in shown["members"]) == sorted(users)
+    assert shown["meta"]["version"] == 'W/"25"'
