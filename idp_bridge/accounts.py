@@ -16,6 +16,8 @@ from idp_bridge.models import Account, IdentityLink, IdentityProvider, Member, R
 MODES = ("mixed", "enforced")
 CERTIFICATE_GOOD_FOR = timedelta(days=14)  # enforcing on a certificate about to expire locks everybody out
 
+RESERVED = frozenset({"recovery"})  # /login/recovery is a page of its own, /login/<slug> an account's
+
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -35,6 +37,8 @@ def create(*, name: str, slug: str, plan: str = "free", seats: int | None = None
             "A slug has 1 to 63 lower-case letters, digits and hyphens, with no hyphen at either end.",
             fields={"slug": ["a-z, 0-9 and -"]},
         )
+    if slug in RESERVED:
+        raise Invalid(f"The slug {slug} is reserved; choose another.", fields={"slug": ["reserved"]})
     try:
         with database.atomic():
             account = Account.create(

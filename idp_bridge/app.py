@@ -28,6 +28,7 @@ def create_app(config: Config) -> Flask:
         WTF_CSRF_SSL_STRICT=False,  # the token is the proof; a missing Referer is none
     )
     app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # the router's redirect from // to / is a page, under /api too
     if config.trusted_proxies:
         hops = config.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

@@ -12,12 +12,14 @@ from dataclasses import replace
 from typing import Any
 
 import click
+from peewee import PeeweeException
 
 from idp_bridge import accounts, actors, config, credentials, db, events, keyring, logs, members, people, roles
 from idp_bridge.config import Config, ConfigError
 from idp_bridge.errors import Conflict, DomainError, NotFound
 from idp_bridge.models import Account, Member
 from idp_bridge.plans import PLANS
+from idp_bridge.simulator.cli import simulate
 
 
 class _Commands(click.Group):
@@ -28,6 +30,8 @@ class _Commands(click.Group):
             return super().invoke(context)
         except DomainError as error:
             raise click.ClickException(error.message) from error
+        except PeeweeException as error:
+            raise click.ClickException(f"The database cannot be used: {error}") from error
         except ConfigError as error:
             click.echo("The configuration is wrong:", err=True)
             for fault in error.faults:
@@ -39,6 +43,9 @@ class _Commands(click.Group):
 @click.version_option(package_name="idp-bridge", prog_name="idp-bridge")
 def main() -> None:
     """SAML single sign-on, SCIM provisioning, roles, seats and bot users in front of your product."""
+
+
+main.add_command(simulate)
 
 
 def _settings() -> Config:

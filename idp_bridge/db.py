@@ -108,7 +108,8 @@ def locked(query: "ModelSelect[Any]") -> "ModelSelect[Any]":
     NO KEY: an event or a member that another transaction just wrote refers to its account and so shares the account's
     key. Two that both wrote first and lock then would wait for each other for ever under a plain FOR UPDATE.
     """
-    return query.for_update("FOR NO KEY UPDATE") if database.for_update else query
+    # peewee takes the clause's own words too, which its types do not say.
+    return query.for_update("FOR NO KEY UPDATE") if database.for_update else query  # type: ignore[arg-type]
 
 
 def column(query: Any) -> list[Any]:

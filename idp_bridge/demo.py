@@ -24,7 +24,6 @@ from idp_bridge.config import PREFIX, Config
 from idp_bridge.errors import NotFound
 from idp_bridge.models import Account
 from idp_bridge.simulator import scim_push
-from idp_bridge.simulator.serve import default_providers
 
 SLUG = "acme"
 ADMINISTRATOR = "ada@acme.test"
@@ -93,7 +92,6 @@ def run(config: Config, *, host: str, port: int) -> None:
 
 def _fill(place: Place) -> dict[str, str]:
     """The demo account with its providers and mappings; the SCIM token of each provider."""
-    simulated = default_providers(place.simulator_url, state=place.state)
     tokens = {}
     with db.transaction():
         account = accounts.create(name="Acme", slug=SLUG, plan="enterprise")
@@ -104,7 +102,7 @@ def _fill(place: Place) -> dict[str, str]:
             system, email=ADMINISTRATOR, name="Ada Admin", managed_by="local", person=ada, roles=[roles.ADMIN]
         )
         for name, connection in CONNECTIONS.items():
-            trust = idps.read_metadata(simulated[name].metadata_xml)
+            trust = idps.read_metadata(_fetch("GET", f"{place.simulator_url}/{name}/metadata"))
             provider = idps.create(
                 system,
                 name=connection.title,
@@ -115,8 +113,17 @@ def _fill(place: Place) -> dict[str, str]:
             for group, role in connection.mappings.items():
                 groups.map_role(system, provider, role=role, group_display_name=group)
             tokens[name] = idps.issue_scim_token(system, provider, description="demo").token
-            simulated[name].register_sp(idps.sp_metadata(provider, place.base_url).decode(), app="idp-bridge")
+            _fetch("PUT", f"{place.simulator_url}/{name}/apps/idp-bridge", idps.sp_metadata(provider, place.base_url))
     return tokens
+
+
+def _fetch(method: str, url: str, document: bytes | None = None) -> str:
+    """One exchange of metadata with the simulator, which keeps what it is told beside its keys."""
+    answer = requests.request(
+        method, url, data=document, headers={"Content-Type": "application/samlmetadata+xml"}, timeout=10
+    )
+    answer.raise_for_status()
+    return answer.text
 
 
 def _ways_in(place: Place) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 from requests_hardened import Config, Manager
 from requests_hardened.ip_filter import InvalidIPAddress
 
@@ -42,9 +43,9 @@ def fetch(url: str, *, field: str, limits: Limits | None = None) -> str:
         raise _refused(field, "The URL leads to an address that is not public; paste the document instead.") from error
     except requests.exceptions.SSLError as error:
         raise _refused(field, "The server's TLS certificate is not valid.") from error
-    except requests.exceptions.Timeout as error:
+    except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError) as error:
         raise _refused(field, f"The server did not answer within {limits.seconds:g} seconds.") from error
-    except (requests.RequestException, OSError) as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         raise _refused(field, "The server could not be reached.") from error
     except UnicodeDecodeError as error:
         raise _refused(field, "The document is not UTF-8 text.") from error
@@ -65,13 +66,15 @@ def _read(url: str, field: str, limits: Limits) -> bytes:
     )
     with manager.get_session() as session:
         session.trust_env = False
-        with session.get(url, stream=True, verify=limits.authority or True) as response:
+        plain = {"Accept-Encoding": "identity"}
+        with session.get(url, stream=True, verify=limits.authority or True, headers=plain) as response:
             if response.is_redirect:
                 raise _refused(field, "The server redirects; give the address where the document is.")
             if response.status_code != 200:
                 raise _refused(field, f"The server answered with status {response.status_code}.")
             received = bytearray()
-            for chunk in response.iter_content(CHUNK):
+            # read1 gives what has come; iter_content would wait for a whole chunk, for ever where it comes in drips.
+            while chunk := response.raw.read1(CHUNK):
                 received += chunk
                 if len(received) > limits.octets:
                     raise _refused(field, f"The document is larger than {limits.octets} bytes.")

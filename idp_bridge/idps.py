@@ -160,6 +160,11 @@ def _apply(actor: Actor, provider: IdentityProvider, fields: Mapping[str, Any]) 
         granted = roles.known(actor.account.id, provider.default_roles)
         roles.check_grant(actor.account.id, actor.permissions, granted, administrator=actor.administrator)
         provider.default_roles = list(granted)
+    if roles.ADMIN in provider.default_roles and not provider.may_grant_admin:
+        raise Invalid(
+            "admin cannot be a default role while the identity provider may not grant it (may_grant_admin).",
+            fields={"default_roles": ["admin needs may_grant_admin"]},
+        )
     if "domains" in fields:
         provider.domains = sorted({domain.strip().lower().lstrip("@") for domain in provider.domains})
     if "attribute_mapping" in fields:

@@ -266,11 +266,11 @@ def adopt(actor: Actor, member: Member, identity_provider: IdentityProvider) -> 
     events.record(actor, Type.USER_UPDATED, describe(member))
 
 
-def revive(actor: Actor, member: Member, identity_provider: IdentityProvider) -> None:
-    """A leaver whom her directory sends again is the same member again, with her credentials."""
+def revive(actor: Actor, member: Member, identity_provider: IdentityProvider, *, active: bool = True) -> None:
+    """A leaver whom her directory sends again is the same member again, with her credentials; a seat only if active."""
     member.managed_by, member.identity_provider, member.removed_at = "scim", identity_provider, None
     _save(member, "managed_by", "identity_provider", "removed_at")
-    member.directory_active = True
+    member.directory_active = active
     _settle_active(member, actor.account)
     events.record(actor, Type.USER_RESTORED, describe(member))
 

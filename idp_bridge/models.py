@@ -73,7 +73,7 @@ class IdentityProvider(Base):
     sign_authn_requests = BooleanField(default=False)
     want_assertions_encrypted = BooleanField(default=False)
     force_authn = BooleanField(default=False)
-    sp_key = TextField(null=True)  # PEM; made when signing or encryption is first asked for
+    sp_key = TextField(null=True)  # sealed (keyring.py); made when signing or encryption is first asked for
     sp_certificate = TextField(null=True)
     metadata_url = TextField(null=True)
     created_at = InstantField()
@@ -307,6 +307,14 @@ DirectoryUser.add_index(
         unique=True,
         where=DirectoryUser.deleted_at.is_null(),
         name="directory_user_live_user_name",
+    )
+)
+DirectoryUser.add_index(
+    DirectoryUser.index(
+        DirectoryUser.identity_provider,
+        DirectoryUser.user_name_key,
+        where=DirectoryUser.deleted_at.is_null(False),
+        name="directory_user_left_user_name",
     )
 )
 DirectoryUser.add_index(DirectoryUser.identity_provider, DirectoryUser.external_id)

@@ -333,12 +333,13 @@ def by_password(email: str, password: str, *, account: Account | None = None) ->
     person = people.with_password(email, password)
     if person is None:
         raise Refused(Outcome.NOT_A_MEMBER, email=email)
-    outcome = Outcome.NOT_A_MEMBER
+    refusals = []
     for member in _memberships(person, account):
         outcome = decide(Situation(way=Way.PASSWORD, state=_state(member), mode=member.account.sso_mode))
         if outcome is Outcome.ADMIT:
             return member
-    raise Refused(outcome, email=email)
+        refusals.append(outcome)
+    raise Refused(refusals[0] if refusals else Outcome.NOT_A_MEMBER, email=email)
 
 
 def _memberships(person: Person, account: Account | None) -> list[Member]:

@@ -210,6 +210,14 @@ def up(migrator: Any, db: Any) -> None:
             name="directory_user_live_user_name",
         )
     )
+    DirectoryUser.add_index(
+        DirectoryUser.index(
+            DirectoryUser.identity_provider,
+            DirectoryUser.user_name_key,
+            where=DirectoryUser.deleted_at.is_null(False),
+            name="directory_user_left_user_name",
+        )
+    )
     DirectoryUser.add_index(DirectoryUser.identity_provider, DirectoryUser.external_id)
     DirectoryUser.add_index(DirectoryUser.identity_provider, DirectoryUser.id)
     db.create_tables([DirectoryUser])

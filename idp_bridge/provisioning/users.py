@@ -116,24 +116,23 @@ _NAMED = Statement(
 
 
 def _member_for(directory: Directory, resource: Resource, key: str) -> Member:
-    """The member who is to stand behind a new record."""
+    """The member who is to stand behind a new record: who has her address now, else who left this directory."""
     known = profile(resource)
-    member = _leaver(directory, resource.get("externalId"), key)
-    if member is not None and member.removed_at is not None:
-        members.revive(directory.actor, member, directory.identity_provider)
-    else:
-        member = member or _adoptable(directory, known.email)
-        if member is None:
-            return members.create(
-                directory.actor,
-                **asdict(known),
-                managed_by="scim",
-                identity_provider=directory.identity_provider,
-                roles=directory.identity_provider.default_roles,
-                role_source="default",
-                active=resource["active"],
-            )
+    member = _adoptable(directory, known.email) or _leaver(directory, resource.get("externalId"), key)
+    if member is None:
+        return members.create(
+            directory.actor,
+            **asdict(known),
+            managed_by="scim",
+            identity_provider=directory.identity_provider,
+            roles=directory.identity_provider.default_roles,
+            role_source="default",
+            active=resource["active"],
+        )
+    if member.removed_at is None:
         members.adopt(directory.actor, member, directory.identity_provider)
+    else:
+        members.revive(directory.actor, member, directory.identity_provider, active=resource["active"])
     members.update_profile(directory.actor, member, **asdict(known))
     members.set_directory_active(directory.actor, member, resource["active"])
     return member

@@ -1,6 +1,6 @@
-"""Letting somebody in without a provider's word, and noting who was not let in. What all ways but SAML share."""
+"""Letting somebody in, and noting who was not let in: what all ways in share."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flask import redirect, url_for
@@ -12,16 +12,20 @@ from idp_bridge.sign_in import Refused, Way
 from idp_bridge.web import cookies, guard
 
 
-def enter(member: Member, way: Way, target: str | None = None) -> Any:
+def enter(
+    member: Member, way: Way, target: str | None = None, *, facts: Mapping[str, Any] | None = None, **session: Any
+) -> Any:
     """Open the session, in the caller's transaction, and lead to ``target`` or to the account's first page.
 
-    A session that this browser had before ends: nobody keeps a former person's.
+    A session that this browser had before ends: nobody keeps a former person's. ``facts`` go into the event,
+    ``session`` into the session's row (see sessions.open_session).
     """
     for former in guard.signed_in()[:1]:
         sessions.end(former.session)
-    opened = sessions.open_session(member, method=way.value)
-    actor = guard.member_actor(member, source="dashboard")
-    events.record(actor, Type.SIGN_IN_SUCCEEDED, {"id": member.id, "method": way.value, "email": member.email})
+    opened = sessions.open_session(member, method=way.value, **session)
+    actor = guard.member_actor(member, source="saml" if way is Way.SAML else "dashboard")
+    told = {"id": member.id, "method": way.value, "email": member.email, **(facts or {})}
+    events.record(actor, Type.SIGN_IN_SUCCEEDED, told)
     target = target if target not in (None, "/") else url_for("dashboard.members", slug=member.account.slug)
     return cookies.sign_in(redirect(target, 303), opened)
 

@@ -13,10 +13,11 @@ from typing import Any
 from flask import Flask, Response, g, redirect, render_template, request, url_for
 from flask_wtf.csrf import CSRFError
 from peewee import DataError, IntegrityError, OperationalError
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from idp_bridge import errors, sign_in
 from idp_bridge.errors import Code, DomainError
+from idp_bridge.web.headers import scim_media_type
 from scim.errors import ScimError
 
 log = logging.getLogger(__name__)
@@ -72,11 +73,9 @@ class _Refusal:
 
 def _handle(error: Exception) -> Any:
     if isinstance(error, HTTPException) and (error.code is None or error.code < 400):
-        if not request.path.startswith("/api/"):
-            return error
-        error = NotFound()  # the router's redirect from // to / would be a page
+        return error
     refusal = _read(error)
-    if refusal.status >= 500:
+    if refusal.status == 500:
         log.exception("request failed", extra={"request_id": g.get("request_id")}, exc_info=error)
     return respond(refusal)
 
@@ -160,7 +159,7 @@ def _scim(refusal: _Refusal) -> Response:
     if refusal.status == 401:
         refusal.headers["WWW-Authenticate"] = "Bearer"
     return Response(
-        json.dumps(body, ensure_ascii=False), refusal.status, refusal.headers, content_type="application/scim+json"
+        json.dumps(body, ensure_ascii=False), refusal.status, refusal.headers, content_type=scim_media_type()
     )
 
 

@@ -23,6 +23,14 @@ def policy(*, form_action: str | None = None) -> str:
     return _POLICY.format(form_action=f"{url.scheme}://{url.netloc}")
 
 
+def scim_media_type() -> str:
+    """SCIM's own (RFC 7644 section 8.1), unless the client takes plain JSON only, as OneLogin's documentation demands
+    of every answer, errors included."""
+    accept = request.headers.get("Accept", "")
+    plain = "application/json" in accept and "scim+json" not in accept and "*/*" not in accept
+    return "application/json" if plain else "application/scim+json"
+
+
 def register(app: Flask) -> None:
     """Give each request an id (a proxy's own is kept beside it) and each answer its headers."""
     app.before_request(_identify)

@@ -18,7 +18,7 @@ from flask import Blueprint, Flask, redirect, render_template, request, url_for
 from peewee import IntegrityError
 from werkzeug.wrappers import Response
 
-from idp_bridge import clock, db, events, idps, plans, sessions, sign_in, tokens
+from idp_bridge import clock, db, events, idps, plans, sign_in, tokens
 from idp_bridge.errors import DomainError, Invalid
 from idp_bridge.events import Type
 from idp_bridge.models import AuthnRequest, IdentityProvider, UsedAssertion, WaitingSignIn
@@ -27,8 +27,9 @@ from idp_bridge.saml import request as authn
 from idp_bridge.saml.certificate import parse_certificate
 from idp_bridge.saml.errors import NotSaml, Reason, Rejected
 from idp_bridge.saml.response import Assertion, ServiceProvider, Trust, verify
-from idp_bridge.sign_in import Identity, Refused
+from idp_bridge.sign_in import Identity, Refused, Way
 from idp_bridge.web import cookies, guard, headers
+from idp_bridge.web.entering import enter
 from idp_bridge.web.guard import public
 from idp_bridge.web.next_path import safe
 
@@ -176,34 +177,26 @@ def _finish(provider: IdentityProvider, facts: Mapping[str, Any], next_path: str
     """Decide, and open the session, in one transaction."""
     actor = guard.provider_actor(provider.account, provider, source="saml")
     identity = Identity(**{**facts["identity"], "groups": _tuple(facts["identity"]["groups"])})
+    told = {
+        "identity_provider_id": provider.id,
+        "email": identity.email,
+        "name_id": identity.name_id,
+        "warnings": facts["warnings"],
+    }
     try:
         with db.transaction():
-            member = sign_in.by_assertion(actor, provider, identity)
-            opened = sessions.open_session(
-                member,
-                method="saml",
+            return enter(
+                sign_in.by_assertion(actor, provider, identity),
+                Way.SAML,
+                next_path,
+                facts=told,
                 identity_provider_id=provider.id,
                 not_after=clock.parse(facts["not_after"]) if facts["not_after"] else None,
                 name_id=identity.name_id,
                 session_index=facts["session_index"],
             )
-            acting = guard.member_actor(member, source="saml")
-            events.record(acting, Type.SIGN_IN_SUCCEEDED, _signed_in(provider, member.id, facts))
     except DomainError as refused:
         return _refused(provider, refused, email=identity.email, name_id=identity.name_id)
-    target = next_path if next_path != "/" else url_for("dashboard.members", slug=provider.account.slug)
-    return cookies.sign_in(redirect(target, 303), opened)
-
-
-def _signed_in(provider: IdentityProvider, member_id: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "id": member_id,
-        "method": "saml",
-        "identity_provider_id": provider.id,
-        "email": facts["identity"]["email"],
-        "name_id": facts["identity"]["name_id"],
-        "warnings": facts["warnings"],
-    }
 
 
 # --- refusing ---------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from idp_bridge.provisioning.query import EVERY_TYPE
 from idp_bridge.provisioning.records import Records
 from idp_bridge.provisioning.statement import Statement, parameter
 from idp_bridge.web import guard
+from idp_bridge.web.headers import scim_media_type
 from scim import errors, schemas
 from scim.filter import Filter, parse_filter
 from scim.meta import location, not_modified
@@ -175,14 +176,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _answer(document: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(_encode(document), status, headers, content_type=media_type())
-
-
-def media_type() -> str:
-    """SCIM's own, unless the client understands plain JSON only, as OneLogin's documentation demands."""
-    accept = request.headers.get("Accept", "")
-    plain = "application/json" in accept and "scim+json" not in accept and "*/*" not in accept
-    return "application/json" if plain else MEDIA_TYPE
+    return Response(_encode(document), status, headers, content_type=scim_media_type())
 
 
 # --- resources --------------------------------------------------------------------------------------------------

@@ -1,11 +1,11 @@
 """``make bench``: everything in one run, candidates beside their floors."""
 
 import json
+import time
 import warnings
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 # pysaml2's IdP side still names a mode that cryptography moved (docs/decisions/0002).
 warnings.filterwarnings("ignore", "CFB has been moved")
@@ -14,6 +14,7 @@ from tests import postgres as pg  # noqa: E402
 from tests.bench import report  # noqa: E402
 from tests.bench.directory import Directory  # noqa: E402
 from tests.bench.lanes import Figures  # noqa: E402
+from tests.bench.servers import busy_seconds  # noqa: E402
 from tests.bench.sign_in import SignIn, Verification, verifications  # noqa: E402
 from tests.bench.stage import stage  # noqa: E402
 from tests.bench.statements import Count, on_a_fresh_file  # noqa: E402
@@ -33,7 +34,7 @@ def main(quick: bool, users: int, workers: int, on_postgres: bool, json_file: Pa
     """Measure the served product against the least that the same libraries need, in one run."""
     if on_postgres and (reason := pg.why_not()):
         raise click.ClickException(reason)
-    console = Console()
+    console = report.console()
     rounds, seconds = QUICK if quick else THOROUGH
     with console.status("starting") as status:
 
@@ -41,22 +42,33 @@ def main(quick: bool, users: int, workers: int, on_postgres: bool, json_file: Pa
             status.update(what)
 
         rows: list[Figures] = []
+        began, busy, own = time.monotonic(), busy_seconds(), time.process_time()
         with stage(on_postgres=on_postgres, size=users, workers=workers) as set_up:
             rows += Directory(set_up, rounds=rounds, seconds=seconds).run(say)
             say("signing in")
             rows += SignIn(set_up, rounds=rounds, seconds=seconds).run()
             size = set_up.size
+            own = time.process_time() - own + set_up.product.cpu_seconds() + set_up.floor.cpu_seconds()
+            others = (busy_seconds() - busy - own) / (time.monotonic() - began)
             say("verifying SAML responses")
             verified: list[Verification] = verifications(set_up.okta, rounds=rounds * 4)
         say("counting statements")
         counts: list[Count] = on_a_fresh_file()
     database = "PostgreSQL" if on_postgres else "SQLite"
     console.print(f"{database}, {size:,} users, {workers} process(es) a server, median of {rounds} × {seconds} s")
+    console.print(f"Everybody else on this machine kept {others:.1f} of its {report.machine()['cores']} cores busy.")
     report.print_figures(console, rows)
     report.print_verifications(console, verified)
     report.print_counts(console, counts)
     if json_file:
-        facts = {"database": database, "users": size, "workers": workers, "rounds": rounds, "seconds": seconds}
+        facts = {
+            "database": database,
+            "users": size,
+            "workers": workers,
+            "rounds": rounds,
+            "seconds": seconds,
+            "other_cores": others,
+        }
         json_file.write_text(json.dumps(report.as_json(rows, verified, counts, **facts), indent=1) + "\n")
 
 

@@ -115,7 +115,7 @@ def drive(port: int, requests: Iterable[bytes], *, connections: int, seconds: fl
             faults.append(fault)
             source.gate.abort()
 
-    _in_parallel([lambda load=load: work(load) for load in loads])  # type: ignore[misc]
+    _in_parallel([lambda load=load: work(load) for load in loads])
     if faults:
         raise faults[0]
     return _sum(loads, time.perf_counter() - source.began)

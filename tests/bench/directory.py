@@ -45,7 +45,7 @@ class Directory:
     def __init__(self, stage: Stage, *, rounds: int, seconds: float) -> None:
         self._stage = stage
         self._rounds, self._seconds = rounds, seconds
-        self._random = random.Random(7)  # noqa: S311 - the same order in every run
+        self._random = random.Random(7)
         self._records = itertools.count(stage.size)
         self._people = itertools.count()
 

@@ -17,9 +17,9 @@ class Mark:
 
     def __str__(self) -> str:
         told = [
-            self.ratio and f"≥ {self.ratio:.2f} of floor",
-            self.rate and f"≥ {self.rate:.0f}/s",
-            self.beside and f"≥ {self.share:.2f} of the row it is paired with",
+            self.ratio and f"≥{self.ratio:.2f}",
+            self.rate and f"≥{self.rate:.0f}/s",
+            self.beside and f"≥{self.share:.2f} of {self.beside.rpartition(', ')[2].removeprefix('of ')}",
         ]
         return ", ".join(each for each in told if each)
 

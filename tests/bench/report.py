@@ -14,15 +14,23 @@ from tests.bench.marks import mark, verdict
 from tests.bench.sign_in import Verification
 from tests.bench.statements import Count
 
+WIDTH = 140  # of a table where the output is no terminal
 
-def print_figures(console: Console, rows: Sequence[Figures]) -> None:
+
+def console() -> Console:
+    """Standard output, never so narrow that a row is folded."""
+    found = Console()
+    return found if found.is_terminal else Console(width=WIDTH)
+
+
+def print_figures(to: Console, rows: Sequence[Figures]) -> None:
     """One line for each kind of request."""
     table = Table(title="Requests", title_justify="left")
-    table.add_column("request")
+    table.add_column("request", no_wrap=True)
     for heading in ("conns", "per s", "p50 ms", "p99 ms", "CPU ms", "of floor", "by CPU"):
-        table.add_column(heading, justify="right")
-    table.add_column("mark")
-    table.add_column("")
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("mark", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for row in rows:
         wanted, said = mark(row), verdict(row, rows)
         table.add_row(
@@ -38,10 +46,10 @@ def print_figures(console: Console, rows: Sequence[Figures]) -> None:
             f"[red]{said}[/]" if said == "below" else said,
             style="dim" if row.name.startswith("floor") else None,
         )
-    console.print(table)
+    to.print(table)
 
 
-def print_verifications(console: Console, rows: Sequence[Verification]) -> None:
+def print_verifications(to: Console, rows: Sequence[Verification]) -> None:
     """One line for each kind of response."""
     table = Table(title="Verifying a SAML response (CPU time, in process)", title_justify="left")
     table.add_column("response")
@@ -49,10 +57,10 @@ def print_verifications(console: Console, rows: Sequence[Verification]) -> None:
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(row.name, f"{row.bytes:,}", f"{row.ms:.2f}", f"{row.multiple:.2f}")
-    console.print(table)
+    to.print(table)
 
 
-def print_counts(console: Console, rows: Sequence[Count]) -> None:
+def print_counts(to: Console, rows: Sequence[Count]) -> None:
     """One line for each kind of request."""
     table = Table(title="SQL statements of a request (BEGIN and COMMIT not counted)", title_justify="left")
     table.add_column("request")
@@ -60,7 +68,7 @@ def print_counts(console: Console, rows: Sequence[Count]) -> None:
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(row.name, str(row.reads), str(row.writes), str(row.total))
-    console.print(table)
+    to.print(table)
 
 
 def as_json(

@@ -83,6 +83,13 @@ def _wait(process: "subprocess.Popen[bytes]", port: int, name: str) -> None:
     raise RuntimeError(f"{name} does not answer after {START_SECONDS} s")
 
 
+def busy_seconds() -> float:
+    """CPU time that the whole machine has spent so far, ours and everybody's (proc_stat(5): user, nice, system, irq,
+    softirq and steal)."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")  # without idle and iowait
+
+
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]

@@ -2,19 +2,21 @@
 
 import base64
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import median
-from typing import Any
+from typing import NamedTuple
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from cryptography import x509
 from saml2 import BINDING_HTTP_REDIRECT
 from signxml.verifier import XMLVerifier
 
 from idp_bridge.saml.certificate import parse_certificate
 from idp_bridge.saml.response import ServiceProvider, Trust, verify
 from idp_bridge.simulator.crypto import make_key_pair
+from idp_bridge.simulator.flavours import Attributes
 from idp_bridge.simulator.saml_idp import Provider, sign_response
 from tests.bench.client import Answer, Connection, encode
 from tests.bench.lanes import Figures, Lane, in_turns
@@ -23,12 +25,22 @@ from tests.bench.stage import Stage
 SIZE = 8_000  # bytes of XML: a response with some forty groups
 AUDIENCE, ACS = "https://sp.bench.test/metadata", "https://sp.bench.test/acs"
 LOOPS = 10  # verifications between two looks at the clock
-SIGNED = {  # the response, the assertion
-    "response signed": (True, False),
-    "assertion signed": (False, True),
-    "both signed": (True, True),
-}
 SESSION_COOKIE = "idp_bridge_session"
+
+
+class Signing(NamedTuple):
+    """What of a message the provider signs."""
+
+    response: bool
+    assertion: bool
+
+
+BOTH = Signing(response=True, assertion=True)
+SIGNED = {
+    "response signed": Signing(response=True, assertion=False),
+    "assertion signed": Signing(response=False, assertion=True),
+    "both signed": BOTH,
+}
 
 
 @dataclass
@@ -57,8 +69,9 @@ def verifications(provider: Provider, *, rounds: int) -> list[Verification]:
     It parses, checks one signature over the whole response, and hands out the signed tree; it knows nothing of SAML.
     """
     keys = make_key_pair("bench")
-    messages = {name: _message(provider, *signed) for name, signed in SIGNED.items()}
-    messages["both signed, encrypted"] = _message(provider, True, True, encrypt_to=keys.certificate)
+    sized = {name: _sized_attributes(provider, signing) for name, signing in SIGNED.items()}
+    messages = {name: _message(provider, sized[name], signing) for name, signing in SIGNED.items()}
+    messages["both signed, encrypted"] = _message(provider, sized["both signed"], BOTH, keys.certificate)
     trust = Trust(entity_id=provider.entity_id, certificates=(parse_certificate(provider.keys.certificate_pem),))
     sp = ServiceProvider(entity_id=AUDIENCE, acs_url=ACS, decryption_keys=(keys.key,))
     bare, pem = base64.b64decode(messages["response signed"]), provider.keys.certificate_pem
@@ -77,21 +90,6 @@ def verifications(provider: Provider, *, rounds: int) -> list[Verification]:
     return results
 
 
-def _message(provider: Provider, sign_response_: bool, sign_assertion: bool, **changes: Any) -> str:
-    signing = {"sign_response": sign_response_, "sign_assertion": sign_assertion}
-    attributes = _sized_attributes(provider, **signing)
-    return sign_response(
-        provider,
-        provider.people[0],
-        acs_url=ACS,
-        audience=AUDIENCE,
-        in_response_to="_request",
-        attributes=attributes,
-        **signing,
-        **changes,
-    )
-
-
 def _milliseconds(job: Callable[[], object]) -> float:
     began = time.process_time()
     for _ in range(LOOPS):
@@ -99,25 +97,28 @@ def _milliseconds(job: Callable[[], object]) -> float:
     return (time.process_time() - began) * 1e3 / LOOPS
 
 
-def _sized_attributes(provider: Provider, **signing: bool) -> dict[str, Sequence[str]]:
+def _message(provider: Provider, attributes: Attributes, signing: Signing, to: x509.Certificate | None = None) -> str:
+    return sign_response(
+        provider,
+        provider.people[0],
+        acs_url=ACS,
+        audience=AUDIENCE,
+        in_response_to="_request",
+        attributes=attributes,
+        sign_response=signing.response,
+        sign_assertion=signing.assertion,
+        encrypt_to=to,
+    )
+
+
+def _sized_attributes(provider: Provider, signing: Signing) -> Attributes:
     """A person's attributes with so many groups that a response of them is of the wanted size."""
-    for groups in range(5, 200, 5):
-        attributes = {
-            **provider.shape.attributes(provider.people[0]),
-            "groups": [f"Bench group {n}" for n in range(groups)],
-        }
-        made = sign_response(
-            provider,
-            provider.people[0],
-            acs_url=ACS,
-            audience=AUDIENCE,
-            in_response_to="_request",
-            attributes=attributes,
-            **signing,
-        )
-        if len(base64.b64decode(made)) >= SIZE:
+    for count in range(5, 200, 5):
+        groups = tuple(f"Bench group {n}" for n in range(count))
+        attributes = {**provider.shape.attributes(provider.people[0]), "groups": groups}
+        if len(base64.b64decode(_message(provider, attributes, signing))) >= SIZE:
             return attributes
-    raise RuntimeError(f"{groups} groups make no response of {SIZE} bytes")
+    raise RuntimeError(f"{count} groups make no response of {SIZE} bytes")
 
 
 # --- over HTTP --------------------------------------------------------------------------------------------------
@@ -135,7 +136,7 @@ class SignIn:
     def __init__(self, stage: Stage, *, rounds: int, seconds: float) -> None:
         self._stage, self._rounds, self._seconds = stage, rounds, seconds
         self._cookie = ""
-        self._attributes = _sized_attributes(stage.okta)
+        self._attributes = _sized_attributes(stage.okta, BOTH)
         with Connection(stage.product.port) as connection:
             metadata = connection.send(encode("GET", f"{self._path}/metadata")).body.decode()
         self._sp = stage.okta.register_sp(metadata)

@@ -96,13 +96,22 @@ def stage(*, on_postgres: bool, size: int, workers: int) -> Iterator[Stage]:
             ours, theirs = f"sqlite:///{home}/product.db", f"sqlite:///{home}/floor.db"
         _fill_floor(theirs, size)
         okta = default_providers("http://127.0.0.1:1")["okta"]
-        keys = _open_account(ours, okta)
+        provider_id, scim_token, api_key = _open_account(ours, okta)
         product = stack.enter_context(servers.product(ours, workers=workers))
         floor = stack.enter_context(servers.floor(theirs, workers=workers))
-        yield Stage(product=product, floor=floor, okta=okta, size=size, **keys)
+        yield Stage(
+            product=product,
+            floor=floor,
+            provider_id=provider_id,
+            scim_token=scim_token,
+            api_key=api_key,
+            okta=okta,
+            size=size,
+        )
 
 
-def _open_account(url: str, okta: Provider) -> dict[str, str]:
+def _open_account(url: str, okta: Provider) -> tuple[str, str, str]:
+    """The id of its provider, a SCIM token of that and an administrator's API key."""
     with _opened(url):
         db.migrate()
         keyring.unlock(SECRET_KEY)
@@ -111,7 +120,7 @@ def _open_account(url: str, okta: Provider) -> dict[str, str]:
             trust = idps.read_metadata(okta.metadata_xml)
             provider = idps.create(world.system, name="Okta", trust=trust, join_policy="jit")
             token = idps.issue_scim_token(world.system, provider).token
-    return {"provider_id": provider.id, "scim_token": token, "api_key": world.api_key}
+    return provider.id, token, world.api_key
 
 
 def _fill_floor(url: str, size: int) -> None:

@@ -172,7 +172,6 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
     }
 
 
-
 @pytest.fixture(scope="session")
 def base_url(site: Site) -> str:
     """The plugin's own fixture of this name warns under pytest 9."""

@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 PUBLIC = ("/login", "/login/acme", "/login/nobody-knows", "/login/recovery", "/logout", "/nothing/here")
+MISSING = ("/nothing/here", "/usr_nobody")
 PAGES = (
     "members",
     "members?q=nobody-like-that",
@@ -84,7 +85,9 @@ def test_no_page_has_an_accessibility_fault_or_breaks_the_policy(themed: Browser
     complaints = complaints_of(page)
     axe = Axe()
     for url in [f"{site.url}{path}" for path in PUBLIC] + [path_of(site, name) for name in PAGES]:
-        page.goto(url)
+        answer = page.goto(url)
+        assert answer is not None
+        assert answer.status == (404 if url.endswith(MISSING) else 200), url
         found = axe.run(page)
         faults = [
             f"{fault['id']}: {node['html']} {node['failureSummary']}"

@@ -15,9 +15,9 @@ from tests.domain.test_sign_in import come, said
 from tests.saml import idp as signing_idp
 
 
-@pytest.mark.parametrize("slug", ["", "-a", "a-", "A", "a_b", "a.b", "ä", "a" * 64, "a b", "a\n"])
+@pytest.mark.parametrize("slug", ["", "-a", "a-", "A", "a_b", "a.b", "ä", "a" * 64, "a b", "a\n", "recovery"])
 def test_a_slug_is_a_host_label(database: None, slug: str) -> None:
-    """It stands in URLs."""
+    """It stands in URLs, so it is none of our own pages' names either."""
     with pytest.raises(Invalid) as caught, db.transaction():
         accounts.create(name="A", slug=slug)
     assert "slug" in caught.value.fields

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from peewee import IntegrityError
 
-from idp_bridge import db, ids, models
-from idp_bridge.models import Account, MemberRole, Person
+from idp_bridge import db, ids
+from idp_bridge.models import MemberRole, Person
 from tests.conftest import World
 
 
@@ -58,14 +58,6 @@ def test_foreign_keys_are_kept(acme: World) -> None:
             member="usr_nobody", role="viewer", source="hand", created_at=datetime(2026, 1, 1, tzinfo=UTC)
         ).execute()
     assert MemberRole.select().count() == 1
-
-
-def test_deleting_an_account_deletes_all_that_hangs_on_it(acme: World) -> None:
-    """Nothing of a former customer is left but people, who may be members elsewhere."""
-    with db.transaction():
-        Account.delete().where(Account.id == acme.account.id).execute()
-    left = {model.__name__ for model in models.ALL if model.select().count()}
-    assert left == {"Person"}
 
 
 def test_a_migrated_database_has_nothing_pending(database: None) -> None:

@@ -423,6 +423,20 @@ def test_a_wrong_password_and_an_unknown_address_are_refused_alike(acme: World) 
     assert answers == {(Outcome.NOT_A_MEMBER, sign_in.PUBLIC[Outcome.NOT_A_MEMBER])}
 
 
+def test_the_refusal_tells_what_the_person_can_do(acme: World) -> None:
+    """That one account enforces single sign-on, rather than that another has suspended her."""
+    _with_password(acme)
+    other = cast.open_account("other")
+    there = cast.join(other, acme.owner.email, person=acme.owner.person)
+    acme.account.sso_mode = "enforced"
+    acme.account.save()
+    with db.transaction():
+        members.suspend(other.system, there)
+    with pytest.raises(Refused) as caught:
+        sign_in.by_password(acme.owner.email, PASSWORD)
+    assert caught.value.outcome is Outcome.SSO_ENFORCED
+
+
 def test_under_enforcement_a_password_opens_nothing(acme: World) -> None:
     """Not for the owner either; she has recovery codes."""
     _with_password(acme)

@@ -19,6 +19,7 @@ import requests
 from idp_bridge.demo import ADMINISTRATOR, PASSWORD, SLUG
 
 START_SECONDS = 60
+STOP_SECONDS = 40
 
 
 @dataclass
@@ -28,6 +29,12 @@ class Demo:
     url: str
     process: "subprocess.Popen[str]"
     directory: Path
+
+    def stop(self) -> str:
+        """SIGINT to the foreground group, as a terminal sends it; what was printed since."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        output, _ = self.process.communicate(timeout=STOP_SECONDS)
+        return output
 
 
 class Forms(HTMLParser):
@@ -45,11 +52,11 @@ class Forms(HTMLParser):
         if tag == "form":
             method = values.get("method", "get").lower()
             self.forms.append((urljoin(self.page.url, values.get("action", "")), method, {}))
-        elif tag in ("input", "button") and self.forms and "name" in values:
+        elif tag == "input" and self.forms and "name" in values:
             self.forms[-1][2].setdefault(values["name"], values.get("value", ""))
 
     def submit(self, browser: requests.Session, wanted: str, **values: str) -> requests.Response:
-        """Send the form whose action or fields match the regular expression."""
+        """Send the form whose action or fields match the regular expression; a pressed button goes into ``values``."""
         for action, method, fields in self.forms:
             if re.search(wanted, " ".join([action, *fields, *fields.values()])):
                 sent = {**fields, **values}
@@ -77,9 +84,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     directory = tmp_path_factory.mktemp("demo")
     started = start(directory, free_port())
     yield started
-    if started.process.poll() is None:
-        started.process.kill()
-        started.process.wait()
+    started.stop()
 
 
 def start(directory: Path, port: int) -> Demo:
@@ -113,7 +118,7 @@ def through_okta(demo: Demo, person: str) -> tuple[requests.Session, requests.Re
     start_link = re.search(r'href="([^"]*/saml/[^"]*/start[^"]*)"', chooser.text)
     assert start_link, chooser.text
     people = browser.get(urljoin(chooser.url, start_link.group(1).replace("&amp;", "&")))
-    answer = Forms(people).submit(browser, person, person=person)
+    answer = Forms(people).submit(browser, "SAMLRequest|/sso", person=person)
     landed = Forms(answer).submit(browser, "SAMLResponse")
     return browser, landed
 
@@ -121,7 +126,7 @@ def through_okta(demo: Demo, person: str) -> tuple[requests.Session, requests.Re
 def test_person_signs_in_through_the_simulated_okta(demo: Demo) -> None:
     """Chooser, provider's page, assertion, session, members page: with plain forms."""
     browser, landed = through_okta(demo, "ana.souza")
-    assert landed.status_code == 200
+    assert landed.status_code == 200, landed.text
     assert landed.url == f"{demo.url}/accounts/{SLUG}/members"
     who = browser.get(f"{demo.url}/api/whoami").json()
     assert who["principal"]["subject"] == "ana.souza@acme.test"
@@ -153,8 +158,7 @@ def test_ctrl_c_stops_everything_cleanly(tmp_path: Path) -> None:
     port = free_port()
     for _ in range(2):
         running = start(tmp_path, port)
-        os.killpg(running.process.pid, signal.SIGINT)
-        output, _ = running.process.communicate(timeout=40)
+        output = running.stop()
         assert running.process.returncode == 0, output
         assert "Traceback" not in output
         for taken in (port, port + 1):

@@ -255,6 +255,16 @@ def test_external_id_decides_between_two_leavers(directory: Directory) -> None:
     assert back.member_id == first.member_id
 
 
+def test_who_has_the_address_now_is_meant_before_a_leaver(directory: Directory, acme: World) -> None:
+    """Somebody who left and was taken in by hand since is that new member: never two under one address."""
+    left = create(directory)
+    delete(directory, left)
+    with db.transaction():
+        by_hand = members.create(acme.system, email="ann@acme.test", managed_by="invite")
+    assert create(directory).member_id == by_hand.id
+    assert not member_of(left).active
+
+
 def test_leaver_of_another_directory_does_not_come_back(directory: Directory, foreign: Directory) -> None:
     """What another directory deleted is none of ours."""
     row = create(directory)

@@ -84,10 +84,3 @@ def test_the_settings_page_shows_the_defaults() -> None:
     for field in dataclasses.fields(Config):
         if isinstance(field.default, int | str):
             assert shown[PREFIX + field.name.upper()] == str(field.default)
-
-
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.name)
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    """A page that is renamed takes its links along."""
-    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
-    assert [target for target in targets if not (page.parent / target).exists()] == []

@@ -43,7 +43,7 @@ class Error(marshmallow.Schema):
     details = marshmallow.fields.Nested(Details, required=True)
 
 
-class Api(flask_smorest.Api):
+class Api(flask_smorest.Api):  # type: ignore[misc]  # flask-smorest is untyped  # type: ignore[misc]  # untyped
     """flask-smorest without its error handlers and its documentation pages."""
 
     ERROR_SCHEMA = Error
@@ -55,7 +55,7 @@ class Api(flask_smorest.Api):
         """Its pages carry inline scripts, which our content security policy forbids; see documentation.py."""
 
 
-class Parser(FlaskParser):  # type: ignore[misc]
+class Parser(FlaskParser):
     """Reads JSON bodies, forms and queries; whatever is wrong is one Invalid that names each field."""
 
     DEFAULT_VALIDATION_STATUS = 400
@@ -80,7 +80,7 @@ class Parser(FlaskParser):  # type: ignore[misc]
         self, error: marshmallow.ValidationError, req: Request, schema: marshmallow.Schema, **_: Any
     ) -> NoReturn:
         """marshmallow's messages, one entry for each field, ``a.0.b`` for one further down."""
-        ((location, messages),) = error.normalized_messages().items()
+        ((location, messages),) = error.messages_dict.items()
         raise Invalid(
             "The request is not valid; details.errors names each wrong field.",
             code=Code.INVALID_PARAMETER if location == "query" else Code.INVALID_BODY,
@@ -115,7 +115,7 @@ def _flat(messages: Any, path: str = "") -> Iterator[tuple[str, list[str]]]:
         yield path or "_schema", [str(text) for text in (messages if isinstance(messages, list) else [messages])]
 
 
-class Blueprint(flask_smorest.Blueprint):
+class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # untyped
     """The routes of one noun; its name is what the documentation lists it under."""
 
     ARGUMENTS_PARSER = Parser()

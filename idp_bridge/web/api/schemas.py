@@ -81,23 +81,25 @@ class Flag(fields.Boolean):
 class Instant(fields.String):
     """A time as RFC 3339 writes it, with an offset; answered in UTC with ``Z``."""
 
+    default_error_messages = {"invalid": "Must be an RFC 3339 time such as 2027-01-31T09:30:00Z."}
+
     def __init__(self, **options: Any) -> None:
         super().__init__(metadata={"format": "date-time", **options.pop("metadata", {})}, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
         text = super()._deserialize(value, attr, data, **options)
+        if not _RFC3339.fullmatch(text):
+            raise self.make_error("invalid")
         try:
-            if not _RFC3339.fullmatch(text):
-                raise ValueError(text)
             return clock.parse(text.upper())
         except (ValueError, OverflowError) as error:
-            raise ValidationError("Must be an RFC 3339 time such as 2027-01-31T09:30:00Z.") from error
+            raise self.make_error("invalid") from error
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **options: Any) -> str | None:
         return clock.rfc3339(value) if isinstance(value, datetime) else value
 
 
-class Names(fields.List):
+class Names(fields.List[str]):
     """A list of short names: roles, scopes, domains."""
 
     def __init__(self, *, most: int = 100, each: int = 255, pattern: str | None = None, **options: Any) -> None:

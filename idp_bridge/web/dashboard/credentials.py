@@ -27,7 +27,7 @@ def _page(*, issued: credentials.Issued | None = None) -> Any:
     for kind in credentials.KINDS.values():
         seen = credentials.of_kind(actor(), kind)
         mine = seen if everybody else seen.where(Credential.member == actor().id)
-        rows += mine.order_by(Credential.id.desc()).limit(LISTED)
+        rows.extend(mine.order_by(Credential.id.desc()).limit(LISTED))
     return render(
         "credentials.html",
         status=201 if issued else 200,

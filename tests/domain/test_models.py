@@ -1,0 +1,76 @@
+"""The tables: what hangs on what."""
+
+from datetime import timedelta
+
+from idp_bridge import bots, clock, credentials, db, groups, invitations, models, people, sessions
+from idp_bridge.models import (
+    Account,
+    AuthnRequest,
+    IdentityProvider,
+    Member,
+    RecoveryCode,
+    Role,
+    UsedAssertion,
+    WaitingSignIn,
+)
+from tests.conftest import World
+from tests.domain import cast
+from tests.domain.test_sign_in import come, said
+
+
+def _fill(world: World) -> None:
+    """A row in every table that hangs on an account."""
+    provider, soon = world.provider, clock.now() + timedelta(hours=1)
+    assert provider is not None
+    pushed = cast.provisioned(world, "a@acme.test")
+    row = cast.group(provider, "One", [pushed])
+    come(world, said("jit@acme.test"))
+    with db.transaction():
+        groups.map_role(world.system, provider, role="viewer", group_id=row.id)
+        credentials.issue(world.system, credentials.API_KEY, bots.create(world.system, "deployer"))
+        invitations.create(world.system, "new@acme.test")
+        people.one_time_link(world.owner.person, world.account, people.BREAK_GLASS)
+        sessions.open_session(world.owner, method="saml", identity_provider_id=provider.id)
+        RecoveryCode.create(member=world.owner, code_hash="x")
+        Role.create(id="role_1", account=world.account, name="r", name_key="r", permissions=[], created_at=clock.now())
+        AuthnRequest.create(
+            id="_1", identity_provider=provider, relay_state="", browser_digest="", next_path="/", expires_at=soon
+        )
+        UsedAssertion.create(identity_provider=provider, assertion_id="_2", expires_at=soon)
+        WaitingSignIn.create(
+            digest="d", identity_provider=provider, browser_digest="", facts={}, next_path="/", expires_at=soon
+        )
+
+
+def _filled() -> set[str]:
+    return {model.__name__ for model in models.ALL if model.select().exists()}
+
+
+def test_deleting_an_account_deletes_all_that_hangs_on_it(sso: World) -> None:
+    """Nothing of a former customer is left but people, who may be members elsewhere."""
+    _fill(sso)
+    assert {model.__name__ for model in models.ALL} - _filled() == {"OperatorKey"}
+    with db.transaction():
+        Account.delete().where(Account.id == sso.account.id).execute()
+    assert _filled() == {"Person"}
+
+
+def test_deleting_a_member_leaves_the_directorys_record(sso: World) -> None:
+    """It is the directory's; without a member behind it, it opens nothing."""
+    member = cast.provisioned(sso, "a@acme.test")
+    with db.transaction():
+        member.delete_instance()
+    assert models.DirectoryUser.get().member_id is None
+
+
+def test_rows_of_one_kind_sort_by_creation(acme: World) -> None:
+    """Lists are paged by id."""
+    made = [cast.join(acme, f"m{number}@acme.test").id for number in range(5)]
+    assert db.column(Member.select(Member.id).where(Member.id != acme.owner.id).order_by(Member.id)) == made
+
+
+def test_json_comes_back_as_it_was_given(sso: World) -> None:
+    """As text on SQLite and jsonb on PostgreSQL: equal, whatever the letters."""
+    value = {"z": ["ä", "\N{KEY}"], "a": {"b": None, "c": 1.5}}
+    IdentityProvider.update(attribute_mapping=value).execute()
+    assert IdentityProvider.get().attribute_mapping == value
