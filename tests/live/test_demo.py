@@ -87,14 +87,18 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     started.stop()
 
 
+def environment() -> dict[str, str]:
+    """Ours without the settings of whoever runs the suite, and with the code under test."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("IDP_BRIDGE_")}
+    return {**kept, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
 def start(directory: Path, port: int) -> Demo:
     """Run the demo until it says that Ctrl-C stops it."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("IDP_BRIDGE_")}
-    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
     process = subprocess.Popen(
         [sys.executable, "-m", "idp_bridge.cli", "demo", "--port", str(port)],
         cwd=directory,
-        env=environment,
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -134,17 +138,46 @@ def test_person_signs_in_through_the_simulated_okta(demo: Demo) -> None:
     assert "ana.souza@acme.test" in landed.text, "and she sees the members that SCIM pushed"
 
 
+def test_person_starts_at_the_simulated_okta(demo: Demo) -> None:
+    """IdP-initiated, which the demo's Okta connection allows: from the provider's tile to a session."""
+    browser = requests.Session()
+    simulator = f"http://127.0.0.1:{int(demo.url.rpartition(':')[2]) + 1}"
+    tile = Forms(browser.get(f"{simulator}/okta/apps/idp-bridge"))
+    answer = tile.submit(browser, "apps/idp-bridge", person="olena.shevchenko")
+    landed = Forms(answer).submit(browser, "SAMLResponse")
+    assert landed.url == f"{demo.url}/accounts/{SLUG}/members", landed.text
+    assert browser.get(f"{demo.url}/api/whoami").json()["principal"]["subject"] == "olena.shevchenko@acme.test"
+
+
+@pytest.mark.parametrize("provider", ["okta", "entra"])
+def test_simulated_provisioning_has_nothing_to_complain_of(demo: Demo, provider: str) -> None:
+    """`idp-bridge simulate` plays both dialects of the provider against the running server, and exits with 0."""
+    admin, headers = administrator(demo)
+    providers = admin.get(f"{demo.url}/api/identity_providers").json()["identity_providers"]
+    tokens = f"{demo.url}/api/identity_providers/{providers[0]['id']}/scim_tokens"
+    token = admin.post(tokens, json={"description": "simulate"}, headers=headers).json()["token"]
+    command = [sys.executable, "-m", "idp_bridge.cli", "simulate", provider, "--base-url", demo.url, "--token", token]
+    played = subprocess.run(
+        [*command, "--users", "4", "--groups", "1"], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert played.returncode == 0, played.stdout + played.stderr
+
+
+def administrator(demo: Demo) -> tuple[requests.Session, dict[str, str]]:
+    """A browser signed in with the password that the demo prints, and the header that its API calls need."""
+    browser = requests.Session()
+    landed = Forms(browser.get(f"{demo.url}/login")).submit(browser, "password", email=ADMINISTRATOR, password=PASSWORD)
+    assert landed.url == f"{demo.url}/accounts/{SLUG}/members"
+    return browser, {"X-CSRF-Token": browser.get(f"{demo.url}/api/whoami").json()["csrf_token"]}
+
+
 def test_administrator_changes_a_mapping_and_the_role_follows(demo: Demo) -> None:
     """With the password that is printed; the member whose group it is has the new role at once."""
-    admin = requests.Session()
-    page = Forms(admin.get(f"{demo.url}/login"))
-    landed = page.submit(admin, "password", email=ADMINISTRATOR, password=PASSWORD)
-    assert landed.url == f"{demo.url}/accounts/{SLUG}/members"
-    headers = {"X-CSRF-Token": admin.get(f"{demo.url}/api/whoami").json()["csrf_token"]}
+    admin, headers = administrator(demo)
     mappings = admin.get(f"{demo.url}/api/role_mappings").json()["role_mappings"]
-    finance = next(m for m in mappings if m["group_display_name"] == "Support")
+    support = next(m for m in mappings if m["group_display_name"] == "Support")
     changed = admin.patch(
-        f"{demo.url}/api/role_mappings/{finance['id']}", json={"role": "team_manager"}, headers=headers
+        f"{demo.url}/api/role_mappings/{support['id']}", json={"role": "team_manager"}, headers=headers
     )
     assert changed.status_code == 200, changed.text
     users = admin.get(f"{demo.url}/api/users").json()["users"]
