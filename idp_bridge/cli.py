@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import click
+from marshmallow import ValidationError, validate
 from peewee import PeeweeException
 
 from idp_bridge import accounts, actors, config, credentials, db, events, keyring, logs, members, people, roles
@@ -116,13 +117,21 @@ def demo(host: str, port: int) -> None:
         sys.exit(0)
 
 
+def _address(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    try:
+        validate.Email()(value)
+    except ValidationError as error:
+        raise click.BadParameter("this is no e-mail address.") from error
+    return value
+
+
 # --- accounts ---------------------------------------------------------------------------------------------------
 
 
 @main.command("create-account")
 @click.option("--name", required=True)
 @click.option("--slug", required=True)
-@click.option("--owner", "email", required=True, help="The first administrator's e-mail address.")
+@click.option("--owner", "email", required=True, callback=_address, help="The first administrator's e-mail address.")
 @click.option("--plan", default="free", show_default=True, type=click.Choice(list(PLANS)))
 @click.option("--seats", type=click.IntRange(1), help="By default the plan's.")
 @_json_option
@@ -131,7 +140,7 @@ def create_account(name: str, slug: str, email: str, plan: str, seats: int | Non
     with _domain() as settings:
         account = accounts.create(name=name, slug=slug, plan=plan, seats=seats)
         system = actors.system(account, source="cli")
-        person = people.find_or_create(email)
+        person = people.for_owner(email)
         owner = members.create(
             system, email=email, managed_by="local", person=person, roles=[roles.ADMIN], role_source="hand"
         )
@@ -176,11 +185,14 @@ def break_glass(slug: str, email: str) -> None:
 
 
 def _administrator(account: Account, email: str) -> Member:
-    for member in members.with_address(account, email):
-        if member.id in members.administrators(account):
+    found = members.with_address(account, email)
+    if not found:
+        raise NotFound(f"{email} is not a member of {account.slug}.")
+    active = members.administrators(account)
+    for member in found:
+        if member.id in active:
             return member
-        raise Conflict(f"{email} is not an active administrator of {account.slug}.")
-    raise NotFound(f"{email} is not a member of {account.slug}.")
+    raise Conflict(f"{email} is not an active administrator of {account.slug}.")
 
 
 def _print(made: dict[str, Any], as_json: bool, shown: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ def now() -> datetime:
 
 def rfc3339(instant: datetime) -> str:
     """``2026-11-24T09:30:00.123456Z``: fixed width, so that text order is time order."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return instant.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def parse(text: str) -> datetime:

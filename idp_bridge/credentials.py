@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -24,6 +24,7 @@ from idp_bridge.errors import Code, Conflict, Forbidden, Invalid, NotFound
 from idp_bridge.events import Type
 from idp_bridge.models import Account, BotUser, Credential, Member
 from idp_bridge.roles import Permission
+from idp_bridge.statement import Statement, Table, parameter
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ KINDS = {kind.name: kind for kind in (AUTHTOKEN, API_KEY, SSH_PUBLIC_KEY)}
 USED_STEP = timedelta(minutes=1)  # how exactly the last use is kept: a write a minute, not one a request
 
 Owner = Member | BotUser
+
+_TABLE = Table(Credential)
 
 
 @dataclass(frozen=True)
@@ -145,23 +148,38 @@ def delete(actor: Actor, credential: Credential) -> None:
 
 
 def find(kind: Kind, token: str) -> Credential | None:
-    """The live credential behind a secret, with ``account`` and its owner loaded; None where the secret is unknown or
-    expired, or its owner not active. One statement."""
-    credential = (
-        Credential.select(Credential, Account, Member, BotUser)
+    """The live credential behind a secret, with ``account`` and its owner loaded, of both what says who acts; None
+    where the secret is unknown or expired, or its owner not active. One statement."""
+    found = _FIND.first(digest=tokens.digest(token), kind=kind.name)
+    if found is None:
+        return None
+    credential, credential.account, credential.member, credential.bot_user = found
+    if not owner_of(credential).active:
+        return None
+    if credential.expires_at is not None and credential.expires_at <= clock.now():
+        return None
+    return cast(Credential, credential)
+
+
+_FOUND: tuple[Any, ...] = (
+    *(Credential.id, Credential.account, Credential.kind, Credential.member, Credential.bot_user),
+    *(Credential.acl, Credential.expires_at, Credential.last_used_at),
+    *Account._meta.sorted_fields,
+    *(Member.id, Member.account, Member.email, Member.name, Member.active),
+    *(BotUser.id, BotUser.account, BotUser.name, BotUser.roles, BotUser.active),
+)
+_FIND = Statement(
+    _FOUND,
+    lambda: (
+        Credential.select(*_FOUND)
         .join(Account)
         .switch(Credential)
         .join(Member, JOIN.LEFT_OUTER)
         .switch(Credential)
         .join(BotUser, JOIN.LEFT_OUTER)
-        .where(Credential.token_digest == tokens.digest(token), Credential.kind == kind.name)
-        .get_or_none()
-    )
-    if credential is None or not owner_of(credential).active:
-        return None
-    if credential.expires_at is not None and credential.expires_at <= clock.now():
-        return None
-    return credential
+        .where(Credential.token_digest == parameter("digest"), Credential.kind == parameter("kind"))
+    ),
+)
 
 
 def owner_of(credential: Credential) -> Owner:
@@ -174,9 +192,7 @@ def used(credential: Credential, address: str | None) -> None:
     """Note a use."""
     moment = clock.now()
     if credential.last_used_at is None or moment - credential.last_used_at > USED_STEP:
-        Credential.update(last_used_at=moment, last_used_address=address).where(
-            Credential.id == credential.id
-        ).execute()
+        _TABLE.update(credential.id, last_used_at=moment, last_used_address=address)
 
 
 def describe(credential: Credential) -> dict[str, Any]:

@@ -5,13 +5,14 @@ runs inside ``transaction()``, which commits on return and rolls back on raise.
 """
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from peewee import Database, DatabaseProxy, Field, JSONField, Model, ModelSelect, SqliteDatabase
+from peewee import Database, DatabaseProxy, Field, JSONField, Model, ModelSelect, Node, SqliteDatabase
 from playhouse.migrations import Runner
 from playhouse.pool import PooledPostgresqlDatabase
 
@@ -30,6 +31,9 @@ SQLITE_PRAGMAS = {
 }
 
 database: DatabaseProxy = DatabaseProxy()
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Base(Model):
@@ -58,7 +62,17 @@ class JsonField(JSONField):
     """``jsonb`` on PostgreSQL, text on SQLite; written compact, in the order given."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(dumps=json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode, **options)
+        super().__init__(dumps=_encode, **options)
+
+    def db_value(self, value: Any) -> Any:
+        """For SQLite the text itself: peewee would have json() make it what it is already, and so no parameter."""
+        if value is None or isinstance(value, Node) or not isinstance(database.obj, SqliteDatabase):
+            return super().db_value(value)  # type: ignore[no-untyped-call]
+        return _encode(value)
+
+    def python_value(self, value: Any) -> Any:
+        """Objects and lists, never a text: psycopg has read them already, SQLite gives them as written."""
+        return json.loads(value) if isinstance(value, str) else value
 
 
 def open_database(url: str, *, max_connections: int = 20) -> Database:
@@ -72,6 +86,7 @@ def open_database(url: str, *, max_connections: int = 20) -> Database:
         )
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # its -wal and -shm take the mode from it
         real = SqliteDatabase(str(path), pragmas=SQLITE_PRAGMAS, lock_type="IMMEDIATE", check_same_thread=False)
     database.initialize(real)
     return real

@@ -6,6 +6,7 @@ people and groups come over SCIM, sign-ins over SAML.
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from idp_bridge import accounts, actors, db, groups, idps, keyring, members, people, roles
 from idp_bridge.config import PREFIX, Config
 from idp_bridge.errors import NotFound
-from idp_bridge.models import Account
+from idp_bridge.models import Account, DirectoryUser
 from idp_bridge.simulator import scim_push
 
 SLUG = "acme"
@@ -70,6 +71,8 @@ def run(config: Config, *, host: str, port: int) -> None:
         simulator_url=f"http://127.0.0.1:{port + 1}",
         state=(config.sqlite_path or Path("var/demo")).with_name("simulator"),
     )
+    for wanted in (port, port + 1):
+        _check_free(host, wanted)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside, it ends its children too
     # Both start at once: most of the time goes into imports, and there are two cores on the smallest machine.
     with (
@@ -81,40 +84,74 @@ def run(config: Config, *, host: str, port: int) -> None:
         db.open_database(config.database_url)
         keyring.unlock(config.secret_key)
         with db.connection():
-            pushes = _fill(place) if not Account.select().exists() else {}
+            if not Account.select().exists():
+                _fill(place)
+            pushes = _connect(place)
             rows = _ways_in(place)
         db.database.close()
         for name, token in pushes.items():
             _push(name, f"{place.server_url}/scim/v2", token)
         _show(rows)
-        server.wait()
+        if server.wait() != 0:
+            raise click.ClickException("The server has ended; its own message stands above.")
 
 
-def _fill(place: Place) -> dict[str, str]:
-    """The demo account with its providers and mappings; the SCIM token of each provider."""
-    tokens = {}
+def _check_free(host: str, port: int) -> None:
+    """Another server on the port would answer in our name."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise click.ClickException(
+                f"Port {port} cannot be used ({error.strerror}). Try another: make run PORT=8123."
+            ) from error
+
+
+def _fill(place: Place) -> None:
+    """The demo account with its administrator, providers and mappings."""
     with db.transaction():
         account = accounts.create(name="Acme", slug=SLUG, plan="enterprise")
         system = actors.system(account, source="cli")
-        ada = people.find_or_create(ADMINISTRATOR)
+        ada = people.for_owner(ADMINISTRATOR)
         people.set_password(ada, PASSWORD)
         members.create(
             system, email=ADMINISTRATOR, name="Ada Admin", managed_by="local", person=ada, roles=[roles.ADMIN]
         )
         for name, connection in CONNECTIONS.items():
-            trust = idps.read_metadata(_fetch("GET", f"{place.simulator_url}/{name}/metadata"))
             provider = idps.create(
                 system,
                 name=connection.title,
                 description=f"{connection.title} (simulated)",
-                trust=trust,
+                trust=_trust(place, name),
                 **connection.options,
             )
             for group, role in connection.mappings.items():
                 groups.map_role(system, provider, role=role, group_display_name=group)
-            tokens[name] = idps.issue_scim_token(system, provider, description="demo").token
-            _fetch("PUT", f"{place.simulator_url}/{name}/apps/idp-bridge", idps.sp_metadata(provider, place.base_url))
+
+
+def _connect(place: Place) -> dict[str, str]:
+    """Bring the demo's connections and the simulator in line with the ports of this start; a SCIM token for each
+    provider whose directory is still empty (a first start may have been stopped before its people were pushed)."""
+    tokens: dict[str, str] = {}
+    account = Account.get_or_none(Account.slug == SLUG)
+    if account is None:
+        return tokens
+    for provider in idps.of_account(account):
+        name = next((name for name, connection in CONNECTIONS.items() if connection.title == provider.name), None)
+        if name is None:
+            continue
+        with db.transaction():
+            system = actors.system(account, source="cli")
+            idps.change(system, provider, trust=_trust(place, name))
+            if not DirectoryUser.select().where(DirectoryUser.identity_provider == provider).exists():
+                tokens[name] = idps.issue_scim_token(system, provider, description="demo").token
+        _fetch("PUT", f"{place.simulator_url}/{name}/apps/idp-bridge", idps.sp_metadata(provider, place.base_url))
     return tokens
+
+
+def _trust(place: Place, name: str) -> idps.Trust:
+    return idps.read_metadata(_fetch("GET", f"{place.simulator_url}/{name}/metadata"))
 
 
 def _fetch(method: str, url: str, document: bytes | None = None) -> str:

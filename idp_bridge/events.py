@@ -13,6 +13,7 @@ from idp_bridge import clock, ids
 from idp_bridge.actors import Actor
 from idp_bridge.errors import NotFound
 from idp_bridge.models import Account, Event
+from idp_bridge.statement import Table
 
 
 class Type(StrEnum):
@@ -87,7 +88,7 @@ def get(account: Account, event_id: str) -> Event:
 def record(actor: Actor, type: Type, obj: Mapping[str, Any]) -> str:
     """Write one event; its id. ``obj`` is the thing as it is after the change, with its ``id`` and no secret."""
     event_id = ids.new("ev")
-    Event.insert(
+    _TABLE.insert(
         id=event_id,
         account=actor.account.id,
         type=type.value,
@@ -101,5 +102,8 @@ def record(actor: Actor, type: Type, obj: Mapping[str, Any]) -> str:
         object=dict(obj),
         address=actor.address,
         request_id=actor.request_id,
-    ).execute()
+    )
     return event_id
+
+
+_TABLE = Table(Event)

@@ -17,6 +17,7 @@ from idp_bridge.errors import Code, Conflict, Invalid, NotFound
 from idp_bridge.events import Type
 from idp_bridge.models import Account, DirectoryGroup, GroupMember, IdentityProvider, MemberRole, RoleMapping
 from idp_bridge.roles import ADMIN
+from idp_bridge.statement import Statement, parameter
 from idp_bridge.text import fold
 
 
@@ -45,12 +46,17 @@ def get(account: Account, group_id: str) -> DirectoryGroup:
 
 def gives_admin(group_id: str) -> bool:
     """Whether this group's members are administrators by it."""
-    return (
-        RoleMapping.select()
+    return _GIVES_ADMIN.one(group=group_id) is not None
+
+
+_GIVES_ADMIN = Statement(
+    (RoleMapping.id,),
+    lambda: (
+        RoleMapping.select(RoleMapping.id)
         .join(IdentityProvider)
-        .where(RoleMapping.group == group_id, RoleMapping.role == ADMIN, IdentityProvider.may_grant_admin)
-        .exists()
-    )
+        .where(RoleMapping.group == parameter("group"), RoleMapping.role == ADMIN, IdentityProvider.may_grant_admin)
+    ),
+)
 
 
 def bind_mappings(identity_provider_id: str, group: DirectoryGroup) -> None:

@@ -143,12 +143,17 @@ def delete(actor: Actor, provider: IdentityProvider) -> None:
 
 
 def _stays_reachable(provider: IdentityProvider) -> None:
-    """Under enforcement the last enabled provider is the only door there is."""
-    others = of_account(provider.account).where(IdentityProvider.id != provider.id, IdentityProvider.enabled)
+    """Under enforcement the last enabled provider that an administrator has come in through is the only door there
+    is known to be."""
+    others = of_account(provider.account).where(
+        IdentityProvider.id != provider.id,
+        IdentityProvider.enabled,
+        IdentityProvider.administrator_signed_in_at >= IdentityProvider.changed_at,
+    )
     if provider.account.sso_mode == "enforced" and not others.exists():
         raise Conflict(
-            "Single sign-on is enforced and this is the last enabled identity provider. "
-            "Go back to mixed mode first, or enable another one.",
+            "Single sign-on is enforced, and no administrator has signed in through another enabled identity provider. "
+            "Go back to mixed mode first, or sign in through another one.",
             code=Code.LAST_IDENTITY_PROVIDER,
         )
 

@@ -67,7 +67,8 @@ def create(actor: Actor, email: str, *, role_names: Sequence[str] = roles.DEFAUL
 
 
 def cancel(actor: Actor, invitation: Invitation) -> None:
-    """The link stops working and the seat is free."""
+    """The link stops working and the seat is free. Raises Forbidden for a role that the actor could not promise."""
+    roles.check_grant(actor.account.id, actor.permissions, invitation.roles, administrator=actor.administrator)
     invitation.delete_instance()
     events.record(actor, Type.INVITATION_DELETED, describe(invitation))
 

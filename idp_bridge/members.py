@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
+from peewee import SQL, fn
+
 from idp_bridge import clock, events, ids, plans, roles, seats, sessions
 from idp_bridge.actors import Actor
-from idp_bridge.db import column
 from idp_bridge.errors import Code, Conflict, Forbidden, NotFound
 from idp_bridge.events import Type
 from idp_bridge.models import (
@@ -28,7 +29,10 @@ from idp_bridge.models import (
     RoleMapping,
 )
 from idp_bridge.roles import ADMIN
+from idp_bridge.statement import Statement, Table, among, parameter
 from idp_bridge.text import fold
+
+_TABLE, _ROLES, _PEOPLE = Table(Member), Table(MemberRole), Table(Person)
 
 RESTORABLE = timedelta(days=30)  # how long a directory's DELETE can be undone
 
@@ -69,9 +73,17 @@ def deprovisioned(account: Account, member_id: str) -> Member:
 
 def with_address(account: Account, email: str) -> list[Member]:
     """Every live member of this account with that address."""
-    return list(
-        Member.select().where(Member.account == account, Member.email_key == fold(email), Member.removed_at.is_null())
-    )
+    return [member for (member,) in _WITH_ADDRESS.instances(account=account.id, email_key=fold(email))]
+
+
+_WITH_ADDRESS = Statement(
+    Member._meta.sorted_fields,
+    lambda: Member.select().where(
+        Member.account == parameter("account"),
+        Member.email_key == parameter("email_key"),
+        Member.removed_at.is_null(),
+    ),
+)
 
 
 def find_adoptable(account: Account, email: str) -> Member | None:
@@ -93,27 +105,18 @@ def role_sources(account: Account, members: Sequence[Member]) -> dict[str, list[
     held: dict[str, list[RoleSource]] = {member.id: [] for member in members}
     if not plans.has(account, plans.Feature.ROLES):
         return {member_id: [RoleSource(ADMIN, "plan")] for member_id in held}
-    own = MemberRole.select().where(MemberRole.member.in_(list(held))).order_by(MemberRole.created_at)
-    for row in own:
-        held[row.member_id].append(RoleSource(row.role, row.source, mapping_id=row.mapping_id or None))
-    by_groups = _by_groups(
-        DirectoryUser.member,
-        RoleMapping.role,
-        RoleMapping.id,
-        RoleMapping.group,
-        RoleMapping.group_display_name,
-        RoleMapping.identity_provider,
-    )
-    for member_id, role, mapping_id, group_id, name, provider_id in by_groups.where(
-        DirectoryUser.member.in_(list(held))
-    ).tuples():
+    for member_id, role, source, mapping_id in _OWN.rows(members=held):
+        held[member_id].append(RoleSource(role, source, mapping_id=mapping_id or None))
+    for member_id, role, mapping_id, group_id, name, provider_id in _BY_GROUPS.rows(members=held):
         held[member_id].append(RoleSource(role, "group", mapping_id, group_id, name, provider_id))
     return held
 
 
 def roles_of(account: Account, member: Member) -> tuple[str, ...]:
     """The names of the roles held now, sorted, each once."""
-    return tuple(sorted({source.role for source in role_sources(account, [member])[member.id]}))
+    if not plans.has(account, plans.Feature.ROLES):
+        return (ADMIN,)
+    return tuple(sorted({role for (role,) in _NAMES.rows(member=member.id)}))
 
 
 def _by_groups(*columns: Any) -> Any:
@@ -128,14 +131,67 @@ def _by_groups(*columns: Any) -> Any:
     )
 
 
+_OWN: Statement = Statement(
+    (MemberRole.member, MemberRole.role, MemberRole.source, MemberRole.mapping_id),
+    lambda: MemberRole.select(*_OWN.columns).where(among(MemberRole.member, "members")).order_by(MemberRole.created_at),
+)
+_BY_GROUPS: Statement = Statement(
+    (
+        DirectoryUser.member,
+        RoleMapping.role,
+        RoleMapping.id,
+        RoleMapping.group,
+        RoleMapping.group_display_name,
+        RoleMapping.identity_provider,
+    ),
+    lambda: _by_groups(*_BY_GROUPS.columns).where(among(DirectoryUser.member, "members")),
+)
+_NAMES = Statement(
+    (MemberRole.role,),
+    lambda: (
+        MemberRole.select(MemberRole.role)
+        .where(MemberRole.member == parameter("member"))
+        .union_all(_by_groups(RoleMapping.role).where(DirectoryUser.member == parameter("member")))
+    ),
+)
+
+
 def administrators(account: Account) -> set[str]:
     """The ids of the active administrators."""
-    active = Member.select(Member.id).where(Member.account == account, Member.active)
+    by_role = plans.has(account, plans.Feature.ROLES)
+    return {member_id for (member_id,) in _ADMINISTRATORS[by_role].rows(account=account.id)}
+
+
+def _active() -> Any:
+    return Member.select(Member.id).where(Member.account == parameter("account"), Member.active)
+
+
+def _holds_admin() -> Any:
+    """The condition on a member to be an administrator."""
+    own = MemberRole.select(SQL("1")).where(MemberRole.member == Member.id, MemberRole.role == ADMIN)
+    by_group = _by_groups(SQL("1")).where(DirectoryUser.member == Member.id, RoleMapping.role == ADMIN)
+    return fn.EXISTS(own) | fn.EXISTS(by_group)
+
+
+# By whether the plan has roles; without them everybody is an administrator.
+_ADMINISTRATORS = {
+    False: Statement((Member.id,), _active),
+    True: Statement((Member.id,), lambda: _active().where(_holds_admin())),
+}
+_ANY_ADMINISTRATOR = {
+    False: Statement((Member.id,), lambda: _active().limit(1)),
+    True: Statement((Member.id,), lambda: _active().where(_holds_admin()).limit(1)),
+}
+_IS_ADMINISTRATOR = Statement(
+    (Member.id,), lambda: Member.select(Member.id).where(Member.id == parameter("member"), _holds_admin())
+)
+
+
+def is_administrator(account: Account, member: Member) -> bool:
+    """Whether she holds ``admin``, active or not."""
     if not plans.has(account, plans.Feature.ROLES):
-        return set(column(active))
-    by_hand = MemberRole.select(MemberRole.member).where(MemberRole.role == ADMIN, MemberRole.member.in_(active))
-    by_group = _by_groups(DirectoryUser.member).where(RoleMapping.role == ADMIN, DirectoryUser.member.in_(active))
-    return set(column(by_hand)) | set(column(by_group))
+        return True
+    return _IS_ADMINISTRATOR.one(member=member.id) is not None
 
 
 @contextmanager
@@ -144,7 +200,7 @@ def keeping_an_administrator(account: Account) -> Iterator[None]:
     the transaction then undoes."""
     seats.lock(account)
     yield
-    if not administrators(account):
+    if _ANY_ADMINISTRATOR[plans.has(account, plans.Feature.ROLES)].one(account=account.id) is None:
         raise Conflict(
             "This would leave the account without an active administrator. Make somebody else an administrator first.",
             code=Code.LAST_ADMINISTRATOR,
@@ -198,11 +254,15 @@ def set_claimed_roles(actor: Actor, member: Member, mapped: dict[str, str]) -> N
     events.record(actor, Type.USER_UPDATED, {**describe(member), "claimed_roles": sorted(set(mapped.values()))})
 
 
+def hold_default_roles(member: Member, names: Iterable[str]) -> None:
+    """What her provider gives to whom nothing else gives a role."""
+    _hold(member, names, source="default")
+
+
 def _hold(member: Member, names: Iterable[str], *, source: str) -> None:
     moment = clock.now()
-    rows = [{"member": member.id, "role": name, "source": source, "created_at": moment} for name in sorted(names)]
-    if rows:
-        MemberRole.insert_many(rows).execute()
+    for name in sorted(names):
+        _ROLES.insert(member=member.id, role=name, source=source, created_at=moment)
 
 
 # --- joining and leaving ----------------------------------------------------------------------------------------
@@ -231,10 +291,13 @@ def create(
     if active:
         seats.take(actor.account)
     moment = clock.now()
-    member = Member.create(
+    if person is None:
+        person = Person(id=ids.new("per"), created_at=moment)
+        _PEOPLE.add(person)
+    member = Member(
         id=ids.new("usr"),
         account=actor.account,
-        person=person or Person.create(id=ids.new("per"), created_at=moment),
+        person=person,
         email=email,
         email_key=fold(email),
         name=name,
@@ -247,6 +310,7 @@ def create(
         sessions_after=moment,
         created_at=moment,
     )
+    _TABLE.add(member)
     granted = sorted(set(roles))
     _hold(member, granted, source=role_source)
     events.record(actor, Type.USER_CREATED, {**describe(member), "roles": granted})
@@ -262,16 +326,15 @@ def adopt(actor: Actor, member: Member, identity_provider: IdentityProvider) -> 
             code=Code.MANAGED_BY_DIRECTORY,
         )
     member.managed_by, member.identity_provider = "scim", identity_provider
-    _save(member, "managed_by", "identity_provider")
+    _TABLE.save(member, "managed_by", "identity_provider")
     events.record(actor, Type.USER_UPDATED, describe(member))
 
 
 def revive(actor: Actor, member: Member, identity_provider: IdentityProvider, *, active: bool = True) -> None:
     """A leaver whom her directory sends again is the same member again, with her credentials; a seat only if active."""
     member.managed_by, member.identity_provider, member.removed_at = "scim", identity_provider, None
-    _save(member, "managed_by", "identity_provider", "removed_at")
     member.directory_active = active
-    _settle_active(member, actor.account)
+    _settle_active(member, actor.account, "managed_by", "identity_provider", "removed_at", "directory_active")
     events.record(actor, Type.USER_RESTORED, describe(member))
 
 
@@ -280,6 +343,7 @@ def restore(actor: Actor, member: Member) -> None:
 
     Raises Forbidden (seats), Conflict where the directory has given her userName to another record.
     """
+    _check_touch(actor, member)
     deleted = (DirectoryUser.member == member.id) & DirectoryUser.deleted_at.is_null(False)
     record = DirectoryUser.select().where(deleted).order_by(DirectoryUser.deleted_at.desc()).first()
     if record is not None:
@@ -292,8 +356,7 @@ def restore(actor: Actor, member: Member) -> None:
             raise Conflict(f"Her directory has another record named {record.user_name} now.", code=Code.NAME_TAKEN)
         DirectoryUser.update(deleted_at=None).where(DirectoryUser.id == record.id).execute()
     member.removed_at, member.directory_active = None, record is None or record.active
-    _save(member, "removed_at")
-    _settle_active(member, actor.account)
+    _settle_active(member, actor.account, "removed_at", "directory_active")
     events.record(actor, Type.USER_RESTORED, describe(member))
 
 
@@ -301,8 +364,7 @@ def deprovision(actor: Actor, member: Member) -> None:
     """A directory's DELETE: out of the account, sessions ended, credentials dead; undoable for 30 days."""
     with _guarding(actor.account, member):
         member.removed_at = clock.now()
-        _save(member, "removed_at")
-        _settle_active(member, actor.account)
+        _settle_active(member, actor.account, "removed_at")
     ended = sessions.end_all(member)
     events.record(actor, Type.USER_DEPROVISIONED, {**describe(member), "sessions_ended": ended, **_credentials(member)})
 
@@ -316,9 +378,8 @@ def remove(actor: Actor, member: Member) -> None:
     with _guarding(actor.account, member):
         sessions.end_all(member)
         member.delete_instance()
-    others = Member.select().where(Member.person == member.person_id).exists()
-    if not others:
-        Person.delete().where(Person.id == member.person_id, Person.email_key.is_null()).execute()
+    if not Member.select().where(Member.person == member.person_id).exists():
+        Person.delete().where(Person.id == member.person_id).execute()
     events.record(actor, Type.USER_DELETED, gone)
 
 
@@ -339,8 +400,7 @@ def suspend(actor: Actor, member: Member) -> None:
     if member.held:
         return
     member.held = True
-    _save(member, "held")
-    _change_active(actor, member, Type.USER_SUSPENDED)
+    _change_active(actor, member, Type.USER_SUSPENDED, "held")
 
 
 def unsuspend(actor: Actor, member: Member) -> None:
@@ -351,8 +411,7 @@ def unsuspend(actor: Actor, member: Member) -> None:
     if not member.held:
         return
     member.held = False
-    _save(member, "held")
-    _change_active(actor, member, Type.USER_REACTIVATED)
+    _change_active(actor, member, Type.USER_REACTIVATED, "held")
 
 
 def set_directory_active(actor: Actor, member: Member, active: bool) -> None:
@@ -360,7 +419,7 @@ def set_directory_active(actor: Actor, member: Member, active: bool) -> None:
     if member.directory_active == active:
         return
     member.directory_active = active
-    _change_active(actor, member, Type.USER_REACTIVATED if active else Type.USER_SUSPENDED)
+    _change_active(actor, member, Type.USER_REACTIVATED if active else Type.USER_SUSPENDED, "directory_active")
 
 
 def update_profile(actor: Actor, member: Member, *, email: str, name: str, first_name: str, last_name: str) -> None:
@@ -372,32 +431,35 @@ def update_profile(actor: Actor, member: Member, *, email: str, name: str, first
     before = describe(member)
     for field in changed:
         setattr(member, field, new[field])
-    _save(member, *changed)
+    _TABLE.save(member, *changed)
     events.record(actor, Type.USER_UPDATED, {**describe(member), "before": before})
 
 
-def _change_active(actor: Actor, member: Member, type: Type) -> None:
+def _change_active(actor: Actor, member: Member, type: Type, changed: str) -> None:
     """Bring ``active`` in line after ``held`` or ``directory_active`` changed, with all that follows."""
     with _guarding(actor.account, member):
-        _settle_active(member, actor.account)
+        _settle_active(member, actor.account, changed)
     facts: dict[str, Any] = describe(member)
     if not member.active:
         facts |= {"sessions_ended": sessions.end_all(member), **_credentials(member)}
     events.record(actor, type, facts)
 
 
-def _settle_active(member: Member, account: Account) -> None:
+def _settle_active(member: Member, account: Account, *changed: str) -> None:
+    """Write what changed and the ``active`` that follows from it; once she is not, no session reaches her."""
     active = not member.held and member.directory_active and member.removed_at is None
     if active and not member.active:
         seats.take(account)
     member.active = active
-    _save(member, "active", "directory_active")
+    if not active:
+        member.sessions_after = clock.now()
+    _TABLE.save(member, "active", *changed, *(() if active else ("sessions_after",)))
 
 
 @contextmanager
 def _guarding(account: Account, member: Member) -> Iterator[None]:
     """The last-administrator guard, paid for only where the member is an administrator."""
-    if member.active and ADMIN in roles_of(account, member):
+    if member.active and is_administrator(account, member):
         with keeping_an_administrator(account):
             yield
     else:
@@ -426,13 +488,18 @@ def explain(account: Account, member: Member) -> list[dict[str, Any]]:
 
 
 def _credentials(member: Member) -> dict[str, list[str]]:
-    owned = Credential.select(Credential.id).where(Credential.member == member.id).order_by(Credential.id)
-    return {"credentials": column(owned)}
+    return {"credentials": [credential_id for (credential_id,) in _OWNED.rows(member=member.id)]}
+
+
+_OWNED = Statement(
+    (Credential.id,),
+    lambda: Credential.select(Credential.id).where(Credential.member == parameter("member")).order_by(Credential.id),
+)
 
 
 def _check_touch(actor: Actor, member: Member) -> None:
     """Only administrators touch administrators."""
-    if not actor.administrator and ADMIN in roles_of(actor.account, member):
+    if not actor.administrator and is_administrator(actor.account, member):
         raise Forbidden("Only an administrator may change an administrator.", code=Code.ADMINISTRATORS_ONLY)
 
 
@@ -441,8 +508,3 @@ def _owned_by_directory(member: Member, verb: str) -> Conflict:
         f"{member.email} is managed by a directory and can only be {verb} at the identity provider.",
         code=Code.MANAGED_BY_DIRECTORY,
     )
-
-
-def _save(member: Member, *fields: str) -> None:
-    """UPDATE just these columns."""
-    member.save(only=[getattr(Member, field) for field in fields])

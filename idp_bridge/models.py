@@ -39,13 +39,14 @@ class Account(Base):
 
 
 class Person(Base):
-    """Somebody who can sign in by herself. ``email`` is the address she has proven, NULL where only an identity
-    provider speaks of her: a provider's word counts in its own account, so it never fills or matches this column."""
+    """Somebody who can sign in by herself. ``email`` is what she signs in with, NULL where only an identity provider
+    speaks of her. Two people may give one address: only a password shows that they are the same (people.py)."""
 
     id = TextField(primary_key=True)
     email = TextField(null=True)
-    email_key = TextField(null=True, unique=True)
+    email_key = TextField(null=True, index=True)
     password_hash = TextField(null=True)
+    vouched = BooleanField(default=False)  # the operator made her the owner of an account
     created_at = InstantField()
 
 
@@ -317,8 +318,16 @@ DirectoryUser.add_index(
         name="directory_user_left_user_name",
     )
 )
-DirectoryUser.add_index(DirectoryUser.identity_provider, DirectoryUser.external_id)
-DirectoryUser.add_index(DirectoryUser.identity_provider, DirectoryUser.id)
+DirectoryUser.add_index(DirectoryUser.identity_provider, DirectoryUser.external_id, DirectoryUser.id)
+DirectoryUser.add_index(
+    DirectoryUser.index(
+        DirectoryUser.identity_provider,
+        DirectoryUser.id,
+        DirectoryUser.deleted_at,  # always NULL: so that SQLite counts without looking at the rows
+        where=DirectoryUser.deleted_at.is_null(),
+        name="directory_user_live",
+    )
+)
 
 
 class DirectoryGroup(Base):
@@ -338,7 +347,7 @@ class DirectoryGroup(Base):
     class Meta:
         indexes = (
             (("identity_provider", "display_name_key"), True),
-            (("identity_provider", "external_id"), False),
+            (("identity_provider", "external_id", "id"), False),
             (("identity_provider", "id"), False),
         )
 

@@ -1,6 +1,9 @@
-"""People: who can sign in by themselves, with an address they have proven and a password.
+"""People: who can sign in by themselves, with an address and a password.
 
-A person may be a member of several accounts. What an identity provider says of somebody never comes here.
+A person may be a member of several accounts. That two memberships belong to one person is shown by her password and by
+nothing else: not by an address, which anybody can be invited under, and not by a link, which whoever invited her holds
+too. So nobody comes into another account by inviting its owner, and nobody can take an address from her. What an
+identity provider says of somebody never comes here.
 """
 
 from datetime import timedelta
@@ -15,16 +18,23 @@ BREAK_GLASS = "break_glass"
 LIFETIME = {PASSWORD_SETUP: timedelta(days=7), BREAK_GLASS: timedelta(minutes=15)}
 
 
-def with_proven_address(email: str) -> Person | None:
-    """The person who has proven this address, on any account."""
-    return Person.get_or_none(Person.email_key == fold(email))
+def with_address(email: str) -> list[Person]:
+    """Everybody who signs in with this address, the first comer first."""
+    return list(Person.select().where(Person.email_key == fold(email)).order_by(Person.id))
 
 
-def find_or_create(email: str) -> Person:
-    """The person who has proven this address; a new one where nobody has. For callers who hold the proof."""
-    return with_proven_address(email) or Person.create(
-        id=ids.new("per"), email=email, email_key=fold(email), created_at=clock.now()
-    )
+def create(email: str, *, vouched: bool = False) -> Person:
+    """Somebody new, without a password."""
+    return Person.create(id=ids.new("per"), email=email, email_key=fold(email), vouched=vouched, created_at=clock.now())
+
+
+def for_owner(email: str) -> Person:
+    """The person for whom the operator makes an account: one whom the operator made an owner before and who has set
+    her password since, else somebody new."""
+    for person in with_address(email):
+        if person.vouched and person.password_hash is not None:
+            return person
+    return create(email, vouched=True)
 
 
 def set_password(person: Person, password: str) -> None:
@@ -33,11 +43,17 @@ def set_password(person: Person, password: str) -> None:
     person.save(only=[Person.password_hash])
 
 
-def with_password(email: str, password: str) -> Person | None:
-    """The person whose address and password these are; as slow for an unknown address as for a wrong password."""
-    person = with_proven_address(email)
-    right = passwords.verify(person.password_hash if person else None, password)
-    return person if right else None
+def with_password(email: str, password: str) -> list[Person]:
+    """Whose address and password these are; as slow for an unknown address as for a wrong password."""
+    candidates = with_address(email)
+    if not candidates:
+        passwords.verify(None, password)
+    return [person for person in candidates if passwords.verify(person.password_hash, password)]
+
+
+def has_password(person: Person, password: str) -> bool:
+    """Whether this is her password."""
+    return passwords.verify(person.password_hash, password)
 
 
 def one_time_link(person: Person, account: Account, purpose: str) -> str:

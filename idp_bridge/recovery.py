@@ -5,7 +5,7 @@ They work under enforced single sign-on too; that is what they are for. Shown on
 
 import secrets
 
-from idp_bridge import clock, events, members, passwords, sign_in
+from idp_bridge import clock, db, events, members, passwords, sign_in
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Forbidden
 from idp_bridge.events import Type
@@ -23,15 +23,18 @@ _GROUPS, _GROUP = 4, 5  # 20 characters of 31: 99 bits
 def make(actor: Actor, member: Member) -> list[str]:
     """Ten new codes for an administrator, shown once; the former ones die. Raises Forbidden for anybody else.
 
-    The first character is the code's place among the ten, so that trying one costs one slow hash, not ten.
+    The first character is the code's place among the ten, so that trying one costs one slow hash, not ten. Called
+    outside a transaction: the ten slow hashes come before its own, and SQLite's one write lock does not wait for them.
     """
     if not actor.administrator or actor.id != member.id:
         raise Forbidden("Recovery codes are made by an administrator for herself.", code=Code.ADMINISTRATORS_ONLY)
     codes = [f"{place}{_random()}" for place in range(NUMBER)]
-    RecoveryCode.delete().where(RecoveryCode.member == member).execute()
-    for code in codes:
-        RecoveryCode.create(member=member, code_hash=passwords.hash_password(_plain(code)))
-    events.record(actor, Type.RECOVERY_CODES_CREATED, {"id": member.id, "number": len(codes)})
+    hashes = [passwords.hash_password(_plain(code)) for code in codes]
+    with db.transaction():
+        RecoveryCode.delete().where(RecoveryCode.member == member).execute()
+        for code_hash in hashes:
+            RecoveryCode.create(member=member, code_hash=code_hash)
+        events.record(actor, Type.RECOVERY_CODES_CREATED, {"id": member.id, "number": len(codes)})
     return codes
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from idp_bridge import clock, tokens
 from idp_bridge.models import Account, Member, Person, Session
+from idp_bridge.statement import Statement, Table, among, parameter
 
 ABSOLUTE = timedelta(days=7)
 IDLE = timedelta(hours=24)
@@ -41,7 +42,7 @@ def open_session(
     token = tokens.new(tokens.Kind.SESSION)
     moment = clock.now()
     expires_at = moment + ABSOLUTE
-    session = Session.create(
+    session = Session(
         digest=tokens.digest(token),
         person=member.person_id,
         account=member.account_id,
@@ -54,8 +55,12 @@ def open_session(
         seen_at=moment,
         expires_at=min(expires_at, not_after) if not_after else expires_at,
     )
-    Member.update(last_login_at=moment).where(Member.id == member.id).execute()
+    _TABLE.add(session)
+    _MEMBERS.update(member.id, last_login_at=moment)
     return Opened(token, session)
+
+
+_TABLE, _MEMBERS = Table(Session), Table(Member)
 
 
 def memberships(token: str) -> list[Member]:
@@ -64,25 +69,37 @@ def memberships(token: str) -> list[Member]:
     Each comes with its ``account`` and with the row as ``member.session``.
     """
     moment = clock.now()
+    found = _REACHED.instances(digest=tokens.digest(token), now=moment, idle_since=moment - IDLE)
+    for member, account, session in found:
+        member.account, member.session = account, session
+    return sorted((member for member, _, _ in found), key=_signed_in_first)
+
+
+_REACHED_COLUMNS = (*Member._meta.sorted_fields, *Account._meta.sorted_fields, *Session._meta.sorted_fields)
+
+
+def _reached() -> Any:
     mixed = (Account.sso_mode == "mixed") & (
         Account.password_sessions_after.is_null() | (Account.password_sessions_after < Session.created_at)
     )
-    rows = (
-        Member.select(Member, Account, Session)
-        .join(Session, on=(Session.person == Member.person), attr="session")
+    return (
+        Member.select(*_REACHED_COLUMNS)
+        .join(Session, on=(Session.person == Member.person))
         .switch(Member)
         .join(Account)
         .where(
-            Session.digest == tokens.digest(token),
-            Session.expires_at > moment,
-            Session.seen_at > moment - IDLE,
+            Session.digest == parameter("digest"),
+            Session.expires_at > parameter("now", Session.expires_at),
+            Session.seen_at > parameter("idle_since", Session.seen_at),
             Member.active,
             Member.sessions_after < Session.created_at,
             Session.reach.is_null() | (Session.reach == Member.account),
             (Session.method != "password") | mixed,
         )
     )
-    return sorted(rows, key=_signed_in_first)
+
+
+_REACHED = Statement(_REACHED_COLUMNS, _reached)
 
 
 def _signed_in_first(member: Any) -> tuple[bool, str]:
@@ -93,7 +110,7 @@ def seen(session: Session) -> None:
     """Note a use of the session."""
     moment = clock.now()
     if moment - session.seen_at > SEEN_STEP:
-        Session.update(seen_at=moment).where(Session.digest == session.digest).execute()
+        _TABLE.update(session.digest, seen_at=moment)
 
 
 def end(session: Session) -> None:
@@ -102,16 +119,26 @@ def end(session: Session) -> None:
 
 
 def end_all(member: Member) -> int:
-    """Every session stops reaching this membership, for good; how many there were.
+    """Clear up after a membership whose ``sessions_after`` is now, so that no session reaches it any more; how many
+    there were. Those that reach nothing else are deleted; the person's other accounts keep theirs."""
+    found = _REACHING.rows(person=member.person_id, account=member.account_id, now=clock.now())
+    only_here = [digest for digest, reach in found if reach is not None]
+    if only_here:
+        _END.run(digests=only_here)
+    return len(found)
 
-    Those that reach nothing else are deleted; the person's other accounts keep theirs.
-    """
-    member.sessions_after = clock.now()
-    Member.update(sessions_after=member.sessions_after).where(Member.id == member.id).execute()
-    here = (Session.person == member.person_id) & (Session.expires_at > member.sessions_after)
-    reaching = Session.select().where(here, Session.reach.is_null() | (Session.reach == member.account_id)).count()
-    Session.delete().where(here, Session.reach == member.account_id).execute()
-    return reaching
+
+_REACHING = Statement(
+    (Session.digest, Session.reach),
+    lambda: Session.select(Session.digest, Session.reach).where(
+        Session.person == parameter("person"),
+        Session.expires_at > parameter("now", Session.expires_at),
+        Session.reach.is_null() | (Session.reach == parameter("account")),
+    ),
+)
+
+
+_END = Statement((), lambda: Session.delete().where(among(Session.digest, "digests")))
 
 
 def end_all_by(identity_provider_id: str) -> int:

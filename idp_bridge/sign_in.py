@@ -192,7 +192,7 @@ def by_assertion(actor: Actor, provider: IdentityProvider, identity: Identity) -
     _link(provider, identity, member)
     if member.managed_by != "scim":
         # What a directory says of her stands above what an assertion says.
-        _take_claims(actor, member, identity, mapped)
+        _take_claims(actor, provider, member, identity, mapped)
     if ADMIN in members.roles_of(account, member):
         IdentityProvider.update(administrator_signed_in_at=clock.now()).where(
             IdentityProvider.id == provider.id
@@ -230,24 +230,34 @@ def identify(account: Account, provider: IdentityProvider, identity: Identity) -
         directory.where(DirectoryUser.user_name_key.in_(user_names)),
         Member.select().where(Member.account == account, Member.email_key == fold(address)),
     )
+    left: list[Member] = []
     for search in searches:
-        found = _one_of(list(search), provider)
-        if found:
-            return found
-    invitation = invitations.pending(account).where(Invitation.email_key == fold(address)).get_or_none()
-    return Found(State.INVITED, invitation=invitation) if invitation else Found(State.UNKNOWN)
+        candidates = list(search)
+        live = [member for member in candidates if member.removed_at is None]
+        if live:
+            return _live(live, provider)
+        left += candidates
+    return _absent(account, address, left)
 
 
-def _one_of(candidates: list[Member], provider: IdentityProvider) -> Found | None:
-    live = [member for member in candidates if member.removed_at is None]
-    if len(live) > 1:
+def _live(found: list[Member], provider: IdentityProvider) -> Found:
+    if len(found) > 1:
         return Found(State.AMBIGUOUS)
-    if not live:
-        return Found(State.DEPROVISIONED, candidates[0]) if candidates else None
-    member = live[0]
+    member = found[0]
     if member.identity_provider_id not in (None, provider.id):
         return Found(State.ELSEWHERE, member)
     return Found(State.ACTIVE if member.active else State.SUSPENDED, member)
+
+
+def _absent(account: Account, address: str, left: list[Member]) -> Found:
+    """Nobody who is a member now. An invitation made since her directory deleted her counts for more than that; past
+    the days in which the DELETE can be undone she is somebody new."""
+    since = clock.now() - members.RESTORABLE
+    deleted = [member for member in left if member.removed_at is not None and member.removed_at > since]
+    invitation = invitations.pending(account).where(Invitation.email_key == fold(address)).get_or_none()
+    if invitation and all(invitation.created_at > member.removed_at for member in deleted):
+        return Found(State.INVITED, invitation=invitation)
+    return Found(State.DEPROVISIONED, deleted[0]) if deleted else Found(State.UNKNOWN)
 
 
 def _check_address(provider: IdentityProvider, identity: Identity) -> None:
@@ -297,7 +307,7 @@ def _join(
 
 
 def _link(provider: IdentityProvider, identity: Identity, member: Member) -> None:
-    """Remember whom the NameID means. A transient one means nobody the next time."""
+    """Remember whom the NameID means now. A transient one means nobody the next time."""
     if identity.name_id_format.endswith(":transient"):
         return
     IdentityLink.insert(
@@ -306,20 +316,30 @@ def _link(provider: IdentityProvider, identity: Identity, member: Member) -> Non
         name_id=identity.name_id,
         member=member,
         created_at=clock.now(),
-    ).on_conflict_ignore().execute()
+    ).on_conflict(
+        conflict_target=[IdentityLink.identity_provider, IdentityLink.name_id_format, IdentityLink.name_id],
+        preserve=[IdentityLink.member],
+    ).execute()
 
 
-def _take_claims(actor: Actor, member: Member, identity: Identity, mapped: dict[str, str] | None) -> None:
+def _take_claims(
+    actor: Actor, provider: IdentityProvider, member: Member, identity: Identity, mapped: dict[str, str] | None
+) -> None:
+    # An address that another member has stays hers: two under one could not be told apart when they sign in.
+    others = any(other.id != member.id for other in members.with_address(actor.account, identity.email))
     members.update_profile(
         actor,
         member,
-        email=identity.email,
+        email=member.email if others else identity.email,
         name=identity.name or member.name,
         first_name=identity.first_name or member.first_name,
         last_name=identity.last_name or member.last_name,
     )
-    if mapped is not None:
-        members.set_claimed_roles(actor, member, mapped)
+    if mapped is None:
+        return
+    members.set_claimed_roles(actor, member, mapped)
+    if not mapped and not members.roles_of(actor.account, member):
+        members.hold_default_roles(member, provider.default_roles)
 
 
 # --- by password ------------------------------------------------------------------------------------------------
@@ -330,11 +350,8 @@ def by_password(email: str, password: str, *, account: Account | None = None) ->
 
     Raises Refused; the same for a wrong password and an unknown address.
     """
-    person = people.with_password(email, password)
-    if person is None:
-        raise Refused(Outcome.NOT_A_MEMBER, email=email)
     refusals = []
-    for member in _memberships(person, account):
+    for member in _memberships(people.with_password(email, password), account):
         outcome = decide(Situation(way=Way.PASSWORD, state=_state(member), mode=member.account.sso_mode))
         if outcome is Outcome.ADMIT:
             return member
@@ -342,8 +359,8 @@ def by_password(email: str, password: str, *, account: Account | None = None) ->
     raise Refused(refusals[0] if refusals else Outcome.NOT_A_MEMBER, email=email)
 
 
-def _memberships(person: Person, account: Account | None) -> list[Member]:
-    mine = Member.select(Member, Account).join(Account).where(Member.person == person, Member.removed_at.is_null())
+def _memberships(persons: list[Person], account: Account | None) -> list[Member]:
+    mine = Member.select(Member, Account).join(Account).where(Member.person.in_(persons), Member.removed_at.is_null())
     if account is not None:
         mine = mine.where(Member.account == account)
     return list(mine.order_by(Member.active.desc(), Member.last_login_at.desc(nulls="last"), Member.id))

@@ -97,8 +97,9 @@ def up(migrator: Any, db: Any) -> None:
     class Person(Model):
         id = TextField(primary_key=True)
         email = TextField(null=True)
-        email_key = TextField(unique=True, null=True)
+        email_key = TextField(index=True, null=True)
         password_hash = TextField(null=True)
+        vouched = BooleanField(default=False)
         created_at = InstantField()
 
         class Meta:
@@ -177,7 +178,7 @@ def up(migrator: Any, db: Any) -> None:
             table_name = "directory_group"
             indexes = (
                 (("identity_provider", "display_name_key"), True),
-                (("identity_provider", "external_id"), False),
+                (("identity_provider", "external_id", "id"), False),
                 (("identity_provider", "id"), False),
             )
 
@@ -218,8 +219,16 @@ def up(migrator: Any, db: Any) -> None:
             name="directory_user_left_user_name",
         )
     )
-    DirectoryUser.add_index(DirectoryUser.identity_provider, DirectoryUser.external_id)
-    DirectoryUser.add_index(DirectoryUser.identity_provider, DirectoryUser.id)
+    DirectoryUser.add_index(DirectoryUser.identity_provider, DirectoryUser.external_id, DirectoryUser.id)
+    DirectoryUser.add_index(
+        DirectoryUser.index(
+            DirectoryUser.identity_provider,
+            DirectoryUser.id,
+            DirectoryUser.deleted_at,
+            where=DirectoryUser.deleted_at.is_null(),
+            name="directory_user_live",
+        )
+    )
     db.create_tables([DirectoryUser])
 
     class Event(Model):

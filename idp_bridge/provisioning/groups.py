@@ -1,7 +1,8 @@
 """SCIM Groups of a directory (``grp_``). What a group means for roles is in idp_bridge/groups.py; here it is kept as
 the directory pushes it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from peewee import IntegrityError
@@ -13,7 +14,7 @@ from idp_bridge.provisioning import memberships
 from idp_bridge.provisioning.directory import Directory, moment
 from idp_bridge.provisioning.memberships import Change
 from idp_bridge.provisioning.records import Records, Resource
-from idp_bridge.provisioning.statement import Statement, parameter
+from idp_bridge.statement import Table
 from idp_bridge.text import fold
 from scim.errors import Uniqueness
 from scim.patch import MemberDelta, Operation, apply, member_changes
@@ -28,6 +29,7 @@ RECORDS = Records(
     DirectoryGroup,
     (
         DirectoryGroup.id,
+        DirectoryGroup.identity_provider,
         DirectoryGroup.display_name,
         DirectoryGroup.display_name_key,
         DirectoryGroup.external_id,
@@ -60,7 +62,8 @@ def create(directory: Directory, resource: Resource) -> DirectoryGroup:
         created_at=now,
         modified_at=now,
     )
-    _save(row, force_insert=True)
+    with _unique(row):
+        _TABLE.add(row)
     changed = memberships.change(directory, row, delta)
     groups.bind_mappings(directory.id, row)
     events.record(directory.actor, Type.GROUP_CREATED, {**_described(row), **_told(changed)})
@@ -115,40 +118,28 @@ def _update(directory: Directory, row: DirectoryGroup, resource: Resource, delta
 def _write(directory: Directory, row: DirectoryGroup, resource: Resource) -> dict[str, str]:
     """UPDATE the row; what an event should tell of the time before."""
     if resource == row.resource:
-        modified_at = DirectoryGroup.modified_at.db_value(row.modified_at)
-        _NEW_VERSION.run(id=row.id, version=row.version, modified_at=modified_at)
+        _TABLE.save(row, "version", "modified_at")
         return {}
     renamed = resource["displayName"] != row.display_name
     before = {"display_name_before": row.display_name} if renamed else {}
     row.resource, row.external_id = resource, resource.get("externalId")
     row.display_name, row.display_name_key = resource["displayName"], fold(resource["displayName"])
-    _save(row, only=_CHANGING)
+    with _unique(row):
+        _TABLE.save(row, *_CHANGING)
     if renamed:
         groups.bind_mappings(directory.id, row)
     return before
 
 
-_NEW_VERSION = Statement(
-    (),
-    lambda: DirectoryGroup.update(version=parameter("version"), modified_at=parameter("modified_at")).where(
-        DirectoryGroup.id == parameter("id")
-    ),
-)
-
-_CHANGING = [
-    DirectoryGroup.resource,
-    DirectoryGroup.display_name,
-    DirectoryGroup.display_name_key,
-    DirectoryGroup.external_id,
-    DirectoryGroup.version,
-    DirectoryGroup.modified_at,
-]
+_TABLE = Table(DirectoryGroup)
+_CHANGING = ("resource", "display_name", "display_name_key", "external_id", "version", "modified_at")
 
 
-def _save(row: DirectoryGroup, **options: Any) -> None:
+@contextmanager
+def _unique(row: DirectoryGroup) -> Iterator[None]:
     """The unique index decides: two requests may bring the same displayName at the same moment."""
     try:
-        row.save(**options)
+        yield
     except IntegrityError as error:
         raise Uniqueness(
             f"A group with the displayName {row.display_name!r} exists in this directory already."

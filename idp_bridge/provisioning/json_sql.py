@@ -8,7 +8,7 @@ is NULL where the document has not the value.
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from peewee import SQL, Database, Expression, NodeList, Select, SqliteDatabase, fn
+from peewee import SQL, Database, Expression, NodeList, SqliteDatabase, fn
 
 from idp_bridge.db import database
 from idp_bridge.text import fold
@@ -28,9 +28,6 @@ class JsonSql(Protocol):
 
     def any_entry(self, document: Any, keys: Sequence[str], condition: Any) -> Any:
         """Whether the condition, written about ENTRY, holds for an entry of the list at the keys."""
-
-    def listed(self, array: Any) -> Any:
-        """A subquery of the texts in an array that is one parameter, however many they are."""
 
     def pairs(self, array: Any) -> tuple[Any, Any, Any]:
         """The source, the text and the document of an array of such pairs; NULL where the document is null."""
@@ -55,9 +52,6 @@ class _Sqlite:
     def any_entry(self, document: Any, keys: Sequence[str], condition: Any) -> Any:
         return _exists(fn.json_each(document, _sqlite_path(keys)), condition)
 
-    def listed(self, array: Any) -> Any:
-        return Select([_entries(fn.json_each(array))], [ENTRY])
-
     def pairs(self, array: Any) -> tuple[Any, Any, Any]:
         return _entries(fn.json_each(array)), fn.json_extract(ENTRY, "$[0]"), fn.json_extract(ENTRY, "$[1]")
 
@@ -80,9 +74,6 @@ class _Postgresql:
 
     def any_entry(self, document: Any, keys: Sequence[str], condition: Any) -> Any:
         return _exists(fn.jsonb_array_elements(fn.jsonb_extract_path(document, *keys)), condition)
-
-    def listed(self, array: Any) -> Any:
-        return Select([_entries(fn.jsonb_array_elements_text(array.cast("jsonb")))], [ENTRY])
 
     def pairs(self, array: Any) -> tuple[Any, Any, Any]:
         document = fn.nullif(Expression(ENTRY, "->", SQL("1")), SQL("'null'::jsonb"))

@@ -14,7 +14,7 @@ from idp_bridge.db import database
 from idp_bridge.models import DirectoryGroup, DirectoryUser, GroupMember
 from idp_bridge.provisioning import json_sql
 from idp_bridge.provisioning.directory import Directory
-from idp_bridge.provisioning.statement import Statement, parameter
+from idp_bridge.statement import Statement, among, parameter
 from scim.errors import InvalidValue
 from scim.meta import location
 from scim.patch import MemberDelta
@@ -37,7 +37,7 @@ class Change:
 def groups_of(directory: Directory, user_ids: Sequence[str]) -> dict[str, list[Entry]]:
     """For each user who is in any, the ``groups`` attribute. One statement."""
     found: dict[str, list[Entry]] = {}
-    for user_id, group_id, display_name in _GROUPS_OF.rows(ids=json.dumps(user_ids)):
+    for user_id, group_id, display_name in _GROUPS_OF.rows(ids=user_ids):
         group = {
             "value": group_id,
             "$ref": location(GROUP_TYPE, group_id, base=directory.base_url),
@@ -51,7 +51,7 @@ def groups_of(directory: Directory, user_ids: Sequence[str]) -> dict[str, list[E
 def members_of(directory: Directory, group_ids: Sequence[str]) -> dict[str, list[Entry]]:
     """For each group that has any, the ``members`` attribute, each member as sent. One statement."""
     found: dict[str, list[Entry]] = {}
-    for group_id, user_id, sent in _MEMBERS_OF.rows(ids=json.dumps(group_ids)):
+    for group_id, user_id, sent in _MEMBERS_OF.rows(ids=group_ids):
         found.setdefault(group_id, []).append(sent or {"value": user_id})
     return found
 
@@ -78,14 +78,12 @@ def change(directory: Directory, group: DirectoryGroup, delta: MemberDelta) -> C
 
 def touch_groups_of(user_id: str, now: datetime) -> None:
     """The groups that a user is in become new versions, since she is about to leave them all."""
-    DirectoryGroup.update(version=DirectoryGroup.version + 1, modified_at=now).where(
-        DirectoryGroup.id.in_(GroupMember.select(GroupMember.group).where(GroupMember.user == user_id))
-    ).execute()
+    _TOUCH.run(user=user_id, now=now)
 
 
 def leave_all(user_id: str) -> None:
     """Out of every group."""
-    GroupMember.delete().where(GroupMember.user == user_id).execute()
+    _LEAVE.run(user=user_id)
 
 
 def _members(group: DirectoryGroup) -> set[str]:
@@ -93,14 +91,14 @@ def _members(group: DirectoryGroup) -> set[str]:
 
 
 def _members_among(group: DirectoryGroup, user_ids: Iterable[str]) -> set[str]:
-    return {user_id for (user_id,) in _AMONG.rows(group=group.id, ids=json.dumps(list(user_ids)))}
+    return {user_id for (user_id,) in _AMONG.rows(group=group.id, ids=user_ids)}
 
 
 def _check_known(directory: Directory, user_ids: Sequence[str]) -> None:
     """All of them are live users of this directory, and stay so until the transaction ends."""
     if not user_ids:
         return
-    known = {user_id for (user_id,) in _KNOWN.rows(directory=directory.id, ids=json.dumps(user_ids))}
+    known = {user_id for (user_id,) in _KNOWN.rows(directory=directory.id, ids=user_ids)}
     unknown = [user_id for user_id in user_ids if user_id not in known]
     if unknown:
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
@@ -115,23 +113,16 @@ def _insert(group: DirectoryGroup, members: Sequence[Entry]) -> None:
 
 def _delete(group: DirectoryGroup, user_ids: Sequence[str]) -> None:
     if user_ids:
-        _DELETE.run(group=group.id, ids=json.dumps(user_ids))
-
-
-# The ids are one parameter, a JSON array: one statement takes one of them or ten thousand, and is written once.
-
-
-def _listed() -> Any:
-    return json_sql.functions().listed(parameter("ids"))
+        _DELETE.run(group=group.id, ids=user_ids)
 
 
 def _groups_of() -> Any:
     rows: Any = GroupMember.select(*_GROUPS_OF.columns).join(DirectoryGroup)
-    return rows.where(GroupMember.user.in_(_listed())).order_by(GroupMember.id)
+    return rows.where(among(GroupMember.user, "ids")).order_by(GroupMember.id)
 
 
 def _members_of() -> Any:
-    return GroupMember.select(*_MEMBERS_OF.columns).where(GroupMember.group.in_(_listed())).order_by(GroupMember.id)
+    return GroupMember.select(*_MEMBERS_OF.columns).where(among(GroupMember.group, "ids")).order_by(GroupMember.id)
 
 
 def _of_group(query: Any) -> Any:
@@ -142,7 +133,7 @@ def _known() -> Any:
     query: Any = DirectoryUser.select(DirectoryUser.id).where(
         DirectoryUser.identity_provider == parameter("directory"),
         DirectoryUser.deleted_at.is_null(),
-        DirectoryUser.id.in_(_listed()),
+        among(DirectoryUser.id, "ids"),
     )
     # A share lock: a DELETE of one of them waits for us, and we for it, but two groups do not wait for each other.
     return query.for_update("FOR SHARE") if database.for_update else query
@@ -158,8 +149,16 @@ _GROUPS_OF = Statement((GroupMember.user, DirectoryGroup.id, DirectoryGroup.disp
 _MEMBERS_OF = Statement((GroupMember.group, GroupMember.user, GroupMember.sent), _members_of)
 _ALL = Statement((GroupMember.user,), lambda: _of_group(GroupMember.select(GroupMember.user)))
 _AMONG = Statement(
-    (GroupMember.user,), lambda: _of_group(GroupMember.select(GroupMember.user)).where(GroupMember.user.in_(_listed()))
+    (GroupMember.user,),
+    lambda: _of_group(GroupMember.select(GroupMember.user)).where(among(GroupMember.user, "ids")),
 )
 _KNOWN = Statement((DirectoryUser.id,), _known)
 _INSERT = Statement((), _insertion)
-_DELETE = Statement((), lambda: _of_group(GroupMember.delete()).where(GroupMember.user.in_(_listed())))
+_LEAVE = Statement((), lambda: GroupMember.delete().where(GroupMember.user == parameter("user")))
+_TOUCH = Statement(
+    (),
+    lambda: DirectoryGroup.update(
+        version=DirectoryGroup.version + 1, modified_at=parameter("now", DirectoryGroup.modified_at)
+    ).where(DirectoryGroup.id.in_(GroupMember.select(GroupMember.group).where(GroupMember.user == parameter("user")))),
+)
+_DELETE = Statement((), lambda: _of_group(GroupMember.delete()).where(among(GroupMember.user, "ids")))

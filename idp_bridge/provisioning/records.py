@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from peewee import Field
+from peewee import SQL, Field, fn
 
 from idp_bridge import db
 from idp_bridge.provisioning import query
 from idp_bridge.provisioning.directory import Directory
-from idp_bridge.provisioning.statement import Statement, parameter
+from idp_bridge.statement import Statement, parameter
 from scim.errors import NotFound
 from scim.filter import Filter
 from scim.meta import check_if_match, etag, meta_block
@@ -36,7 +36,9 @@ class Records:
     live: Callable[[Any], Any]
     lists: str
     load: Callable[[Directory, Sequence[str]], dict[str, list[Resource]]]
+    lists_at_first: bool = True  # whether a record just made can have any of them: a new user is in no group
     _page: Statement = field(init=False, repr=False)
+    _rest: Statement = field(init=False, repr=False)
     _by_id: Statement = field(init=False, repr=False)
     _locked: Statement = field(init=False, repr=False)
     _by_key: dict[Field, Statement] = field(default_factory=dict, init=False, repr=False)
@@ -49,7 +51,12 @@ class Records:
             rows = self._all(parameter("directory")).order_by(self.model.id)
             return rows.limit(parameter("count")).offset(parameter("offset"))
 
+        def rest() -> Any:
+            return self.model.select(*number).where(self.live(parameter("directory")), self.model.id > parameter("id"))
+
+        number = (fn.COUNT(SQL("*")),)
         object.__setattr__(self, "_page", Statement(self.columns, listed))
+        object.__setattr__(self, "_rest", Statement(number, rest))
         object.__setattr__(self, "_by_id", Statement(self.columns, by_id))
         object.__setattr__(self, "_locked", Statement(self.columns, lambda: db.locked(by_id())))
 
@@ -71,18 +78,20 @@ class Records:
             found = self._with(*key, directory=directory, count=page.count)
             if len(found) < page.count:
                 return found, len(found)
-        rows = self._all(directory.id)
-        if filter_ is not None:
-            rows = rows.where(query.condition(filter_, self.resource_type))
-            listed = rows.order_by(self.model.id).limit(page.count).offset(page.offset).tuples()
-        else:
-            listed = self._page.rows(directory=directory.id, count=page.count, offset=page.offset)
-        found = [self._row(directory, values) for values in listed] if page.count else []
-        return found, self._total(rows, found, page)
+        if filter_ is None:
+            asked = {"directory": directory.id, "count": page.count, "offset": page.offset}
+            found = _single(self._page.instances(**asked)) if page.count else []
+            return found, self._total(found, page, lambda id: self._rest.rows(directory=directory.id, id=id)[0][0])
+        rows = self._all(directory.id).where(query.condition(filter_, self.resource_type))
+        found = list(rows.order_by(self.model.id).limit(page.count).offset(page.offset)) if page.count else []
+        return found, self._total(found, page, lambda id: rows.where(self.model.id > id).count())
 
-    def render(self, directory: Directory, rows: Sequence[Any], projection: Projection) -> list[Resource]:
-        """The wire forms; the list that is rows of another table is read only where it is wanted."""
-        loaded = self.load(directory, [row.id for row in rows]) if rows and wants(projection, self.lists) else {}
+    def render(
+        self, directory: Directory, rows: Sequence[Any], projection: Projection, *, new: bool = False
+    ) -> list[Resource]:
+        """The wire forms; the list that is rows of another table is read only where it is wanted and may be."""
+        read = rows and wants(projection, self.lists) and (self.lists_at_first or not new)
+        loaded = self.load(directory, [row.id for row in rows]) if read else {}
         return [self._wire_form(directory, row, loaded.get(row.id), projection) for row in rows]
 
     def version(self, row: Any) -> str:
@@ -94,10 +103,10 @@ class Records:
         return self.model.select(*self.columns).where(self.live(directory_id))
 
     def _found(self, directory: Directory, statement: Statement, id: str) -> Any:
-        values = statement.one(directory=directory.id, id=id)
-        if values is None:
+        found = statement.first(directory=directory.id, id=id)
+        if found is None:
             raise NotFound(f"{self.resource_type.name} {id} was not found in this directory.")
-        return self._row(directory, values)
+        return found[0]
 
     def _with(self, key: Field, value: str, *, directory: Directory, count: int) -> list[Any]:
         if key not in self._by_key:
@@ -110,19 +119,15 @@ class Records:
                     .limit(parameter("count"))
                 ),
             )
-        found = self._by_key[key].rows(directory=directory.id, value=value, count=count)
-        return [self._row(directory, values) for values in found]
+        return _single(self._by_key[key].instances(directory=directory.id, value=value, count=count))
 
-    def _total(self, rows: Any, found: Sequence[Any], page: Page) -> int:
-        """Counted by the database only where the page itself does not tell."""
+    @staticmethod
+    def _total(found: Sequence[Any], page: Page, number_after: Callable[[str], int]) -> int:
+        """Counted only where the page itself does not tell, and only what comes after it: to skip what comes before
+        has cost as much as counting that, so that a deep page costs no more than the first."""
         if len(found) < page.count and (found or not page.offset):
             return page.offset + len(found)
-        total: int = rows.count()
-        return total
-
-    def _row(self, directory: Directory, values: Sequence[Any]) -> Any:
-        named = {column.name: value for column, value in zip(self.columns, values, strict=True)}
-        return self.model(identity_provider=directory.id, **named)
+        return page.offset + len(found) + number_after(found[-1].id) if found else number_after("")
 
     def _wire_form(
         self, directory: Directory, row: Any, listed: list[Resource] | None, projection: Projection
@@ -142,3 +147,7 @@ class Records:
             attributes=projection.attributes,
             excluded=projection.excluded,
         )
+
+
+def _single(rows: list[tuple[Any, ...]]) -> list[Any]:
+    return [row for (row,) in rows]

@@ -5,9 +5,10 @@ come in; those follow the record here, and members.py decides what follows from 
 memory that lets the directory's next POST of the same person find the same member again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 from peewee import IntegrityError
 
@@ -18,7 +19,7 @@ from idp_bridge.models import DirectoryUser, Member
 from idp_bridge.provisioning import memberships
 from idp_bridge.provisioning.directory import Directory, moment
 from idp_bridge.provisioning.records import Records, Resource
-from idp_bridge.provisioning.statement import Statement, parameter
+from idp_bridge.statement import Statement, Table, parameter
 from idp_bridge.text import fold
 from scim.errors import Uniqueness
 from scim.patch import Operation, apply
@@ -57,6 +58,7 @@ RECORDS = Records(
     DirectoryUser,
     (
         DirectoryUser.id,
+        DirectoryUser.identity_provider,
         DirectoryUser.member,
         DirectoryUser.user_name,
         DirectoryUser.user_name_key,
@@ -70,6 +72,7 @@ RECORDS = Records(
     lambda directory: (DirectoryUser.identity_provider == directory) & DirectoryUser.deleted_at.is_null(),
     "groups",
     memberships.groups_of,
+    lists_at_first=False,
 )
 
 
@@ -101,8 +104,12 @@ def create(directory: Directory, resource: Resource) -> DirectoryUser:
         created_at=now,
         modified_at=now,
     )
-    _save(row, force_insert=True)
+    with _unique(row):
+        _TABLE.add(row)
     return row
+
+
+_TABLE = Table(DirectoryUser)
 
 
 _NAMED = Statement(
@@ -189,7 +196,16 @@ def _adoptable(directory: Directory, email: str) -> Member | None:
 
 def _record_of(member_id: str) -> DirectoryUser | None:
     """The live record that stands behind a member, in whatever directory."""
-    return DirectoryUser.get_or_none(DirectoryUser.member == member_id, DirectoryUser.deleted_at.is_null())
+    found = _BEHIND.first(member=member_id)
+    return found[0] if found else None
+
+
+_BEHIND: Statement = Statement(
+    (DirectoryUser.id, DirectoryUser.identity_provider, DirectoryUser.user_name),
+    lambda: DirectoryUser.select(*_BEHIND.columns).where(
+        DirectoryUser.member == parameter("member"), DirectoryUser.deleted_at.is_null()
+    ),
+)
 
 
 # --- changing ---------------------------------------------------------------------------------------------------
@@ -223,7 +239,7 @@ def delete(directory: Directory, user_id: str, *, if_match: str | None = None) -
         if member.removed_at is None:
             members.deprovision(directory.actor, member)
     memberships.leave_all(row.id)
-    DirectoryUser.update(deleted_at=now).where(DirectoryUser.id == row.id).execute()
+    _TABLE.update(row.id, deleted_at=now)
 
 
 def _update(directory: Directory, row: DirectoryUser, resource: Resource) -> DirectoryUser:
@@ -236,7 +252,8 @@ def _update(directory: Directory, row: DirectoryUser, resource: Resource) -> Dir
     row.user_name, row.user_name_key = resource["userName"], fold(resource["userName"])
     row.external_id, row.active = resource.get("externalId"), resource.get("active", was_active)
     row.version, row.modified_at = row.version + 1, moment()
-    _save(row, only=_CHANGING)
+    with _unique(row):
+        _TABLE.save(row, *_CHANGING)
     old, new = profile(before), profile(resource)
     if row.member_id is not None and (old != new or was_active != row.active):
         _follow(directory, row, old=old, new=new)
@@ -245,15 +262,7 @@ def _update(directory: Directory, row: DirectoryUser, resource: Resource) -> Dir
     return row
 
 
-_CHANGING = [
-    DirectoryUser.resource,
-    DirectoryUser.user_name,
-    DirectoryUser.user_name_key,
-    DirectoryUser.external_id,
-    DirectoryUser.active,
-    DirectoryUser.version,
-    DirectoryUser.modified_at,
-]
+_CHANGING = ("resource", "user_name", "user_name_key", "external_id", "active", "version", "modified_at")
 
 
 def _follow(directory: Directory, row: DirectoryUser, *, old: Profile, new: Profile) -> None:
@@ -272,14 +281,19 @@ def _refuse_shared_address(directory: Directory, member: Member, email: str) -> 
 
 
 def _member(member_id: str) -> Member:
-    member: Member = db.locked(Member.select().where(Member.id == member_id)).get()
-    return member
+    """The member, nobody else's to change until the transaction ends."""
+    ((member,),) = _MEMBER.instances(id=member_id)
+    return cast(Member, member)
 
 
-def _save(row: DirectoryUser, **options: Any) -> None:
+_MEMBER = Statement(Member._meta.sorted_fields, lambda: db.locked(Member.select().where(Member.id == parameter("id"))))
+
+
+@contextmanager
+def _unique(row: DirectoryUser) -> Iterator[None]:
     """The unique index has the last word: two requests may bring the same userName at the same moment."""
     try:
-        row.save(**options)
+        yield
     except IntegrityError as error:
         raise _taken(row.user_name) from error
 

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, flash, render_template
 from peewee import DoesNotExist
 
-from idp_bridge import db, events, invitations, passwords, people, sign_in
+from idp_bridge import db, events, invitations, people, sign_in
 from idp_bridge.actors import Actor
 from idp_bridge.errors import DomainError, Invalid
 from idp_bridge.events import Type
@@ -48,14 +48,18 @@ def password(token: str) -> Any:
 @blueprint.post("/login/password/<token>")
 @public
 def set_password(token: str) -> Any:
-    """Set the password and sign in."""
+    """Set the password and sign in. Who has one already gives that: a link alone never replaces a password."""
     guard.csrf.protect()
     link = people.peek(token, people.PASSWORD_SETUP)
     try:
         form = forms.read(NewPasswordForm)
+        known = link.person.password_hash is not None
+        if known and not people.has_password(link.person, form["password"]):
+            raise Invalid("This is not the password that you have here already.", fields={"password": ["wrong"]})
         with db.transaction():
             people.use(token, people.PASSWORD_SETUP)
-            people.set_password(link.person, form["password"])
+            if not known:
+                people.set_password(link.person, form["password"])
             member = _member(link)
             _check(member, Way.PASSWORD)
             return enter(member, Way.PASSWORD)
@@ -64,7 +68,8 @@ def set_password(token: str) -> Any:
 
 
 def _password_page(link: OneTimeLink, refused: DomainError | None = None) -> Response:
-    return _page("login/password.html", refused, email=link.person.email, account=link.account)
+    known = link.person.password_hash is not None
+    return _page("login/password.html", refused, email=link.person.email, account=link.account, known=known)
 
 
 # --- break-glass ------------------------------------------------------------------------------------------------
@@ -139,11 +144,9 @@ def accept(token: str) -> Any:
         if found.account.sso_mode == "enforced":
             raise Refused(Outcome.SSO_ENFORCED, email=found.email)
         form = forms.read(AcceptForm)
-        person = people.with_proven_address(found.email)
-        if person is not None and person.password_hash is not None and not _knows(person, form["password"]):
-            raise Invalid("This is not the password that belongs to the address.", fields={"password": ["wrong"]})
+        person = next(iter(people.with_password(found.email, form["password"])), None)
         with db.transaction():
-            member = _join(found, form)
+            member = _join(found, person, form)
             answer = enter(member, Way.PASSWORD)
     except DomainError as refused:
         return _invitation_page(found, refused)
@@ -151,28 +154,18 @@ def accept(token: str) -> Any:
     return answer
 
 
-def _knows(person: Person, password: str) -> bool:
-    return passwords.verify(person.password_hash, password)
-
-
-def _join(found: Invitation, form: dict[str, Any]) -> Member:
-    """The invitation's link is the proof of the address, so a person without a password may set one."""
-    person = people.find_or_create(found.email)
-    if person.password_hash is None:
+def _join(found: Invitation, person: Person | None, form: dict[str, Any]) -> Member:
+    """As the person whose password was given, else as somebody new: whoever sent the invitation holds its link too,
+    so it proves nothing about anybody who is here already."""
+    if person is None:
+        person = people.create(found.email)
         people.set_password(person, form["password"])
     actor = Actor(account=found.account, type="user", subject=found.email, source="dashboard")
     return invitations.accept(actor, found, person, name=form["name"])
 
 
 def _invitation_page(found: Invitation, refused: DomainError | None = None) -> Response:
-    person = people.with_proven_address(found.email)
-    return _page(
-        "login/invitation.html",
-        refused,
-        invitation=found,
-        account=found.account,
-        known=person is not None and person.password_hash is not None,
-    )
+    return _page("login/invitation.html", refused, invitation=found, account=found.account)
 
 
 def _page(template: str, refused: DomainError | None = None, **context: Any) -> Response:

@@ -111,10 +111,10 @@ def _by_password(slug: str | None) -> Any:
     try:
         member = _member(slug, account, form)
     except Refused as refused:
-        person = people.with_proven_address(form["email"])
-        known = Member.select(Member, Account).join(Account).where(Member.person == person, Member.removed_at.is_null())
+        hers = Member.person.in_(people.with_address(form["email"]))
+        known = Member.select(Member, Account).join(Account).where(hers, Member.removed_at.is_null())
         where = known.where(Member.account == account) if slug is not None else known
-        note_refusal(where if person else [], Way.PASSWORD, refused)
+        note_refusal(where, Way.PASSWORD, refused)
         raise
     with db.transaction():
         return enter(member, Way.PASSWORD, _next())

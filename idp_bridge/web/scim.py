@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import wraps
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import MethodNotAllowed
@@ -23,7 +23,7 @@ from idp_bridge.provisioning import groups, users
 from idp_bridge.provisioning.directory import Directory
 from idp_bridge.provisioning.query import EVERY_TYPE
 from idp_bridge.provisioning.records import Records
-from idp_bridge.provisioning.statement import Statement, parameter
+from idp_bridge.statement import Statement, parameter
 from idp_bridge.web import guard
 from idp_bridge.web.headers import scim_media_type
 from scim import errors, schemas
@@ -104,8 +104,7 @@ _OF_PROVIDER: tuple[Any, ...] = (
     IdentityProvider.may_grant_admin,
     IdentityProvider.strict_scim,
 )
-_OF_ACCOUNT: tuple[Any, ...] = tuple(getattr(Account, name) for name in Account._meta.sorted_field_names)
-_ALL_OF_THEM = (*_OF_TOKEN, *_OF_PROVIDER, *_OF_ACCOUNT)
+_ALL_OF_THEM = (*_OF_TOKEN, *_OF_PROVIDER, *Account._meta.sorted_fields)
 
 _TOKEN = Statement(
     _ALL_OF_THEM,
@@ -120,14 +119,12 @@ _TOKEN = Statement(
 
 def _token() -> ScimToken | None:
     bearer = _bearer() or ""
-    found = _TOKEN.one(digest=tokens.digest(bearer)) if tokens.kind_of(bearer) is tokens.Kind.SCIM_TOKEN else None
+    found = _TOKEN.first(digest=tokens.digest(bearer)) if tokens.kind_of(bearer) is tokens.Kind.SCIM_TOKEN else None
     if found is None:
         return None
-    values = iter(found)
-    token, provider, account = (
-        {column.name: next(values) for column in columns} for columns in (_OF_TOKEN, _OF_PROVIDER, _OF_ACCOUNT)
-    )
-    return ScimToken(**token, identity_provider=IdentityProvider(**provider, account=Account(**account)))
+    token, provider, account = found
+    token.identity_provider, provider.account = provider, account
+    return cast(ScimToken, token)
 
 
 def _complaint(*, expired: bool) -> str:
@@ -277,7 +274,7 @@ def delete(directory: Directory, kind: str, id: str) -> Response:
 
 
 def _one(directory: Directory, kind: _Kind, row: Any, projection: Projection, *, status: int = 200) -> Response:
-    (resource,) = kind.records.render(directory, [row], projection)
+    (resource,) = kind.records.render(directory, [row], projection, new=status == 201)
     headers = {"ETag": kind.records.version(row)}
     if status == 201:
         headers["Location"] = location(kind.type, row.id, base=directory.base_url)

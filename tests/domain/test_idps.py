@@ -157,7 +157,7 @@ def _enforce(world: World) -> None:
 
 @pytest.mark.parametrize("end", ["off", "delete"])
 def test_the_last_enabled_provider_stays_under_enforcement(sso: World, end: str) -> None:
-    """It is the only door there is; with a second one it may go."""
+    """It is the only door there is; with a second one that an administrator has come in through it may go."""
     _enforce(sso)
 
     def take_away() -> None:
@@ -175,6 +175,9 @@ def test_the_last_enabled_provider_stays_under_enforcement(sso: World, end: str)
     with pytest.raises(Conflict):
         take_away()
     _change(sso, enabled=True)
+    with pytest.raises(Conflict):
+        take_away()
+    IdentityProvider.update(administrator_signed_in_at=clock.now()).where(IdentityProvider.id != first).execute()
     take_away()
     assert IdentityProvider.select().where(IdentityProvider.enabled).count() == 1
 

@@ -1,4 +1,4 @@
-"""People: one for each proven address, and links that work once."""
+"""People: who is the same by her password, and links that work once."""
 
 from datetime import timedelta
 
@@ -7,40 +7,46 @@ import time_machine
 
 from idp_bridge import clock, db, people
 from idp_bridge.errors import Gone, Invalid
-from idp_bridge.models import Person
 from tests.conftest import PASSWORD, World
 from tests.domain import cast
 
 
-def test_an_address_is_one_person_however_it_is_spelt(database: None) -> None:
-    """Case does not matter; a look-alike letter does."""
+def test_an_owner_is_the_same_person_again_once_she_has_a_password(database: None) -> None:
+    """Case does not matter; a look-alike letter does, and so does whether anybody has used the first link."""
     with db.transaction():
-        ann = people.find_or_create("Ann@Example.test")
-        assert people.find_or_create("ann@example.TEST") == ann
-        assert people.find_or_create("\N{LATIN SMALL LETTER LONG S}ue@example.test") != people.find_or_create(
-            "sue@example.test"
-        )
-    assert Person.select().count() == 3
+        ann = people.for_owner("Ann@Example.test")
+        assert people.for_owner("ann@example.TEST") != ann
+        people.set_password(ann, PASSWORD)
+        assert people.for_owner("ann@example.TEST") == ann
+        assert people.for_owner("\N{LATIN SMALL LETTER LONG S}ue@example.test") != people.for_owner("sue@example.test")
+
+
+def test_somebody_who_was_invited_owns_nothing_that_the_operator_makes(database: None) -> None:
+    """Whoever sent the invitation could have accepted it herself."""
+    with db.transaction():
+        invited = people.create("ceo@corp.test")
+        people.set_password(invited, PASSWORD)
+        assert people.for_owner("ceo@corp.test") != invited
 
 
 def test_somebody_only_a_provider_speaks_of_has_no_proven_address(sso: World) -> None:
     """Her member has the address; the person behind has none, so no other account can match her by it."""
     member = cast.join(sso, "jit@acme.test", managed_by="jit", identity_provider=sso.provider)
     assert member.person.email is None
-    assert people.with_proven_address("jit@acme.test") is None
+    assert people.with_address("jit@acme.test") == []
 
 
 def test_a_password_opens_for_its_address_only(database: None) -> None:
     """Unknown address, wrong password, no password at all: nobody."""
     with db.transaction():
-        ann = people.find_or_create("ann@example.test")
-        assert people.with_password("ann@example.test", PASSWORD) is None
+        ann = people.for_owner("ann@example.test")
+        assert people.with_password("ann@example.test", PASSWORD) == []
         people.set_password(ann, PASSWORD)
-        people.find_or_create("bob@example.test")
-    assert people.with_password("ANN@example.test", PASSWORD) == ann
-    assert people.with_password("ann@example.test", PASSWORD + "x") is None
-    assert people.with_password("bob@example.test", PASSWORD) is None
-    assert people.with_password("eve@example.test", PASSWORD) is None
+        people.for_owner("bob@example.test")
+    assert people.with_password("ANN@example.test", PASSWORD) == [ann]
+    assert people.with_password("ann@example.test", PASSWORD + "x") == []
+    assert people.with_password("bob@example.test", PASSWORD) == []
+    assert people.with_password("eve@example.test", PASSWORD) == []
     with pytest.raises(Invalid):
         people.set_password(ann, "short")
 

@@ -1,5 +1,6 @@
 """Signing in: the decision table, who an assertion means, and what comes of it."""
 
+from datetime import timedelta
 from itertools import product
 from typing import Any
 
@@ -308,6 +309,51 @@ def test_an_assertion_never_revives_anybody(sso: World) -> None:
     assert refused(sso, said("other@acme.test", "x-2")) is Outcome.DEPROVISIONED
     assert [cast.again(member).active for member in (held, off, left)] == [False] * 3
     assert IdentityLink.select().count() == 0
+
+
+def test_an_invitation_after_the_deletion_lets_her_in_again(sso: World) -> None:
+    """Somebody who is a member now, or was asked in since, is not the one whom the directory deleted."""
+    former = cast.provisioned(sso, "left@acme.test", external_id="x-2")
+    come(sso, said("left@acme.test", "x-2"))
+    with db.transaction():
+        members.deprovision(sso.system, former)
+        invitations.create(sso.system, "left@acme.test", role_names=["viewer"])
+    member = come(sso, said("left@acme.test", "x-2"))
+    assert (member.id != former.id, members.roles_of(sso.account, member)) == (True, ("viewer",))
+    assert come(sso, said("left@acme.test", "x-2")).id == member.id
+
+
+def test_an_assertion_cannot_take_another_members_address(sso: World) -> None:
+    """Whoever may edit her own address at the provider must not make the administrator's sign-in ambiguous."""
+    mallory = come(sso, said("mallory@acme.test", "m-1"))
+    again = come(sso, said(sso.owner.email, "m-1"))
+    assert (again.id, again.email) == (mallory.id, "mallory@acme.test")
+    assert come(sso, said(sso.owner.email, "o-1")).id == sso.owner.id
+
+
+def test_losing_the_last_claimed_role_leaves_the_default_ones(sso: World) -> None:
+    """She is a member still, and a member without any role could open no page."""
+    assert sso.provider is not None
+    with db.transaction():
+        groups.map_role(sso.system, sso.provider, role="viewer", group_display_name="Claims")
+    member = come(sso, said("a@acme.test", groups=("Claims",)))
+    assert members.roles_of(sso.account, member) == ("viewer",)
+    come(sso, said("a@acme.test", groups=("other",)))
+    assert members.roles_of(sso.account, member) == ("developer",)
+
+
+def test_one_deleted_long_ago_joins_again_as_a_new_member(sso: World) -> None:
+    """Past the days in which her directory's DELETE can be undone, the NameID means the new member."""
+    former = cast.provisioned(sso, "left@acme.test", external_id="x-2")
+    come(sso, said("left@acme.test", "x-2"))
+    with db.transaction():
+        members.deprovision(sso.system, former)
+        long_ago = clock.now() - members.RESTORABLE - timedelta(seconds=1)
+        Member.update(removed_at=long_ago).where(Member.id == former.id).execute()
+    member = come(sso, said("left@acme.test", "x-2"))
+    assert member.id != former.id
+    assert IdentityLink.get(IdentityLink.name_id == "x-2").member_id == member.id
+    assert come(sso, said("left@acme.test", "x-2")).id == member.id
 
 
 def test_one_removed_by_hand_joins_again_as_a_new_member(sso: World) -> None:

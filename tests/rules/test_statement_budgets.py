@@ -18,15 +18,15 @@ BUDGETS = {
     "filter userName eq": 3,
     "filter externalId eq": 3,
     "list count=100": 4,
-    "POST /Users": 11,
-    "PATCH active=false": 13,
+    "POST /Users": 10,
+    "PATCH active=false": 10,
     "PATCH active=true": 8,
     "PATCH title": 5,
     "PATCH group add one": 7,
     "PATCH group remove one": 7,
     "GET group without members": 2,
-    "DELETE /Users/{id}": 15,
-    "GET /api/whoami by API key": 5,
+    "DELETE /Users/{id}": 11,
+    "GET /api/whoami by API key": 3,
 }
 
 

@@ -179,7 +179,7 @@ def test_signing_in_again_ends_the_former_session(client: FlaskClient, world: Wo
 @pytest.fixture
 def codes(world: World) -> list[str]:
     """The owner's ten codes."""
-    with db.connection(), db.transaction():
+    with db.connection():
         return recovery.make(administrator(world), world.owner)
 
 
@@ -210,7 +210,7 @@ def test_a_wrong_code_is_refused(client: FlaskClient, world: World, codes: list[
 
 def test_new_codes_kill_the_former(client: FlaskClient, world: World, codes: list[str]) -> None:
     """Only the newest ten work."""
-    with db.connection(), db.transaction():
+    with db.connection():
         recovery.make(administrator(world), world.owner)
     assert post(client, "/login/recovery", email="owner@acme.test", code=codes[0]).status_code == 403
 
@@ -237,6 +237,8 @@ def link(world: World, purpose: str) -> str:
 
 def test_a_password_link_sets_the_password_once(client: FlaskClient, world: World) -> None:
     """A password too short leaves the link unused; after use it is gone."""
+    with db.connection(), db.transaction():
+        Person.update(password_hash=None).execute()
     path = f"/login/password/{link(world, people.PASSWORD_SETUP)}"
     assert "owner@acme.test" in client.get(path).get_data(as_text=True)
     assert post(client, path, page=path, password="too short").status_code == 400
@@ -285,17 +287,35 @@ def test_somebody_new_joins_with_a_password_of_her_own(client: FlaskClient, worl
     assert sign_in(client, email="new@acme.test", password="a brand new password").status_code == 303
 
 
+def test_a_password_link_never_replaces_a_password(client: FlaskClient, world: World) -> None:
+    """Somebody who owns an account already gives the password she has, or does not get in by the link."""
+    path = f"/login/password/{link(world, people.PASSWORD_SETUP)}"
+    assert post(client, path, page=path, password="a brand new password").status_code == 400
+    assert post(client, path, page=path, password=PASSWORD).location == MEMBERS
+    assert sign_in(client, password="a brand new password").status_code == 403
+
+
 def test_somebody_known_joins_with_the_password_she_has(client: FlaskClient, world: World) -> None:
-    """An invitation never changes a password: whoever finds the link must know it."""
+    """Her password shows that she is the same person: her session reaches both of her accounts."""
     with db.connection():
         other = make_account("globex")
     path = invite(world, "owner@globex.test")
-    wrong = post(client, path, page=path, password="a brand new password")
-    assert wrong.status_code == 400
-    right = post(client, path, page=path, password=PASSWORD)
-    assert right.location == MEMBERS
-    # Her session reaches both of her accounts, and the frame offers to switch.
+    assert post(client, path, page=path, password=PASSWORD).location == MEMBERS
     assert f'href="/accounts/{other.account.slug}/members"' in client.get(MEMBERS).get_data(as_text=True)
+
+
+def test_inviting_the_owner_of_another_account_opens_nothing_there(client: FlaskClient, world: World) -> None:
+    """Whoever invites holds the link: accepting it under another's address makes somebody new, who reaches the
+    inviter's account alone; her own password goes on to be hers."""
+    with db.connection():
+        make_account("globex")
+    path = invite(world, "owner@globex.test")
+    assert post(client, path, page=path, password="a stranger's password").location == MEMBERS
+    assert client.get("/accounts/globex/members").status_code == 404
+    assert client.get("/api/whoami", headers={"X-Account": "globex"}).status_code == 404
+    assert sign_in(client, email="owner@globex.test", password="a stranger's password").location == MEMBERS
+    owner = sign_in(client, email="owner@globex.test", password=PASSWORD)
+    assert owner.location == "/accounts/globex/members"
 
 
 def test_under_enforcement_an_invitation_goes_through_single_sign_on(client: FlaskClient, world: World) -> None:

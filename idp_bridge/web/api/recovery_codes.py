@@ -20,7 +20,7 @@ class RecoveryCodesAnswer(Answer):
 
 
 @blueprint.post("/recovery_codes")
-@guard()
+@guard(transaction=False)
 @blueprint.response(201, RecoveryCodesAnswer)
 def create_recovery_codes() -> dict[str, Any]:
     """Ten new codes for the calling administrator; her former ones die."""

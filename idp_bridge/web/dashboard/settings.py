@@ -73,7 +73,7 @@ _MODE_SET = {
 
 @blueprint.post("/settings/recovery-codes")
 @refused_on(settings_page)
-@guard(Permission.ACCOUNT_WRITE)
+@guard(Permission.ACCOUNT_WRITE, transaction=False)
 def make_recovery_codes() -> Any:
     """Ten new codes for the administrator herself, shown once."""
     return _page(codes=recovery.make(actor(), g.member))
