@@ -59,10 +59,19 @@ def _domain() -> Iterator[Config]:
     settings = _settings()
     db.open_database(settings.database_url)
     keyring.unlock(settings.secret_key)
-    if settings.sqlite_path is not None:
-        db.migrate()
+    _check_schema(settings)
     with db.connection(), db.transaction():
         yield settings
+
+
+def _check_schema(settings: Config) -> None:
+    """SQLite is migrated on the way; PostgreSQL, which others may be using at this moment, only by its own command."""
+    if settings.sqlite_path is not None:
+        db.migrate()
+    with db.connection():
+        pending = db.pending_migrations()
+    if pending:
+        raise click.ClickException(f"The database needs {len(pending)} migrations: run `idp-bridge migrate` first.")
 
 
 def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -82,12 +91,7 @@ def serve(host: str, port: int, workers: int | None) -> None:
 
     settings = _settings()
     db.open_database(settings.database_url)
-    if settings.sqlite_path is not None:
-        db.migrate()
-    with db.connection():
-        pending = db.pending_migrations()
-    if pending:
-        raise click.ClickException(f"The database needs {len(pending)} migrations: run `idp-bridge migrate` first.")
+    _check_schema(settings)
     logs.configure(settings.log_format)
     Server(settings, host=host, port=port, workers=workers).run()
 

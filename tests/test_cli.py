@@ -1,0 +1,135 @@
+"""The commands of an operator, run as she runs them, on a database of each kind."""
+
+import json
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from idp_bridge import credentials, db, people
+from idp_bridge.cli import main
+from idp_bridge.models import Account, Event, Member
+from tests import postgres as pg
+from tests.conftest import SECRET_KEY
+
+
+@pytest.fixture
+def run(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run a command on the test's database."""
+    monkeypatch.setenv("IDP_BRIDGE_DATABASE_URL", database_url)
+    monkeypatch.setenv("IDP_BRIDGE_SECRET_KEY", SECRET_KEY)
+    monkeypatch.setenv("IDP_BRIDGE_BASE_URL", "https://sso.example.com")
+
+    def invoke(*arguments: str) -> Result:
+        close()  # what the test itself looked at
+        try:
+            return CliRunner().invoke(main, arguments, catch_exceptions=False)
+        finally:
+            close()  # the next command opens the database anew, as a process of its own would
+
+    yield invoke
+    close()
+
+
+def close() -> None:
+    """Give back every connection."""
+    if db.database.obj is None:
+        return
+    if not db.database.is_closed():
+        db.database.close()
+    if hasattr(db.database.obj, "close_all"):
+        db.database.obj.close_all()
+
+
+def make(run: Any, *options: str) -> dict[str, Any]:
+    """The account acme, as JSON tells of it."""
+    result = run("create-account", "--name", "Acme", "--slug", "acme", "--owner", "ann@acme.test", "--json", *options)
+    assert result.exit_code == 0, result.output
+    made: dict[str, Any] = json.loads(result.stdout)
+    return made
+
+
+def test_create_account_prints_what_the_owner_needs(run: Any) -> None:
+    """One JSON object: the account, its owner, her key that works, and a link that sets her password."""
+    made = make(run, "--plan", "pro")
+    assert set(made) == {"account", "owner", "api_key", "password_setup_url"}
+    assert (made["account"]["plan"], made["account"]["seats"]) == ("pro", {"used": 1, "reserved": 0, "limit": 10})
+    assert (made["owner"]["email"], made["owner"]["roles"]) == ("ann@acme.test", ["admin"])
+    path, _, token = made["password_setup_url"].rpartition("/")
+    assert path == "https://sso.example.com/login/password"
+    with db.connection():
+        key = credentials.find(credentials.API_KEY, made["api_key"])
+        assert key is not None
+        assert credentials.owner_of(key).id == made["owner"]["id"]
+        assert people.peek(token, people.PASSWORD_SETUP).account_id == made["account"]["id"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [("--slug", "acme", "taken"), ("--slug", "No Slug", "lower-case"), ("--owner", "nobody", "e-mail")],
+)
+def test_create_account_says_what_is_wrong(run: Any, option: str, value: str, words: str) -> None:
+    """One line and an exit code; nothing is left behind."""
+    make(run)
+    given = {"--name": "Other", "--slug": "other", "--owner": "bob@other.test", option: value}
+    result = run("create-account", *[part for pair in given.items() for part in pair])
+    assert result.exit_code != 0
+    assert words in result.output
+    assert "Traceback" not in result.output
+    with db.connection():
+        assert Account.select().count() == Member.select().count() == 1
+
+
+def test_set_plan_changes_plan_and_seats(run: Any) -> None:
+    """The product's billing calls it; the event names the command line."""
+    make(run)
+    result = run("set-plan", "--account", "acme", "--plan", "enterprise", "--seats", "25", "--json")
+    account = json.loads(result.stdout)
+    assert (account["plan"], account["seats"]["limit"]) == ("enterprise", 25)
+    with db.connection():
+        event = Event.get(Event.type == "account_updated.v0")
+        assert (event.source, event.object["before"]["plan"]) == ("cli", "free")
+    assert run("set-plan", "--account", "nobody", "--plan", "pro").exit_code == 1
+
+
+def test_break_glass_is_for_administrators_and_leaves_an_event(run: Any) -> None:
+    """The link is printed once and works once; somebody else gets a sentence."""
+    made = make(run)
+    result = run("break-glass", "--account", "acme", "--email", "ann@acme.test")
+    path, _, token = result.stdout.strip().rpartition("/")
+    assert path == "https://sso.example.com/login/break-glass"
+    with db.connection():
+        assert people.peek(token, people.BREAK_GLASS).account_id == made["account"]["id"]
+        assert Event.select().where(Event.type == "break_glass_created.v0").count() == 1
+    refused = run("break-glass", "--account", "acme", "--email", "bob@acme.test")
+    assert (refused.exit_code, "bob@acme.test is not a member" in refused.output) == (1, True)
+
+
+def test_migrate_twice_changes_nothing(run: Any) -> None:
+    """The template is migrated already."""
+    result = run("migrate")
+    assert (result.exit_code, result.output) == (0, "The schema is the newest already.\n")
+
+
+def test_a_wrong_configuration_lists_every_fault(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One message, exit code 2."""
+    monkeypatch.setenv("IDP_BRIDGE_DATABASE_URL", "mysql://somewhere")
+    monkeypatch.setenv("IDP_BRIDGE_API_RATE", "none")
+    result = run("migrate")
+    assert result.exit_code == 2
+    assert "IDP_BRIDGE_DATABASE_URL" in result.output
+    assert "IDP_BRIDGE_API_RATE" in result.output
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("command", [["serve"], ["set-plan", "--account", "acme", "--plan", "pro"]])
+def test_nothing_runs_on_an_unmigrated_postgresql(
+    postgres_server: pg.Server, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    """Others may be using it at this moment: only `migrate` changes its schema, and the refusal says so."""
+    monkeypatch.setenv("IDP_BRIDGE_DATABASE_URL", postgres_server.create_database())
+    monkeypatch.setenv("IDP_BRIDGE_SECRET_KEY", SECRET_KEY)
+    result = CliRunner().invoke(main, command, catch_exceptions=False)
+    close()
+    assert result.exit_code == 1
+    assert "run `idp-bridge migrate` first" in result.output
