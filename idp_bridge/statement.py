@@ -47,7 +47,7 @@ def parameter(name: str, column: Field | None = None) -> Any:
 
 def among(column: Field, name: str) -> Any:
     """The condition that the column is one of the texts in a list, which is one parameter, so that one statement takes
-    one of them or thousands. On both databases their planners go from the list to the rows, never the other way."""
+    one of them or thousands. PostgreSQL gets an array: a JSON one it joins, loop in loop until it has statistics."""
     if isinstance(database.obj, SqliteDatabase):
         array = Value(_Parameter(name, _as_json), converter=False)
         return column.in_(Select([NodeList((fn.json_each(array), SQL("AS entry")))], [SQL("entry.value")]))
