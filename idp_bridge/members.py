@@ -86,17 +86,6 @@ _WITH_ADDRESS = Statement(
 )
 
 
-def find_adoptable(account: Account, email: str) -> Member | None:
-    """The one live member with that address, whom a directory may take over; None where there is none.
-
-    Raises Conflict where it is not clear who is meant.
-    """
-    found = with_address(account, email)
-    if len(found) > 1:
-        raise Conflict(f"{len(found)} members of this account have the address {email}; an administrator must decide.")
-    return found[0] if found else None
-
-
 # --- roles ------------------------------------------------------------------------------------------------------
 
 

@@ -177,21 +177,36 @@ _LEFT = Statement(
 
 
 def _adoptable(directory: Directory, email: str) -> Member | None:
-    """Who is a member already under this address; None where nobody is. Raises Conflict where the directory may not
-    speak for that address, Uniqueness where another record of it stands behind her."""
-    member = members.find_adoptable(directory.account, email)
-    if member is None:
+    """Who is a member already under this address and stands behind no other record of this directory; None where
+    nobody is. Raises Conflict where the directory may not speak for that address, or where several could be meant.
+
+    A directory may give one address to several records (RFC 7643 §4.1.2 does not make ``emails`` unique). They are
+    several members then, who are told apart by externalId, userName or an earlier sign-in, and never by the address.
+    """
+    found = _strangers(directory, email)
+    if not found:
         return None
+    if len(found) > 1:
+        raise Conflict(f"{len(found)} members of this account have the address {email}; an administrator must decide.")
     domains = directory.identity_provider.domains
     if domains and email.rpartition("@")[2].lower() not in domains:
         raise Conflict(
             f"{email} is a member of this account already, and this identity provider may only take over members "
             f"of {', '.join(domains)}. An administrator can add the domain to the identity provider."
         )
-    record = _record_of(member.id)
-    if record is not None and record.identity_provider_id == directory.id:
-        raise Uniqueness(f"The address {email} belongs to the user {record.user_name!r} ({record.id}) already.")
-    return member
+    return found[0]
+
+
+def _strangers(directory: Directory, email: str) -> list[Member]:
+    """The members with that address who stand behind no live record of this directory."""
+    own = DirectoryUser.select(DirectoryUser.member).where(
+        DirectoryUser.identity_provider == directory.id, DirectoryUser.deleted_at.is_null()
+    )
+    found = members.with_address(directory.account, email)
+    if not found:
+        return []
+    backed = set(db.column(own.where(DirectoryUser.member.in_([member.id for member in found]))))
+    return [member for member in found if member.id not in backed]
 
 
 def _record_of(member_id: str) -> DirectoryUser | None:
@@ -275,8 +290,9 @@ def _follow(directory: Directory, row: DirectoryUser, *, old: Profile, new: Prof
 
 
 def _refuse_shared_address(directory: Directory, member: Member, email: str) -> None:
-    """Two members under one address could not be told apart when they sign in."""
-    if any(other.id != member.id for other in members.with_address(directory.account, email)):
+    """A directory cannot give its member the address of somebody it does not speak for: that one's sign-in would
+    become ambiguous."""
+    if any(other.id != member.id for other in _strangers(directory, email)):
         raise Uniqueness(f"The address {email} belongs to another member of this account already.")
 
 

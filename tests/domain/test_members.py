@@ -43,15 +43,7 @@ def test_a_member_of_another_account_or_one_removed_is_not_found(sso: World) -> 
         with pytest.raises(NotFound):
             members.get(sso.account, member.id)
         assert members.with_address(sso.account, member.email) == []
-    assert members.find_adoptable(sso.account, "OWNER@acme.test") == sso.owner
-
-
-def test_two_members_of_one_address_are_not_adopted(acme: World) -> None:
-    """An administrator must decide."""
-    cast.join(acme, "twin@acme.test")
-    cast.join(acme, "Twin@acme.test")
-    with pytest.raises(Conflict, match="2 members"):
-        members.find_adoptable(acme.account, "twin@acme.test")
+    assert members.with_address(sso.account, "OWNER@acme.test") == [sso.owner]
 
 
 def test_who_joins_without_a_proven_address_is_a_new_person(acme: World) -> None:

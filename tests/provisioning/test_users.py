@@ -193,12 +193,29 @@ def test_rename_to_a_taken_name_is_refused_whole(directory: Directory) -> None:
 
 
 def test_address_of_another_member_is_refused(directory: Directory) -> None:
-    """Two members under one address could not be told apart at sign-in."""
+    """The sign-in of somebody for whom the directory does not speak must not become ambiguous."""
     row = create(directory)
     with pytest.raises(Uniqueness, match=r"owner@acme\.test"):
         patch(directory, row, emails=[{"value": "owner@acme.test"}])
-    with pytest.raises(Uniqueness, match=r"ann@acme\.test"):
-        create(directory, "other", emails=[{"value": "ANN@acme.test"}])
+
+
+def test_two_members_of_one_address_are_not_adopted(directory: Directory, acme: World) -> None:
+    """An administrator must decide."""
+    with db.transaction():
+        for name in ("One", "Two"):
+            members.create(acme.system, email="twin@acme.test", name=name, managed_by="local")
+    with pytest.raises(errors.Conflict, match="2 members"):
+        create(directory, "twin@acme.test")
+
+
+def test_a_directory_may_give_one_address_to_several_records(directory: Directory) -> None:
+    """``emails`` is not unique in SCIM: each record has a member of its own, also when one is renamed later."""
+    first = create(directory)
+    second = create(directory, "other", emails=[{"value": "ANN@acme.test"}])
+    third = create(directory, "third")
+    patch(directory, third, emails=[{"value": "ann@acme.test"}])
+    assert len({first.member_id, second.member_id, third.member_id}) == 3
+    assert {member_of(row).email_key for row in (first, second, third)} == {"ann@acme.test"}
 
 
 def test_deleted_user_is_gone_and_her_name_free(directory: Directory) -> None:
