@@ -164,3 +164,13 @@ def test_an_invitation_of_another_account_is_not_found(acme: World) -> None:
     other = cast.open_account("other")
     with pytest.raises(NotFound):
         invitations.get(acme.account, _invite(other).invitation.id)
+
+
+def test_a_team_manager_cannot_cancel_an_administrators_invitation(acme: World) -> None:
+    """Who could not promise the role cannot take the promise back."""
+    manager = cast.join(acme, "m@acme.test", "team_manager")
+    with db.transaction():
+        sent = invitations.create(acme.system, "chief@acme.test", role_names=["admin"])
+    with pytest.raises(Forbidden), db.transaction():
+        invitations.cancel(cast.acting(acme, manager), sent.invitation)
+    assert Invitation.select().where(Invitation.id == sent.invitation.id).exists()

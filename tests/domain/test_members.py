@@ -448,3 +448,16 @@ def test_a_profile_that_is_the_same_is_not_written(acme: World) -> None:
     (event,) = cast.happened(acme, "user_updated.v0")
     assert (event.object["email"], event.object["before"]["email"]) == ("B@acme.test", "a@acme.test")
     assert members.with_address(acme.account, "b@acme.test") == [member]
+
+
+def test_a_team_manager_cannot_bring_an_administrator_back(sso: World) -> None:
+    """Only administrators touch administrators, deleted by their directory or not."""
+    manager = cast.join(sso, "m@acme.test", "team_manager")
+    left = cast.provisioned(sso, "chief@acme.test")
+    with db.transaction():
+        members.set_roles(sso.system, left, ["admin"])
+        members.deprovision(sso.system, left)
+    with pytest.raises(Forbidden) as caught, db.transaction():
+        members.restore(cast.acting(sso, manager), cast.again(left))
+    assert caught.value.code is Code.ADMINISTRATORS_ONLY
+    assert cast.again(left).removed_at is not None

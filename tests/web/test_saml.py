@@ -422,3 +422,12 @@ def test_links_are_kept_by_name_id(okta: Connection, client: FlaskClient) -> Non
     with db.connection():
         link = IdentityLink.get()
         assert (link.identity_provider_id, link.name_id) == (okta.row.id, okta.provider.people[0].email)
+
+
+def test_a_provider_by_post_may_redirect_to_another_host(okta: Connection, client: FlaskClient) -> None:
+    """Chromium holds every redirect after a form's post to form-action, so the page names schemes, not one host."""
+    okta.change(sso_binding="post")
+    answer = client.get(f"{okta.path}/start")
+    policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
+    assert (answer.status_code, answer.mimetype) == (200, "text/html")
+    assert policy["form-action"] == "https: http:"
