@@ -15,7 +15,7 @@ import operator
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from scim2_filter_parser import ast
 from scim2_filter_parser.lexer import SCIMLexer
@@ -25,7 +25,6 @@ from scim import quirks
 from scim.attributes import Attribute, AttrPath
 from scim.errors import InvalidFilter, excerpt
 from scim.resource import is_storable, parse_datetime
-from scim.schemas import ResourceType
 
 MAX_BYTES = 4096
 MAX_TERMS = 100
@@ -85,7 +84,18 @@ Filter = Compare | Present | And | Or | Not | ValuePath
 _Scope = Callable[[str], AttrPath]
 
 
-def parse_filter(text: str, resource_type: ResourceType) -> Filter:
+class Names(Protocol):
+    """Whose attributes a filter may name: a resource type, or several at once."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in a refusal."""
+
+    def resolve(self, text: str) -> AttrPath | None:
+        """What a name means; None if it means nothing."""
+
+
+def parse_filter(text: str, resource_type: Names) -> Filter:
     """The filter as a tree. Raises InvalidFilter if it is malformed, too large, or does not fit the schema."""
 
     def resolve(name: str) -> AttrPath:

@@ -255,34 +255,52 @@ def _paths_into(urn: str | None, attribute: Attribute) -> list[AttrPath]:
 USER_TYPE = ResourceType("User", "/Users", USER, (ENTERPRISE_USER,))
 GROUP_TYPE = ResourceType("Group", "/Groups", GROUP)
 
-RESOURCE_TYPES = (USER_TYPE, GROUP_TYPE)
-SCHEMAS = (USER, ENTERPRISE_USER, GROUP)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Catalogue:
+    """The resource types of one directory, User first because Microsoft's Postman collection looks at the first."""
+
+    user: ResourceType
+    group: ResourceType
+
+    @property
+    def resource_types(self) -> tuple[ResourceType, ...]:
+        """Both."""
+        return self.user, self.group
+
+    @property
+    def schemas(self) -> tuple[Schema, ...]:
+        """Core schemas and extensions."""
+        return tuple(schema for kind in self.resource_types for schema in (kind.schema, *kind.extensions))
+
+
+STANDARD = Catalogue(USER_TYPE, GROUP_TYPE)
 
 
 # Discovery (RFC 7644 §4). `base` is the SCIM base URL, such as https://example.com/scim/v2.
 
 
-def schemas_list(base: str) -> dict[str, Any]:
+def schemas_list(base: str, catalogue: Catalogue = STANDARD) -> dict[str, Any]:
     """GET /Schemas."""
-    return _listing([_schema_document(schema, base) for schema in SCHEMAS])
+    return _listing([_schema_document(schema, base) for schema in catalogue.schemas])
 
 
-def schema_document(base: str, urn: str) -> dict[str, Any]:
+def schema_document(base: str, urn: str, catalogue: Catalogue = STANDARD) -> dict[str, Any]:
     """GET /Schemas/{urn}, the URN in any case; NotFound for another."""
-    for schema in SCHEMAS:
+    for schema in catalogue.schemas:
         if schema.id.lower() == urn.lower():
             return _schema_document(schema, base)
     raise errors.NotFound(f"There is no schema {urn!r}; GET /Schemas lists those there are.")
 
 
-def resource_types_list(base: str) -> dict[str, Any]:
-    """GET /ResourceTypes; User comes first because Microsoft's Postman collection looks at the first."""
-    return _listing([_resource_type_document(resource_type, base) for resource_type in RESOURCE_TYPES])
+def resource_types_list(base: str, catalogue: Catalogue = STANDARD) -> dict[str, Any]:
+    """GET /ResourceTypes."""
+    return _listing([_resource_type_document(resource_type, base) for resource_type in catalogue.resource_types])
 
 
-def resource_type_document(base: str, name: str) -> dict[str, Any]:
+def resource_type_document(base: str, name: str, catalogue: Catalogue = STANDARD) -> dict[str, Any]:
     """GET /ResourceTypes/{name}, the name in any case; NotFound for another."""
-    for resource_type in RESOURCE_TYPES:
+    for resource_type in catalogue.resource_types:
         if resource_type.name.lower() == name.lower():
             return _resource_type_document(resource_type, base)
     raise errors.NotFound(f"There is no resource type {name!r}; GET /ResourceTypes lists those there are.")

@@ -1,8 +1,10 @@
 """SCIM Groups of a directory (``grp_``). What a group means for roles is in idp_bridge/groups.py; here it is kept as
 the directory pushes it."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any
 
 from peewee import IntegrityError
@@ -13,19 +15,18 @@ from idp_bridge.models import DirectoryGroup
 from idp_bridge.provisioning import memberships
 from idp_bridge.provisioning.directory import Directory, moment
 from idp_bridge.provisioning.memberships import Change
-from idp_bridge.provisioning.records import Records, Resource
+from idp_bridge.provisioning.records import Kind, Records, Resource, Written
 from idp_bridge.statement import Table
 from idp_bridge.text import fold
 from scim.errors import Uniqueness
 from scim.patch import MemberDelta, Operation, apply, member_changes
-from scim.schemas import GROUP_TYPE
 
 #: How many ids of members an event names; it always has their number.
 NAMED_IN_EVENT = 100
 
 
 RECORDS = Records(
-    GROUP_TYPE,
+    attrgetter("group"),
     DirectoryGroup,
     (
         DirectoryGroup.id,
@@ -44,7 +45,7 @@ RECORDS = Records(
 )
 
 
-def create(directory: Directory, resource: Resource) -> DirectoryGroup:
+def create(directory: Directory, resource: Resource) -> Written:
     """POST: a new group with its members; role mappings that waited for its name take hold.
 
     Raises Uniqueness where the displayName is taken, InvalidValue for an unknown member.
@@ -67,10 +68,10 @@ def create(directory: Directory, resource: Resource) -> DirectoryGroup:
     changed = memberships.change(directory, row, delta)
     groups.bind_mappings(directory.id, row)
     events.record(directory.actor, Type.GROUP_CREATED, {**_described(row), **_told(changed)})
-    return row
+    return Written(row, None, {**resource, "members": list(delta.add.values())})
 
 
-def replace(directory: Directory, group_id: str, resource: Resource, *, if_match: str | None = None) -> DirectoryGroup:
+def replace(directory: Directory, group_id: str, resource: Resource, *, if_match: str | None = None) -> Written:
     """PUT: the group becomes this, and its members exactly those."""
     resource, delta = _without_members(resource)
     row = RECORDS.locked(directory, group_id, if_match)
@@ -79,15 +80,15 @@ def replace(directory: Directory, group_id: str, resource: Resource, *, if_match
 
 def patch(
     directory: Directory, group_id: str, operations: Iterable[Operation], *, if_match: str | None = None
-) -> DirectoryGroup:
+) -> Written:
     """PATCH: all operations or none."""
     delta, others = member_changes(operations)
     row = RECORDS.locked(directory, group_id, if_match)
-    resource, _ = apply(row.resource, others, GROUP_TYPE)
+    resource, _ = apply(row.resource, others, directory.catalogue.group)
     return _update(directory, row, resource, delta)
 
 
-def delete(directory: Directory, group_id: str, *, if_match: str | None = None) -> None:
+def delete(directory: Directory, group_id: str, *, if_match: str | None = None) -> Written:
     """DELETE: the group is gone, and the roles that came by it. Mappings of it wait under its name again."""
     row = RECORDS.locked(directory, group_id, if_match)
     if groups.gives_admin(row.id):
@@ -96,6 +97,7 @@ def delete(directory: Directory, group_id: str, *, if_match: str | None = None) 
     else:
         row.delete_instance()
     events.record(directory.actor, Type.GROUP_DELETED, _described(row))
+    return Written(row, row.resource, None)
 
 
 def _without_members(resource: Resource) -> tuple[Resource, MemberDelta]:
@@ -104,15 +106,28 @@ def _without_members(resource: Resource) -> tuple[Resource, MemberDelta]:
     return rest, MemberDelta(replace=True, add=members)
 
 
-def _update(directory: Directory, row: DirectoryGroup, resource: Resource, delta: MemberDelta) -> DirectoryGroup:
+def _update(directory: Directory, row: DirectoryGroup, resource: Resource, delta: MemberDelta) -> Written:
     """Write what changed. No change, no write, no new version."""
     changed = memberships.change(directory, row, delta) if delta else Change()
+    written = _compared(row, resource, changed)
     if resource == row.resource and not changed:
-        return row
+        return written
     row.version, row.modified_at = row.version + 1, moment()
     before = _write(directory, row, resource)
     events.record(directory.actor, Type.GROUP_UPDATED, {**_described(row), **before, **_told(changed)})
-    return row
+    return written
+
+
+def _compared(row: DirectoryGroup, resource: Resource, changed: Change) -> Written:
+    """What differs; of the members those who went and those who came, and never all of them."""
+    names = {name for name in row.resource.keys() | resource.keys() if row.resource.get(name) != resource.get(name)}
+    before = {name: row.resource[name] for name in names if name in row.resource}
+    after = {name: resource[name] for name in names if name in resource}
+    if changed.removed:
+        before["members"] = list(changed.removed)
+    if changed.added:
+        after["members"] = list(changed.added)
+    return Written(row, before, after)
 
 
 def _write(directory: Directory, row: DirectoryGroup, resource: Resource) -> dict[str, str]:
@@ -157,3 +172,6 @@ def _told(changed: Change) -> dict[str, Any]:
         "removed": list(changed.removed[:NAMED_IN_EVENT]),
         "removed_count": len(changed.removed),
     }
+
+
+KIND = Kind(RECORDS, sys.modules[__name__])

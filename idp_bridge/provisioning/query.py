@@ -19,14 +19,14 @@ from scim.attributes import Attribute, AttrPath
 from scim.errors import InvalidFilter
 from scim.filter import And, Compare, Filter, Not, Or, Present, ValuePath, matches
 from scim.resource import parse_datetime
-from scim.schemas import GROUP_TYPE, USER_TYPE, ResourceType
+from scim.schemas import Catalogue, ResourceType
 
 TRUE, FALSE = SQL("TRUE"), SQL("FALSE")
 
 
 def condition(filter_: Filter, resource_type: ResourceType) -> Any:
     """The WHERE condition on DirectoryUser or DirectoryGroup. Raises InvalidFilter."""
-    return _compiled(filter_, _Row(_TABLES[resource_type.name], json_sql.functions()))
+    return _compiled(filter_, _Row(_TABLES[resource_type.endpoint], resource_type, json_sql.functions()))
 
 
 def key(filter_: Filter, resource_type: ResourceType) -> tuple[Field, str] | None:
@@ -34,20 +34,21 @@ def key(filter_: Filter, resource_type: ResourceType) -> tuple[Field, str] | Non
     that is more than one such comparison."""
     if not isinstance(filter_, Compare) or filter_.op != "eq" or not isinstance(filter_.value, str):
         return None
-    column = _TABLES[resource_type.name].columns.get(filter_.path.keys)
+    column = _TABLES[resource_type.endpoint].columns.get(filter_.path.keys)
     return (column.sql, column.literal(filter_.value)) if column and not column.sortable else None
 
 
-class _EveryType(ResourceType):
+@dataclass(frozen=True)
+class EveryType:
     """The names of every resource type at once (RFC 7644 §3.4.2.1): the attribute that one lacks has no value there,
     since nothing is in its documents under that name."""
 
+    catalogue: Catalogue
+    name: str = "any resource"
+
     def resolve(self, text: str) -> AttrPath | None:
         """What a name means to the first type that knows it."""
-        return USER_TYPE.resolve(text) or GROUP_TYPE.resolve(text)
-
-
-EVERY_TYPE = _EveryType("any resource", "/", USER_TYPE.schema, USER_TYPE.extensions)
+        return self.catalogue.user.resolve(text) or self.catalogue.group.resolve(text)
 
 
 # --- what names mean --------------------------------------------------------------------------------------------
@@ -70,7 +71,6 @@ def _same(literal: Any) -> Any:
 class _Table:
     """A resource type's home: its document, what lies in columns, and the lists that are rows of another table."""
 
-    resource_type: ResourceType
     document: Any
     columns: Mapping[tuple[str, ...], _Column]
     rows: Mapping[str, "_Rows"]
@@ -88,7 +88,6 @@ class _Rows:
 
 
 _USERS = _Table(
-    USER_TYPE,
     DirectoryUser.resource,
     {
         ("id",): _Column(DirectoryUser.id, _same),
@@ -113,7 +112,6 @@ _USERS = _Table(
 )
 
 _GROUPS = _Table(
-    GROUP_TYPE,
     DirectoryGroup.resource,
     {
         ("id",): _Column(DirectoryGroup.id, _same),
@@ -133,7 +131,7 @@ _GROUPS = _Table(
     },
 )
 
-_TABLES = {"User": _USERS, "Group": _GROUPS}
+_TABLES = {"/Users": _USERS, "/Groups": _GROUPS}
 
 
 @dataclass(frozen=True)
@@ -141,6 +139,7 @@ class _Row:
     """The scope of names outside brackets, and inside those of a single complex value (``prefix``)."""
 
     table: _Table
+    resource_type: ResourceType
     sql: JsonSql
     prefix: tuple[str, ...] = ()
 
@@ -164,7 +163,7 @@ class _Row:
     def constant(self, term: Compare | Present) -> Any | None:
         """``schemas`` and ``meta.resourceType`` follow from the type and from which extensions are present."""
         keys = (*self.prefix, *term.path.keys)
-        resource_type = self.table.resource_type
+        resource_type = self.resource_type
         if keys == ("meta", "resourceType"):
             inner = {"resourceType": resource_type.name}
             return TRUE if matches(term, inner if self.prefix else {"meta": inner}) else FALSE
@@ -278,7 +277,7 @@ def _selected(selection: ValuePath, scope: _Scope) -> Any:
         return entries.any(_compiled(selection.term, entries.scope))
     if isinstance(scope, _Entry):
         raise InvalidFilter(f"{path} cannot be selected by.")
-    within = _Row(scope.table, scope.sql, (*scope.prefix, *path.keys))
+    within = _Row(scope.table, scope.resource_type, scope.sql, (*scope.prefix, *path.keys))
     found = _compiled(selection.term, within)
     return found if path.keys == ("meta",) else joined([scope.column(path).sql.is_null(False), found], "AND")
 

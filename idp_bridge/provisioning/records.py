@@ -6,6 +6,7 @@ once; everything else is compiled from the filter.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 from peewee import SQL, Field, fn
@@ -18,19 +19,21 @@ from scim.errors import NotFound
 from scim.filter import Filter
 from scim.meta import check_if_match, etag, meta_block
 from scim.paging import Page
+from scim.patch import parse_patch
 from scim.projection import Projection, project, wants
-from scim.resource import render
-from scim.schemas import ResourceType
+from scim.resource import parse, render
+from scim.schemas import Catalogue, ResourceType
 
 Resource = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Records:
-    """One type's records. ``live`` says which rows exist for the directory; ``lists`` is the attribute that is rows of
-    another table, and ``load`` reads it for many records by one statement."""
+    """One type's records. ``of_type`` finds the type in a directory's catalogue; ``live`` says which rows exist for the
+    directory; ``lists`` is the attribute that is rows of another table, and ``load`` reads it for many records by one
+    statement."""
 
-    resource_type: ResourceType
+    of_type: Callable[[Catalogue], ResourceType]
     model: Any
     columns: Sequence[Field]
     live: Callable[[Any], Any]
@@ -73,7 +76,8 @@ class Records:
 
     def find(self, directory: Directory, filter_: Filter | None, page: Page) -> tuple[list[Any], int]:
         """One page of the records that match, oldest first, and how many match in all. Raises InvalidFilter."""
-        key = query.key(filter_, self.resource_type) if filter_ else None
+        resource_type = self.of_type(directory.catalogue)
+        key = query.key(filter_, resource_type) if filter_ else None
         if key is not None and not page.offset:
             found = self._with(*key, directory=directory, count=page.count)
             if len(found) < page.count:
@@ -82,7 +86,7 @@ class Records:
             asked = {"directory": directory.id, "count": page.count, "offset": page.offset}
             found = _single(self._page.instances(**asked)) if page.count else []
             return found, self._total(found, page, lambda id: self._rest.rows(directory=directory.id, id=id)[0][0])
-        rows = self._all(directory.id).where(query.condition(filter_, self.resource_type))
+        rows = self._all(directory.id).where(query.condition(filter_, resource_type))
         found = list(rows.order_by(self.model.id).limit(page.count).offset(page.offset)) if page.count else []
         return found, self._total(found, page, lambda id: rows.where(self.model.id > id).count())
 
@@ -105,7 +109,8 @@ class Records:
     def _found(self, directory: Directory, statement: Statement, id: str) -> Any:
         found = statement.first(directory=directory.id, id=id)
         if found is None:
-            raise NotFound(f"{self.resource_type.name} {id} was not found in this directory.")
+            name = self.of_type(directory.catalogue).name
+            raise NotFound(f"{name} {id} was not found in this directory.")
         return found[0]
 
     def _with(self, key: Field, value: str, *, directory: Directory, count: int) -> list[Any]:
@@ -132,8 +137,9 @@ class Records:
     def _wire_form(
         self, directory: Directory, row: Any, listed: list[Resource] | None, projection: Projection
     ) -> Resource:
+        resource_type = self.of_type(directory.catalogue)
         meta = meta_block(
-            self.resource_type,
+            resource_type,
             row.id,
             created=row.created_at,
             last_modified=row.modified_at,
@@ -142,8 +148,8 @@ class Records:
         )
         resource = {**row.resource, self.lists: listed} if listed else row.resource
         return project(
-            render(self.resource_type, resource, id=row.id, meta=meta),
-            self.resource_type,
+            render(resource_type, resource, id=row.id, meta=meta),
+            resource_type,
             attributes=projection.attributes,
             excluded=projection.excluded,
         )
@@ -151,3 +157,48 @@ class Records:
 
 def _single(rows: list[tuple[Any, ...]]) -> list[Any]:
     return [row for (row,) in rows]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A record after a change, and the top-level attributes that differ: ``before`` is None for a new record, ``after``
+    for one that is gone."""
+
+    row: Any
+    before: Resource | None
+    after: Resource | None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Users or Groups: the records, and the module whose functions change them; the functions have the same names.
+
+    What a client sends is read at once, so that a bad body is refused before a transaction begins; what comes back is
+    the change itself, to be made inside one.
+    """
+
+    records: Records
+    store: ModuleType
+
+    def type(self, directory: Directory) -> ResourceType:
+        """The resource type, with the extensions that this directory's account has."""
+        return self.records.of_type(directory.catalogue)
+
+    def creation(self, directory: Directory, body: Any) -> Callable[[], Written]:
+        """POST."""
+        resource = parse(self.type(directory), body, strict=directory.strict)
+        return lambda: self.store.create(directory, resource)
+
+    def replacement(self, directory: Directory, id: str, body: Any, if_match: str | None) -> Callable[[], Written]:
+        """PUT."""
+        resource = parse(self.type(directory), body, strict=directory.strict)
+        return lambda: self.store.replace(directory, id, resource, if_match=if_match)
+
+    def modification(self, directory: Directory, id: str, body: Any, if_match: str | None) -> Callable[[], Written]:
+        """PATCH."""
+        operations = parse_patch(body, self.type(directory), strict=directory.strict)
+        return lambda: self.store.patch(directory, id, operations, if_match=if_match)
+
+    def deletion(self, directory: Directory, id: str, if_match: str | None) -> Callable[[], Written]:
+        """DELETE."""
+        return lambda: self.store.delete(directory, id, if_match=if_match)

@@ -5,9 +5,11 @@ come in; those follow the record here, and members.py decides what follows from 
 memory that lets the directory's next POST of the same person find the same member again.
 """
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from typing import Any, cast
 
 from peewee import IntegrityError
@@ -18,12 +20,11 @@ from idp_bridge.events import Type
 from idp_bridge.models import DirectoryUser, Member
 from idp_bridge.provisioning import memberships
 from idp_bridge.provisioning.directory import Directory, moment
-from idp_bridge.provisioning.records import Records, Resource
+from idp_bridge.provisioning.records import Kind, Records, Resource, Written
 from idp_bridge.statement import Statement, Table, parameter
 from idp_bridge.text import fold
 from scim.errors import Uniqueness
 from scim.patch import Operation, apply
-from scim.schemas import USER_TYPE
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def _address(resource: Resource) -> str:
 
 
 RECORDS = Records(
-    USER_TYPE,
+    attrgetter("user"),
     DirectoryUser,
     (
         DirectoryUser.id,
@@ -79,7 +80,7 @@ RECORDS = Records(
 # --- creating ---------------------------------------------------------------------------------------------------
 
 
-def create(directory: Directory, resource: Resource) -> DirectoryUser:
+def create(directory: Directory, resource: Resource) -> Written:
     """POST: a new record, and behind it a former member come back, an adopted one, or a new one.
 
     Raises Uniqueness where the userName is taken, and then nothing has changed: Okta repeats a POST whose answer it
@@ -106,7 +107,7 @@ def create(directory: Directory, resource: Resource) -> DirectoryUser:
     )
     with _unique(row):
         _TABLE.add(row)
-    return row
+    return Written(row, None, resource)
 
 
 _TABLE = Table(DirectoryUser)
@@ -226,7 +227,7 @@ _BEHIND: Statement = Statement(
 # --- changing ---------------------------------------------------------------------------------------------------
 
 
-def replace(directory: Directory, user_id: str, resource: Resource, *, if_match: str | None = None) -> DirectoryUser:
+def replace(directory: Directory, user_id: str, resource: Resource, *, if_match: str | None = None) -> Written:
     """PUT: the record becomes this. ``active`` stays as it was where it is left out: to say nothing about it must
     neither lock somebody out nor let somebody in."""
     row = RECORDS.locked(directory, user_id, if_match)
@@ -235,14 +236,14 @@ def replace(directory: Directory, user_id: str, resource: Resource, *, if_match:
 
 def patch(
     directory: Directory, user_id: str, operations: Iterable[Operation], *, if_match: str | None = None
-) -> DirectoryUser:
+) -> Written:
     """PATCH: all operations or none. ``active`` taken away is no longer shown, and she stays as she was."""
     row = RECORDS.locked(directory, user_id, if_match)
-    resource, _ = apply(row.resource, operations, USER_TYPE)
+    resource, _ = apply(row.resource, operations, directory.catalogue.user)
     return _update(directory, row, resource)
 
 
-def delete(directory: Directory, user_id: str, *, if_match: str | None = None) -> None:
+def delete(directory: Directory, user_id: str, *, if_match: str | None = None) -> Written:
     """DELETE: gone for the directory (404, the userName free again) and out of the account and of every group; her
     member is kept for undoing. Raises Conflict for the last administrator."""
     row = RECORDS.locked(directory, user_id, if_match)
@@ -255,14 +256,16 @@ def delete(directory: Directory, user_id: str, *, if_match: str | None = None) -
             members.deprovision(directory.actor, member)
     memberships.leave_all(row.id)
     _TABLE.update(row.id, deleted_at=now)
+    return Written(row, row.resource, None)
 
 
-def _update(directory: Directory, row: DirectoryUser, resource: Resource) -> DirectoryUser:
+def _update(directory: Directory, row: DirectoryUser, resource: Resource) -> Written:
     """Write what changed, in one statement, and let the member follow. No change, no write, no new version."""
     before, was_active = row.resource, row.active
     changed = sorted(name for name in before.keys() | resource.keys() if before.get(name) != resource.get(name))
+    written = Written(row, _part(before, changed), _part(resource, changed))
     if not changed:
-        return row
+        return written
     row.resource = resource
     row.user_name, row.user_name_key = resource["userName"], fold(resource["userName"])
     row.external_id, row.active = resource.get("externalId"), resource.get("active", was_active)
@@ -274,7 +277,11 @@ def _update(directory: Directory, row: DirectoryUser, resource: Resource) -> Dir
         _follow(directory, row, old=old, new=new)
     else:
         events.record(directory.actor, Type.USER_UPDATED, {"id": row.member_id, "record": row.id, "changed": changed})
-    return row
+    return written
+
+
+def _part(resource: Resource, names: Iterable[str]) -> Resource:
+    return {name: resource[name] for name in names if name in resource}
 
 
 _CHANGING = ("resource", "user_name", "user_name_key", "external_id", "active", "version", "modified_at")
@@ -316,3 +323,6 @@ def _unique(row: DirectoryUser) -> Iterator[None]:
 
 def _taken(user_name: str) -> Uniqueness:
     return Uniqueness(f"A user with the userName {user_name!r} exists in this directory already.")
+
+
+KIND = Kind(RECORDS, sys.modules[__name__])

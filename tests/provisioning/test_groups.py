@@ -24,21 +24,21 @@ RECORDS = scim_groups.RECORDS
 def people(directory: Directory) -> list[str]:
     """The ids of three users."""
     with db.transaction():
-        return [users.create(directory, {"userName": f"{name}@acme.test"}).id for name in ("ann", "bob", "cy")]
+        return [users.create(directory, {"userName": f"{name}@acme.test"}).row.id for name in ("ann", "bob", "cy")]
 
 
 def create(directory: Directory, name: str = "Crew", *ids: str, **attributes: Any) -> DirectoryGroup:
     """A POST in a transaction of its own."""
     with db.transaction():
         listed = [{"value": id} for id in ids]
-        return scim_groups.create(directory, {"displayName": name, "members": listed, **attributes})
+        return scim_groups.create(directory, {"displayName": name, "members": listed, **attributes}).row
 
 
 def patch(directory: Directory, group: DirectoryGroup, *operations: dict[str, Any]) -> DirectoryGroup:
     """A PATCH with these operations."""
     parsed = parse_patch({"Operations": list(operations)}, GROUP_TYPE)
     with db.transaction():
-        return scim_groups.patch(directory, group.id, parsed)
+        return scim_groups.patch(directory, group.id, parsed).row
 
 
 def op(verb: str, *ids: str) -> dict[str, Any]:
@@ -89,14 +89,14 @@ def test_members_are_answered_as_sent(directory: Directory, people: list[str]) -
     """In the order pushed, nothing filled in: providers compare for equality."""
     sent = [{"value": people[1], "display": "Bob", "type": "User"}, {"value": people[0]}]
     with db.transaction():
-        group = scim_groups.create(directory, {"displayName": "Crew", "members": sent})
+        group = scim_groups.create(directory, {"displayName": "Crew", "members": sent}).row
     assert shown(directory, group) == sent
 
 
 def test_unknown_member_undoes_the_whole_patch(directory: Directory, second: Directory, people: list[str]) -> None:
     """400 naming the id, also for a user of another directory and for one who was deleted."""
     with db.transaction():
-        stranger = users.create(second, {"userName": "zoe@acme.test"}).id
+        stranger = users.create(second, {"userName": "zoe@acme.test"}).row.id
         users.delete(directory, people[2])
     group = create(directory, "Crew", people[0])
     for unknown in ("no-such-id", stranger, people[2]):
@@ -126,7 +126,7 @@ def test_put_replaces_members_and_attributes(directory: Directory, people: list[
     resource = {"displayName": "Crew", "members": [{"value": people[1]}]}
     for _ in range(2):
         with db.transaction():
-            row = scim_groups.replace(directory, group.id, resource)
+            row = scim_groups.replace(directory, group.id, resource).row
         assert (ids(directory, group), row.external_id, row.version) == ([people[1]], None, 2)
     with db.transaction():
         scim_groups.replace(directory, group.id, {"displayName": "Crew"})
@@ -294,13 +294,13 @@ def _many(directory: Directory, number: int) -> list[str]:
 def create_user(directory: Directory) -> DirectoryUser:
     """One ordinary user."""
     with db.transaction():
-        return users.create(directory, {"userName": "ann@acme.test"})
+        return users.create(directory, {"userName": "ann@acme.test"}).row
 
 
 def test_eight_writers_lose_no_member(directory: Directory) -> None:
     """Eight connections add different members to one group at the same time: every one of them is in it."""
     with db.transaction():
-        made = [users.create(directory, {"userName": f"u{n}@acme.test"}).id for n in range(40)]
+        made = [users.create(directory, {"userName": f"u{n}@acme.test"}).row.id for n in range(40)]
     group = create(directory)
     ready = threading.Barrier(8)
     failures: list[Exception] = []
@@ -332,7 +332,7 @@ def test_deletion_of_a_user_and_her_addition_leave_no_ghost(directory: Directory
     group = create(directory)
     for round_ in range(10):
         with db.transaction():
-            user_id = users.create(directory, {"userName": f"u{round_}@acme.test"}).id
+            user_id = users.create(directory, {"userName": f"u{round_}@acme.test"}).row.id
         ready = threading.Barrier(2)
 
         def run(change: Any, ready: threading.Barrier = ready) -> None:

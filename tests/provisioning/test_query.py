@@ -8,13 +8,13 @@ import pytest
 from idp_bridge import db
 from idp_bridge.provisioning import groups, users
 from idp_bridge.provisioning.directory import Directory
-from idp_bridge.provisioning.query import EVERY_TYPE
+from idp_bridge.provisioning.query import EveryType
 from idp_bridge.provisioning.records import Records
 from scim.errors import InvalidFilter
 from scim.filter import matches, parse_filter
 from scim.paging import Page
 from scim.projection import Projection
-from scim.schemas import ENTERPRISE_URN, GROUP_TYPE, GROUP_URN, USER_TYPE, USER_URN
+from scim.schemas import ENTERPRISE_URN, GROUP_TYPE, GROUP_URN, STANDARD, USER_TYPE, USER_URN
 
 ALL = Page(1, 1000)
 
@@ -150,7 +150,7 @@ GROUP_FILTERS = [
 def filled(directory: Directory) -> Directory:
     """People and groups of every shape, and as many of another directory's that must never be found."""
     with db.transaction():
-        rows = [users.create(directory, person) for person in PEOPLE]
+        rows = [users.create(directory, person).row for person in PEOPLE]
         members = [{"value": rows[0].id, "type": "User", "display": "A"}, {"value": rows[1].id}]
         groups.create(directory, {"displayName": "Crew", "externalId": "g-1", "members": members})
         groups.create(directory, {"displayName": "Deck"})
@@ -159,14 +159,14 @@ def filled(directory: Directory) -> Directory:
 
 def found(records: Records, directory: Directory, text: str, page: Page = ALL) -> list[str]:
     """The ids that a filter finds, in the order of the list."""
-    return [row.id for row in records.find(directory, parse_filter(text, records.resource_type), page)[0]]
+    return [row.id for row in records.find(directory, parse_filter(text, records.of_type(STANDARD)), page)[0]]
 
 
 def expected(records: Records, directory: Directory, text: str) -> list[str]:
     """The ids of the resources that match in memory."""
     rows, _ = records.find(directory, None, ALL)
     resources = records.render(directory, rows, Projection())
-    return [r["id"] for r in resources if matches(parse_filter(text, records.resource_type), r)]
+    return [r["id"] for r in resources if matches(parse_filter(text, records.of_type(STANDARD)), r)]
 
 
 def test_each_user_filter_finds_what_matches(filled: Directory) -> None:
@@ -235,7 +235,7 @@ def test_attribute_of_another_type_has_no_value(filled: Directory) -> None:
     """Over all types, a group has no userName, so that ``not`` is true of it (RFC 7644 §3.4.2.1)."""
 
     def count(records: Records, text: str) -> int:
-        return records.find(filled, parse_filter(text, EVERY_TYPE), ALL)[1]
+        return records.find(filled, parse_filter(text, EveryType(STANDARD)), ALL)[1]
 
     assert (count(users.RECORDS, "userName pr"), count(groups.RECORDS, "userName pr")) == (4, 0)
     assert (count(users.RECORDS, "not (userName pr)"), count(groups.RECORDS, "not (userName pr)")) == (0, 2)

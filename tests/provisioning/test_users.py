@@ -43,14 +43,14 @@ def test_address_and_name_are_chosen_in_order(resource: dict[str, Any], known: P
 def create(directory: Directory, user_name: str = "ann@acme.test", **attributes: Any) -> DirectoryUser:
     """A POST in a transaction of its own."""
     with db.transaction():
-        return users.create(directory, {"userName": user_name, **attributes})
+        return users.create(directory, {"userName": user_name, **attributes}).row
 
 
 def patch(directory: Directory, row: DirectoryUser, **values: Any) -> DirectoryUser:
     """A PATCH that replaces these attributes."""
     operations = parse_patch({"Operations": [{"op": "replace", "value": values}]}, USER_TYPE)
     with db.transaction():
-        return users.patch(directory, row.id, operations)
+        return users.patch(directory, row.id, operations).row
 
 
 def delete(directory: Directory, row: DirectoryUser) -> None:
@@ -124,7 +124,7 @@ def test_deactivation_stops_everything_and_reactivation_brings_it_back(directory
     """``active=false`` ends sessions and frees the seat; memberships stay, since Entra does not send them again."""
     row = create(directory)
     with db.transaction():
-        group = groups.create(directory, {"displayName": "Crew", "members": [{"value": row.id}]})
+        group = groups.create(directory, {"displayName": "Crew", "members": [{"value": row.id}]}).row
         sessions.open_session(member_of(row), method="saml")
     patch(directory, row, active=False)
     assert not member_of(row).active
@@ -169,7 +169,7 @@ def test_no_change_is_no_version(directory: Directory, statements: Any) -> None:
     assert (same.version, same.modified_at) == (1, row.modified_at)
     assert len(sent) == 1
     with db.transaction():
-        put = users.replace(directory, row.id, {"userName": "ann@acme.test", "title": "Lead"})
+        put = users.replace(directory, row.id, {"userName": "ann@acme.test", "title": "Lead"}).row
     assert put.version == 1
 
 
@@ -178,7 +178,7 @@ def test_put_without_active_leaves_it(directory: Directory) -> None:
     row = create(directory)
     patch(directory, row, active=False)
     with db.transaction():
-        put = users.replace(directory, row.id, {"userName": "ann@acme.test", "title": "x"})
+        put = users.replace(directory, row.id, {"userName": "ann@acme.test", "title": "x"}).row
     assert put.resource == {"userName": "ann@acme.test", "title": "x", "active": False}
     assert not member_of(row).active
 
@@ -222,7 +222,7 @@ def test_deleted_user_is_gone_and_her_name_free(directory: Directory) -> None:
     """After DELETE: 404 by id, in no list, in no group; the group is a new version; the member is out."""
     row = create(directory)
     with db.transaction():
-        group = groups.create(directory, {"displayName": "Crew", "members": [{"value": row.id}]})
+        group = groups.create(directory, {"displayName": "Crew", "members": [{"value": row.id}]}).row
     delete(directory, row)
     for change in (lambda: users.RECORDS.get(directory, row.id), lambda: delete(directory, row)):
         with pytest.raises(NotFound, match=row.id):
@@ -248,12 +248,12 @@ def test_leaver_comes_back_as_the_same_member(
 ) -> None:
     """A new SCIM id and the same member with her credentials; her groups do not come back by themselves."""
     with db.transaction():
-        row = users.create(directory, first)
+        row = users.create(directory, first).row
         groups.create(directory, {"displayName": "Crew", "members": [{"value": row.id}]})
         credentials.issue(acme.system, credentials.AUTHTOKEN, member_of(row))
     delete(directory, row)
     with db.transaction():
-        back = users.create(directory, again)
+        back = users.create(directory, again).row
     assert back.id != row.id
     assert back.member_id == row.member_id
     assert member_of(back).active
@@ -340,7 +340,7 @@ def test_record_of_another_directory_is_not_found(directory: Directory, second: 
         for change in (
             lambda d: users.RECORDS.get(d, row.id),
             lambda d: patch(d, row, active=False),
-            lambda d: users.replace(d, row.id, {"userName": "x"}),
+            lambda d: users.replace(d, row.id, {"userName": "x"}).row,
             lambda d: delete(d, row),
         ):
             with pytest.raises(NotFound):
@@ -354,14 +354,14 @@ def test_stale_version_is_refused(directory: Directory) -> None:
     patch(directory, row, title="x")
     operations = parse_patch({"Operations": [{"op": "remove", "path": "title"}]}, USER_TYPE)
     for change in (
-        lambda: users.patch(directory, row.id, operations, if_match='W/"1"'),
-        lambda: users.replace(directory, row.id, {"userName": "x"}, if_match='W/"1"'),
+        lambda: users.patch(directory, row.id, operations, if_match='W/"1"').row,
+        lambda: users.replace(directory, row.id, {"userName": "x"}, if_match='W/"1"').row,
         lambda: users.delete(directory, row.id, if_match='W/"1"'),
     ):
         with pytest.raises(PreconditionFailed), db.transaction():
             change()
     with db.transaction():
-        assert users.patch(directory, row.id, operations, if_match='W/"2"').version == 3
+        assert users.patch(directory, row.id, operations, if_match='W/"2"').row.version == 3
 
 
 def test_same_post_at_the_same_moment_makes_one_user(directory: Directory) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scim.errors import InvalidFilter, InvalidPath
 from scim.filter import Compare
 from scim.path import Path, parse_path
-from scim.schemas import ENTERPRISE_URN, GROUP_TYPE, RESOURCE_TYPES, USER_TYPE, USER_URN
+from scim.schemas import ENTERPRISE_URN, GROUP_TYPE, STANDARD, USER_TYPE, USER_URN
 
 # (path, extension, attribute, has a filter, sub-attribute)
 PATHS = [
@@ -88,7 +88,7 @@ def test_a_bad_filter_in_a_path_is_an_invalid_filter(text: str) -> None:
 
 _EVERY_PATH = [
     Path(urn, attribute, None, sub)
-    for resource_type in RESOURCE_TYPES
+    for resource_type in STANDARD.resource_types
     for urn, schema in ((None, resource_type.schema), *((e.id, e) for e in resource_type.extensions))
     for attribute in schema.attributes
     for sub in (None, *attribute.sub_attributes)
@@ -99,7 +99,7 @@ _EVERY_PATH = [
 def test_every_attribute_is_reached_in_any_case(path: Path, data: st.DataObject) -> None:
     """What a path prints reads as the same path, with any letter in any case."""
     text = "".join(data.draw(st.sampled_from([c.lower(), c.upper()])) for c in str(path))
-    assert path in [parse_path(text, t) for t in RESOURCE_TYPES if t.resolve(text)]
+    assert path in [parse_path(text, t) for t in STANDARD.resource_types if t.resolve(text)]
 
 
 @given(

@@ -1,0 +1,105 @@
+"""What stands before every view: a connection, and the token that opens one directory. Nothing is parsed before it."""
+
+from datetime import timedelta
+from functools import wraps
+from typing import Any, cast
+
+from flask import Response, request
+
+from idp_bridge import clock, db, plans, tokens
+from idp_bridge.models import Account, IdentityProvider, ScimToken
+from idp_bridge.plans import Feature
+from idp_bridge.provisioning.directory import Directory
+from idp_bridge.statement import Statement, parameter
+from idp_bridge.web import guard
+from idp_bridge.web.scim.blueprint import PREFIX, View
+from scim import errors
+from scim.schemas import MAX_PAYLOAD_BYTES
+
+USED_STEP = timedelta(minutes=1)  # how exactly the last use of a token is kept: a write a minute, not one a request
+
+_WRONG_KIND = {
+    tokens.Kind.API_KEY: "That is an API key, not a SCIM token.",
+    tokens.Kind.AUTHTOKEN: "That is an authtoken, not a SCIM token.",
+    tokens.Kind.OPERATOR_KEY: "That is an operator key, not a SCIM token.",
+}
+_WHERE = "Create a SCIM token at the identity provider's page in the account's settings, and paste all of it."
+
+
+def authenticate() -> Directory:
+    """The directory of the request's token. Raises Unauthorized, and Forbidden where the plan has no SCIM.
+
+    A disabled identity provider signs nobody in, but its directory goes on: whoever is taken out of it meanwhile must
+    be out here too.
+    """
+    token = _token()
+    moment = clock.now()
+    if token is None or (token.expires_at is not None and token.expires_at <= moment):
+        raise errors.Unauthorized(_complaint(expired=token is not None))
+    provider = token.identity_provider
+    plans.require(provider.account, Feature.SCIM)
+    if token.last_used_at is None or moment - token.last_used_at > USED_STEP:
+        ScimToken.update(last_used_at=moment).where(ScimToken.id == token.id).execute()
+    actor = guard.provider_actor(provider.account, provider, source="scim", credential_id=token.id)
+    return Directory(provider, provider.account, actor, guard.base_url() + PREFIX)
+
+
+def _bearer() -> str | None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+# Of the provider what provisioning reads, of the account everything: both are handed down to all that acts in them.
+_OF_TOKEN: tuple[Any, ...] = (ScimToken.id, ScimToken.expires_at, ScimToken.last_used_at)
+_OF_PROVIDER: tuple[Any, ...] = (
+    IdentityProvider.id,
+    IdentityProvider.name,
+    IdentityProvider.default_roles,
+    IdentityProvider.domains,
+    IdentityProvider.may_grant_admin,
+    IdentityProvider.strict_scim,
+)
+_ALL_OF_THEM = (*_OF_TOKEN, *_OF_PROVIDER, *Account._meta.sorted_fields)
+
+_TOKEN = Statement(
+    _ALL_OF_THEM,
+    lambda: (
+        ScimToken.select(*_ALL_OF_THEM)
+        .join(IdentityProvider)
+        .join(Account)
+        .where(ScimToken.token_digest == parameter("digest"))
+    ),
+)
+
+
+def _token() -> ScimToken | None:
+    bearer = _bearer() or ""
+    found = _TOKEN.first(digest=tokens.digest(bearer)) if tokens.kind_of(bearer) is tokens.Kind.SCIM_TOKEN else None
+    if found is None:
+        return None
+    token, provider, account = found
+    token.identity_provider, provider.account = provider, account
+    return cast(ScimToken, token)
+
+
+def _complaint(*, expired: bool) -> str:
+    bearer = _bearer()
+    if bearer is None:
+        return f"Send the header: Authorization: Bearer <SCIM token>. {_WHERE}"
+    if expired:
+        return f"This SCIM token has expired. {_WHERE}"
+    wrong = _WRONG_KIND.get(tokens.kind_of(bearer))  # type: ignore[arg-type]  # None is in no table
+    return f"{wrong or 'Invalid SCIM token: it is mistyped, incomplete, or was deleted.'} {_WHERE}"
+
+
+def opened(view: View) -> View:
+    """The guard of this blueprint: a connection, then the token, then the view with the directory."""
+
+    @wraps(view)
+    def guarded(**values: Any) -> Response:
+        request.max_content_length = MAX_PAYLOAD_BYTES
+        with db.connection():
+            return view(authenticate(), **values)
+
+    guarded.guard = "scim"  # type: ignore[attr-defined]  # tests walk all routes and read it
+    return guarded
