@@ -33,7 +33,7 @@ check: $(DEV) ## lint, format, types, import rules
 bench: $(DEV) ## run the benchmarks against their floor
 	@exec .venv/bin/python -m tests.bench $(ARGS)
 
-fuzz: $(DEV) ## feed the parsers bytes they do not expect, for a while: make fuzz ARGS="--minutes 5"
+fuzz: $(DEV) ## try SCIM with random cases and noise, beside another implementation: make fuzz ARGS="--minutes 5"
 	@exec .venv/bin/python -m tests.fuzz $(ARGS)
 
 lock: .tools/bin/uv ## write the locks anew from pyproject.toml; newest versions: make lock ARGS=--upgrade

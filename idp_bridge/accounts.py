@@ -12,6 +12,7 @@ from idp_bridge.db import database
 from idp_bridge.errors import Code, Conflict, Invalid, NotFound
 from idp_bridge.events import Type
 from idp_bridge.models import Account, IdentityLink, IdentityProvider, Member, RecoveryCode, Session
+from idp_bridge.seats import begin as begin_counting_seats
 
 MODES = ("mixed", "enforced")
 CERTIFICATE_GOOD_FOR = timedelta(days=14)  # enforcing on a certificate about to expire locks everybody out
@@ -49,6 +50,7 @@ def create(*, name: str, slug: str, plan: str = "free", seats: int | None = None
                 seats=chosen.seats if seats is None else seats,
                 created_at=clock.now(),
             )
+            begin_counting_seats(account)
     except IntegrityError as error:
         raise Conflict(f"The slug {slug} is taken.", code=Code.NAME_TAKEN, fields={"slug": ["taken"]}) from error
     events.record(actors.system(account, source=source), Type.ACCOUNT_CREATED, describe(account))

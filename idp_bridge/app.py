@@ -5,6 +5,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from idp_bridge import db, keyring
 from idp_bridge.config import Config
+from idp_bridge.rates import Rates
 from idp_bridge.web import api, cookies, dashboard, errors, guard, headers, login, operations, saml, scim
 
 LARGEST_BODY = 8 * 1024 * 1024  # SCIM's; the other parts set their own, smaller one
@@ -27,6 +28,7 @@ def create_app(config: Config) -> Flask:
         WTF_CSRF_TIME_LIMIT=None,  # a token lives as long as the browser's cookie
         WTF_CSRF_SSL_STRICT=False,  # the token is the proof; a missing Referer is none
     )
+    app.extensions["rates"] = Rates.of(config)
     app.session_interface = cookies.BrowserCookie()
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # the router's redirect from // to / is a page, under /api too

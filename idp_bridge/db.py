@@ -6,15 +6,20 @@ runs inside ``transaction()``, which commits on return and rolls back on raise.
 
 import json
 import os
-from collections.abc import Iterator
+import select
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from peewee import Database, DatabaseProxy, Field, JSONField, Model, ModelSelect, Node, SqliteDatabase
+from peewee import Database, DatabaseProxy, Field, FieldAccessor, JSONField, Model, ModelSelect, Node, SqliteDatabase
 from playhouse.migrations import Runner
 from playhouse.pool import PooledPostgresqlDatabase
+from psycopg import Connection, adapters
+from psycopg.adapt import AdaptersMap
+from psycopg.types.string import TextLoader
 
 from idp_bridge import clock
 from idp_bridge.config import sqlite_path
@@ -27,13 +32,32 @@ SQLITE_PRAGMAS = {
     "busy_timeout": 10_000,  # milliseconds a writer waits for the lock
     "synchronous": "normal",  # with WAL: safe when the process is killed, whole after a power cut
     "cache_size": -16_384,  # KiB, per connection
+    # Pages of the log before they go into the file, so that what every write touches goes there once in a few hundred.
+    "wal_autocheckpoint": 4_000,
     "temp_store": "memory",
 }
 
 database: DatabaseProxy = DatabaseProxy()
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class _ReadWhenAsked(FieldAccessor):
+    """A column whose value stays as the database gave it until somebody asks: most requests ask for a few."""
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self.field
+        value = instance.__data__.get(self.name)
+        if value is not None and not self.field.is_read(value):
+            value = instance.__data__[self.name] = self.field.python_value(value)
+        return value
+
+
+def stored(row: Any, name: str) -> Any:
+    """A column of a row as it was read, for what can be passed on as it is."""
+    return row.__data__[name]
 
 
 class Base(Model):
@@ -48,6 +72,12 @@ class InstantField(Field):
     """An aware UTC datetime: ``timestamptz`` on PostgreSQL, fixed-width RFC 3339 text on SQLite; both sort by time."""
 
     field_type = "TIMESTAMPTZ"
+    accessor_class = _ReadWhenAsked
+
+    @staticmethod
+    def is_read(value: Any) -> bool:
+        """Whether the value is one of Python's already."""
+        return getattr(value, "tzinfo", None) is UTC
 
     def db_value(self, value: datetime | str | None) -> str | None:
         return clock.rfc3339(value) if isinstance(value, datetime) else value
@@ -59,19 +89,24 @@ class InstantField(Field):
 
 
 class JsonField(JSONField):
-    """``jsonb`` on PostgreSQL, text on SQLite; written compact, in the order given."""
+    """An object or a list, never a text: ``jsonb`` on PostgreSQL, text on SQLite; written compact, in the order given.
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(dumps=_encode, **options)
+    Both databases are given and give the document's text, so that what only passes through is never parsed.
+    """
+
+    accessor_class = _ReadWhenAsked
+
+    @staticmethod
+    def is_read(value: Any) -> bool:
+        """Whether the value is one of Python's already."""
+        return not isinstance(value, str)
 
     def db_value(self, value: Any) -> Any:
-        """For SQLite the text itself: peewee would have json() make it what it is already, and so no parameter."""
-        if value is None or isinstance(value, Node) or not isinstance(database.obj, SqliteDatabase):
-            return super().db_value(value)  # type: ignore[no-untyped-call]
-        return _encode(value)
+        """The text itself; peewee would wrap it in what makes it the text that it is already."""
+        return value if value is None or isinstance(value, Node | str) else encode(value)
 
     def python_value(self, value: Any) -> Any:
-        """Objects and lists, never a text: psycopg has read them already, SQLite gives them as written."""
+        """What the text says."""
         return json.loads(value) if isinstance(value, str) else value
 
 
@@ -79,17 +114,80 @@ def open_database(url: str, *, max_connections: int = 20) -> Database:
     """Point ``database`` at ``url`` and return the real one. Connects lazily, once for each thread."""
     path = sqlite_path(url)
     if path is None:
-        # A dead connection is noticed when it is next taken from the pool, so a restart of the server is survived.
-        # Waiting for a free one beats failing: there are never more threads than connections in our own server.
-        real: Database = PooledPostgresqlDatabase(
-            url, max_connections=max_connections, stale_timeout=300, timeout=10, prefer_psycopg3=True
+        # Waiting for a free connection beats failing: our own server never has more threads than connections.
+        real: Database = _Pool(
+            url,
+            max_connections=max_connections,
+            stale_timeout=300,
+            timeout=10,
+            prefer_psycopg3=True,
+            context=_documents_as_text(),
         )
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # its -wal and -shm take the mode from it
-        real = SqliteDatabase(str(path), pragmas=SQLITE_PRAGMAS, lock_type="IMMEDIATE", check_same_thread=False)
+        real = _File(str(path), pragmas=SQLITE_PRAGMAS, lock_type="IMMEDIATE", check_same_thread=False)
     database.initialize(real)
     return real
+
+
+class _File(SqliteDatabase):
+    """SQLite with its connections passed on, the last used one first: each has a cache of its own, which a write over
+    another one empties, and requests that come one after the other would have a thread, and so a connection, each."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._idle: list[Any] = []
+        super().__init__(*args, **options)
+
+    def _connect(self) -> Any:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return super()._connect()  # type: ignore[misc]  # peewee's types leave it out
+
+    def _close(self, conn: Any) -> None:
+        self._idle.append(conn)
+
+    def close_all(self) -> None:
+        """Close the connections that nobody uses."""
+        while self._idle:
+            self._idle.pop().close()
+
+
+class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]  # peewee's pool is untyped
+    """A dead connection is noticed when it is next taken, so a restart of the server is survived."""
+
+    def _is_closed(self, conn: Connection[Any]) -> bool:
+        """Asking the server would be a round trip with every request. One that hangs up says so: then there is
+        something to read although nobody has asked, and only then it is asked."""
+        if not conn.closed and self._adapter.txn_status(conn) == self._adapter.txn_idle:
+            poll = select.poll()
+            poll.register(conn.fileno(), select.POLLIN)
+            if not poll.poll(0):
+                return False
+        return bool(super()._is_closed(conn))
+
+
+def _documents_as_text() -> AdaptersMap:
+    """psycopg would parse every document that it reads; JsonField does, where it is asked."""
+    ours = AdaptersMap(adapters)
+    for type in ("jsonb", "json"):
+        ours.register_loader(type, TextLoader)
+    return ours
+
+
+class _Ending(threading.local):
+    """What this thread's transaction has yet to do; None outside one."""
+
+    works: list[tuple[Callable[[list[Any]], None], Any]] | None = None
+
+    def run(self) -> None:
+        works = self.works or []
+        for work in dict.fromkeys(work for work, _ in works):
+            work([item for of, item in works if of is work])
+
+
+_ending = _Ending()
 
 
 @contextmanager
@@ -102,19 +200,92 @@ def transaction() -> Iterator[None]:
     if database.in_transaction():
         raise RuntimeError("transaction() inside a transaction: the outer one could undo what the inner promises")
     with database.transaction():
+        _ending.works = []
+        try:
+            yield
+            _ending.run()
+        finally:
+            _ending.works = None
+
+
+def repeated(work: Callable[[], Result]) -> Result:
+    """``work`` in a transaction; and again, twice at most, where PostgreSQL undid it because it and others waited for
+    each other in a circle. What it does outside the database must bear repeating."""
+    for _ in range(2):
+        try:
+            with transaction():
+                return work()
+        except OperationalError as error:
+            if getattr(error.args[0] if error.args else None, "sqlstate", None) != DEADLOCK:
+                raise
+    with transaction():
+        return work()
+
+
+def at_end(work: Callable[[list[Any]], None], item: Any) -> None:
+    """Last of all in the transaction ``work`` is called, once, with every item given for it; an undone savepoint's are
+    not among them. For rows that many want: nobody goes on to other locks while holding them, so no circle can close.
+    Outside a transaction it is called at once."""
+    if _ending.works is None:
+        work([item])
+    else:
+        _ending.works.append((work, item))
+
+
+@contextmanager
+def waiting_at_most(milliseconds: int) -> Iterator[None]:
+    """A write in this block that finds SQLite's lock taken gives up after so long and raises OperationalError.
+
+    On PostgreSQL a write waits for a row and never for all other writers, so nothing is changed there.
+    """
+    if not isinstance(database.obj, SqliteDatabase):
         yield
+        return
+    database.execute_sql(f"PRAGMA busy_timeout = {milliseconds:d}")
+    try:
+        yield
+    finally:
+        database.execute_sql(f"PRAGMA busy_timeout = {SQLITE_PRAGMAS['busy_timeout']}")
+
+
+@contextmanager
+def savepoint() -> Iterator[None]:
+    """A part of a transaction that may fail alone: raising undoes what was done inside, and no more. Never nested.
+
+    Our own SQL, because peewee leaves a savepoint open that was rolled back: a thousand of them would be that deep.
+    """
+    if not database.in_transaction():
+        raise RuntimeError("savepoint() outside a transaction: its end would be a commit")
+    database.execute_sql("SAVEPOINT part")
+    works = _ending.works if _ending.works is not None else []
+    before = len(works)
+    try:
+        yield
+    except BaseException:
+        del works[before:]
+        database.execute_sql("ROLLBACK TO SAVEPOINT part")
+        raise
+    finally:
+        database.execute_sql("RELEASE SAVEPOINT part")
 
 
 @contextmanager
 def connection() -> Iterator[None]:
-    """A connection for this thread. PostgreSQL's goes back to the pool; SQLite's stays, since opening one costs more
-    than the reads of a request."""
-    database.connect(reuse_if_open=True)
+    """A connection for this thread, for as long as the outermost of such blocks; it is used again afterwards, since
+    opening one costs more than the reads of a request."""
+    opened = database.connect(reuse_if_open=True)
     try:
         yield
     finally:
-        if not isinstance(database.obj, SqliteDatabase) and not database.is_closed():
+        if opened and not database.is_closed():
             database.close()
+
+
+def disconnect() -> None:
+    """Close this thread's connection and all that nobody uses: before a fork, which none survives."""
+    if not database.is_closed():
+        database.close()
+    database.obj.close_all()
 
 
 def locked(query: "ModelSelect[Any]") -> "ModelSelect[Any]":

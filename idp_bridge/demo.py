@@ -88,7 +88,7 @@ def run(config: Config, *, host: str, port: int) -> None:
                 _fill(place)
             pushes = _connect(place)
             rows = _ways_in(place)
-        db.database.close()
+        db.disconnect()
         for name, token in pushes.items():
             _push(name, f"{place.server_url}/scim/v2", token)
         _show(rows)

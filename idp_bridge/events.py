@@ -48,6 +48,9 @@ class Type(StrEnum):
     IDENTITY_PROVIDER_DELETED = "identity_provider_deleted.v0"
     SCIM_TOKEN_CREATED = "scim_token_created.v0"  # noqa: S105
     SCIM_TOKEN_DELETED = "scim_token_deleted.v0"  # noqa: S105
+    SCHEMA_EXTENSION_CREATED = "schema_extension_created.v0"
+    SCHEMA_EXTENSION_UPDATED = "schema_extension_updated.v0"
+    SCHEMA_EXTENSION_DELETED = "schema_extension_deleted.v0"
     ROLE_MAPPING_CREATED = "role_mapping_created.v0"
     ROLE_MAPPING_UPDATED = "role_mapping_updated.v0"
     ROLE_MAPPING_DELETED = "role_mapping_deleted.v0"

@@ -7,6 +7,7 @@ millisecond of one process. An id names a thing and proves nothing; secrets are 
 import secrets
 import threading
 import time
+from datetime import datetime
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
@@ -23,6 +24,11 @@ def new(prefix: str) -> str:
         _last = candidate if candidate >> 80 > _last >> 80 else _last + 1
         value = _last
     return f"{prefix}_{_base32(value)}"
+
+
+def earliest(prefix: str, instant: datetime) -> str:
+    """The least id that this instant can have: what is older sorts before it."""
+    return f"{prefix}_{_base32(int(instant.timestamp() * 1000) << 80)}"
 
 
 def _base32(value: int) -> str:

@@ -44,7 +44,7 @@ def create(actor: Actor, email: str, *, role_names: Sequence[str] = roles.DEFAUL
     plans.require(account, plans.Feature.INVITATIONS)
     granted = roles.known(account.id, role_names)
     roles.check_grant(account.id, actor.permissions, granted, administrator=actor.administrator)
-    seats.take(account)
+    seats.check(account)
     if members.with_address(account, email):
         raise Conflict(f"{email} is a member of this account already.", code=Code.ALREADY_MEMBER)
     if pending(account).where(Invitation.email_key == fold(email)).exists():

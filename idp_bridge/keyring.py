@@ -1,21 +1,38 @@
-"""Private keys at rest: sealed with a key derived from the operator's SECRET_KEY, so a copy of the database alone
-signs and decrypts nothing."""
+"""What only the operator's SECRET_KEY opens: private keys at rest, so that a copy of the database alone signs and
+decrypts nothing, and texts that a client keeps for us and may neither read nor make.
+
+Each purpose has a key of its own: what is sealed for one is nothing to another.
+"""
 
 import base64
+import time
 from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum
 
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 
+class Purpose(Enum):
+    """What a key is for; the value makes it another key than the others."""
+
+    PRIVATE_KEYS = b"idp-bridge private keys"
+    CURSORS = b"idp-bridge cursors"
+
+
 class WrongSecretKey(Exception):
-    """Something was sealed under another SECRET_KEY."""
+    """It was not sealed for this purpose under this SECRET_KEY."""
+
+
+class Expired(Exception):
+    """It was, but too long ago."""
 
 
 @dataclass
 class _Ring:
-    fernet: Fernet | None = field(default=None, repr=False)
+    keys: dict[Purpose, Fernet] = field(default_factory=dict, repr=False)
 
 
 _ring = _Ring()
@@ -23,26 +40,32 @@ _ring = _Ring()
 
 def unlock(secret_key: str) -> None:
     """Take the operator's SECRET_KEY; once, at the start of the process."""
-    derived = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"idp-bridge private keys").derive(
-        secret_key.encode()
-    )
-    _ring.fernet = Fernet(base64.urlsafe_b64encode(derived))
+    _ring.keys = {purpose: Fernet(_derived(secret_key, purpose)) for purpose in Purpose}
 
 
-def seal(text: str) -> str:
-    """What may be stored."""
-    return _fernet().encrypt(text.encode()).decode()
+def seal(text: str, purpose: Purpose = Purpose.PRIVATE_KEYS) -> str:
+    """What may be stored or given away, of letters, digits, ``-`` and ``_`` only."""
+    return _key(purpose).encrypt(text.encode()).decode().rstrip("=")
 
 
-def unseal(sealed: str) -> str:
-    """What was sealed. Raises WrongSecretKey."""
+def unseal(sealed: str, purpose: Purpose = Purpose.PRIVATE_KEYS, *, within: timedelta | None = None) -> str:
+    """What was sealed. Raises WrongSecretKey, and Expired where that was longer ago than ``within``."""
+    key, token = _key(purpose), (sealed + "=" * (-len(sealed) % 4)).encode()
     try:
-        return _fernet().decrypt(sealed.encode()).decode()
+        text = key.decrypt(token).decode()
     except InvalidToken as error:
-        raise WrongSecretKey("A stored private key was sealed under another IDP_BRIDGE_SECRET_KEY.") from error
+        raise WrongSecretKey(f"Not sealed under this IDP_BRIDGE_SECRET_KEY for {purpose.name}.") from error
+    if within is not None and time.time() - key.extract_timestamp(token) > within.total_seconds():
+        raise Expired
+    return text
 
 
-def _fernet() -> Fernet:
-    if _ring.fernet is None:
+def _derived(secret_key: str, purpose: Purpose) -> bytes:
+    key = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=purpose.value).derive(secret_key.encode())
+    return base64.urlsafe_b64encode(key)
+
+
+def _key(purpose: Purpose) -> Fernet:
+    if not _ring.keys:
         raise RuntimeError("keyring.unlock() comes first")
-    return _ring.fernet
+    return _ring.keys[purpose]

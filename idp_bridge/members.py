@@ -13,7 +13,7 @@ from typing import Any
 
 from peewee import SQL, fn
 
-from idp_bridge import clock, events, ids, plans, roles, seats, sessions
+from idp_bridge import clock, db, events, ids, plans, roles, seats, sessions, spans
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Conflict, Forbidden, NotFound
 from idp_bridge.events import Type
@@ -27,6 +27,7 @@ from idp_bridge.models import (
     MemberRole,
     Person,
     RoleMapping,
+    Session,
 )
 from idp_bridge.roles import ADMIN
 from idp_bridge.statement import Statement, Table, among, parameter
@@ -76,14 +77,16 @@ def with_address(account: Account, email: str) -> list[Member]:
     return [member for (member,) in _WITH_ADDRESS.instances(account=account.id, email_key=fold(email))]
 
 
-_WITH_ADDRESS = Statement(
-    Member._meta.sorted_fields,
-    lambda: Member.select().where(
+def at_address(*columns: Any) -> Any:
+    """The query behind it, of these columns; its parameters are ``account`` and ``email_key``."""
+    return Member.select(*columns).where(
         Member.account == parameter("account"),
         Member.email_key == parameter("email_key"),
         Member.removed_at.is_null(),
-    ),
-)
+    )
+
+
+_WITH_ADDRESS = Statement(Member._meta.sorted_fields, at_address)
 
 
 # --- roles ------------------------------------------------------------------------------------------------------
@@ -180,6 +183,8 @@ def is_administrator(account: Account, member: Member) -> bool:
     """Whether she holds ``admin``, active or not."""
     if not plans.has(account, plans.Feature.ROLES):
         return True
+    if member.holds_admin is not None:
+        return member.holds_admin
     return _IS_ADMINISTRATOR.one(member=member.id) is not None
 
 
@@ -320,7 +325,8 @@ def adopt(actor: Actor, member: Member, identity_provider: IdentityProvider) -> 
 
 
 def revive(actor: Actor, member: Member, identity_provider: IdentityProvider, *, active: bool = True) -> None:
-    """A leaver whom her directory sends again is the same member again, with her credentials; a seat only if active."""
+    """A leaver whom her directory sends again is the same member again, with her credentials; a seat only if active.
+    The caller holds her row."""
     member.managed_by, member.identity_provider, member.removed_at = "scim", identity_provider, None
     member.directory_active = active
     _settle_active(member, actor.account, "managed_by", "identity_provider", "removed_at", "directory_active")
@@ -333,6 +339,7 @@ def restore(actor: Actor, member: Member) -> None:
     Raises Forbidden (seats), Conflict where the directory has given her userName to another record.
     """
     _check_touch(actor, member)
+    _hold_again(member)
     deleted = (DirectoryUser.member == member.id) & DirectoryUser.deleted_at.is_null(False)
     record = DirectoryUser.select().where(deleted).order_by(DirectoryUser.deleted_at.desc()).first()
     if record is not None:
@@ -343,30 +350,34 @@ def restore(actor: Actor, member: Member) -> None:
         )
         if namesake.exists():
             raise Conflict(f"Her directory has another record named {record.user_name} now.", code=Code.NAME_TAKEN)
-        DirectoryUser.update(deleted_at=None).where(DirectoryUser.id == record.id).execute()
+        back = DirectoryUser.update(deleted_at=None).where(deleted, DirectoryUser.id == record.id).execute()
     member.removed_at, member.directory_active = None, record is None or record.active
     _settle_active(member, actor.account, "removed_at", "directory_active")
     events.record(actor, Type.USER_RESTORED, describe(member))
+    if record is not None and back:
+        spans.add(record.identity_provider_id, record.id)
 
 
 def deprovision(actor: Actor, member: Member) -> None:
-    """A directory's DELETE: out of the account, sessions ended, credentials dead; undoable for 30 days."""
+    """A directory's DELETE: out of the account, sessions ended, credentials dead; undoable for 30 days. The caller
+    holds her row."""
     with _guarding(actor.account, member):
         member.removed_at = clock.now()
         _settle_active(member, actor.account, "removed_at")
-    ended = sessions.end_all(member)
-    events.record(actor, Type.USER_DEPROVISIONED, {**describe(member), "sessions_ended": ended, **_credentials(member)})
+    events.record(actor, Type.USER_DEPROVISIONED, {**describe(member), **_stop(member)})
 
 
 def remove(actor: Actor, member: Member) -> None:
     """Out of the account by hand, with everything she owned here. Raises Conflict where a directory owns her."""
     _check_touch(actor, member)
+    _hold_again(member)
     if member.managed_by == "scim":
         raise _owned_by_directory(member, "removed")
-    gone = {**describe(member), **_credentials(member)}
     with _guarding(actor.account, member):
-        sessions.end_all(member)
+        gone = {**describe(member), **_stop(member)}
         member.delete_instance()
+        if member.active:
+            seats.free(actor.account)
     if not Member.select().where(Member.person == member.person_id).exists():
         Person.delete().where(Person.id == member.person_id).execute()
     events.record(actor, Type.USER_DELETED, gone)
@@ -386,6 +397,7 @@ def let_go(identity_provider: IdentityProvider) -> None:
 def suspend(actor: Actor, member: Member) -> None:
     """An administrator's hold: sessions end, credentials stop, the seat is free; no directory lifts it."""
     _check_touch(actor, member)
+    _hold_again(member)
     if member.held:
         return
     member.held = True
@@ -395,6 +407,7 @@ def suspend(actor: Actor, member: Member) -> None:
 def unsuspend(actor: Actor, member: Member) -> None:
     """Lift the hold. Raises Forbidden when the seats are full, Conflict where the directory says inactive."""
     _check_touch(actor, member)
+    _hold_again(member)
     if not member.directory_active:
         raise _owned_by_directory(member, "reactivated")
     if not member.held:
@@ -404,7 +417,8 @@ def unsuspend(actor: Actor, member: Member) -> None:
 
 
 def set_directory_active(actor: Actor, member: Member, active: bool) -> None:
-    """What the directory says of her. On False everything stops in this transaction; True needs a seat."""
+    """What the directory says of her, whose row the caller holds. On False everything stops in this transaction; True
+    needs a seat."""
     if member.directory_active == active:
         return
     member.directory_active = active
@@ -430,19 +444,42 @@ def _change_active(actor: Actor, member: Member, type: Type, changed: str) -> No
         _settle_active(member, actor.account, changed)
     facts: dict[str, Any] = describe(member)
     if not member.active:
-        facts |= {"sessions_ended": sessions.end_all(member), **_credentials(member)}
+        facts |= _stop(member)
     events.record(actor, type, facts)
 
 
 def _settle_active(member: Member, account: Account, *changed: str) -> None:
-    """Write what changed and the ``active`` that follows from it; once she is not, no session reaches her."""
-    active = not member.held and member.directory_active and member.removed_at is None
-    if active and not member.active:
-        seats.take(account)
-    member.active = active
-    if not active:
+    """Write what changed and the ``active`` that follows from it, with the seat; once she is not, no session reaches
+    her. The caller holds her row, so that a seat is never taken or freed twice."""
+    was_active, member.active = member.active, not member.held and member.directory_active and not member.removed_at
+    if not member.active:
         member.sessions_after = clock.now()
-    _TABLE.save(member, "active", *changed, *(() if active else ("sessions_after",)))
+    _TABLE.save(member, "active", *changed, *(() if member.active else ("sessions_after",)))
+    if member.active and not was_active:
+        seats.take(account)
+    elif was_active and not member.active:
+        seats.free(account)
+
+
+def hold(member_id: str) -> Member:
+    """Her row as it is now, nobody else's to change until the transaction ends. Raises NotFound where it is gone."""
+    found = _HELD.first(id=member_id)
+    if found is None:
+        raise NotFound(f"There is no member {member_id} any more.")
+    member: Member = found[0]
+    member.holds_admin = bool(found[1])
+    return member
+
+
+_HELD = Statement(
+    (*Member._meta.sorted_fields, SQL("")),
+    lambda: db.locked(Member.select(*Member._meta.sorted_fields, _holds_admin()).where(Member.id == parameter("id"))),
+)
+
+
+def _hold_again(member: Member) -> None:
+    """The same for one who was read before."""
+    member.__data__.update(hold(member.id).__data__)
 
 
 @contextmanager
@@ -476,14 +513,25 @@ def explain(account: Account, member: Member) -> list[dict[str, Any]]:
     return [asdict(source) for source in role_sources(account, [member])[member.id]]
 
 
-def _credentials(member: Member) -> dict[str, list[str]]:
-    return {"credentials": [credential_id for (credential_id,) in _OWNED.rows(member=member.id)]}
+def _stop(member: Member) -> dict[str, Any]:
+    """End the sessions that reached her membership, and tell what has stopped with it: those, and her credentials."""
+    now = clock.now()
+    found: dict[str, list[tuple[str, str | None]]] = {"session": [], "credential": []}
+    for kind, key, reach in _STOPPING.rows(
+        person=member.person_id, account=member.account_id, now=now, member=member.id
+    ):
+        found[kind].append((key, reach))
+    sessions.end_found(found["session"])
+    return {"sessions_ended": len(found["session"]), "credentials": sorted(key for key, _ in found["credential"])}
 
 
-_OWNED = Statement(
-    (Credential.id,),
-    lambda: Credential.select(Credential.id).where(Credential.member == parameter("member")).order_by(Credential.id),
-)
+def _stopping() -> Any:
+    credentials = Credential.select(SQL("'credential'"), Credential.id, SQL("NULL"))
+    reaching = sessions.reaching(SQL("'session'"), Session.digest, Session.reach)
+    return reaching.union_all(credentials.where(Credential.member == parameter("member")))
+
+
+_STOPPING = Statement((SQL(""), SQL(""), SQL("")), _stopping)
 
 
 def _check_touch(actor: Actor, member: Member) -> None:

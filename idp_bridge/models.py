@@ -35,7 +35,17 @@ class Account(Base):
     seats = IntegerField(null=True)  # the limit; NULL = none
     sso_mode = TextField(default="mixed")  # mixed | enforced
     password_sessions_after = InstantField(null=True)  # set by enforcing: older password sessions never reach it again
+    extensions_version = IntegerField(default=0)  # one more with each change of its schema extensions; 0 = never any
     created_at = InstantField()
+
+
+class SeatCount(Base):
+    """How many active members an account has: a number beside them, because to count them takes longer the more there
+    are. seats.py keeps it in the transaction that makes a member active or ends that (docs/decisions/0007)."""
+
+    account = _reference(Account, primary_key=True)
+    account_id: str
+    used = IntegerField(default=0)
 
 
 class Person(Base):
@@ -44,10 +54,14 @@ class Person(Base):
 
     id = TextField(primary_key=True)
     email = TextField(null=True)
-    email_key = TextField(null=True, index=True)
+    email_key = TextField(null=True)
     password_hash = TextField(null=True)
     vouched = BooleanField(default=False)  # the operator made her the owner of an account
     created_at = InstantField()
+
+
+# Most people are a provider's word only, and have no address of their own.
+Person.add_index(Person.index(Person.email_key, where=Person.email_key.is_null(False), name="person_own_email"))
 
 
 class IdentityProvider(Base):
@@ -88,7 +102,7 @@ class IdentityProvider(Base):
 class Member(Base):
     """A person's place in one account: the name, address and roles that count there. Ids ``usr_``.
 
-    ``active`` is stored because seats are counted by it: ``not held and directory_active and removed_at IS NULL``.
+    ``active`` is stored because seats go by it: ``not held and directory_active and removed_at IS NULL``.
     """
 
     id = TextField(primary_key=True)
@@ -111,13 +125,17 @@ class Member(Base):
     sessions_after = InstantField()  # sessions opened before this instant do not reach this membership
     last_login_at = InstantField(null=True)
     created_at = InstantField()
+    holds_admin: bool | None = None  # no column: where members.hold has read it along with the row
 
     class Meta:
         indexes = (
             (("account", "email_key"), False),
             (("person", "account"), False),
-            (("account", "active"), False),
         )
+
+
+# The living come first, and the oldest of them, among whom an administrator is soonest found.
+Member.add_index(Member.index(Member.account, Member.id, where=Member.active, name="member_active"))
 
 
 class MemberRole(Base):
@@ -279,6 +297,25 @@ class ScimToken(Base):
     last_used_at = InstantField(null=True)
 
 
+class SchemaExtension(Base):
+    """Attributes of an account's own, which its directories may push beside the standard ones (RFC 7643 §3.3)."""
+
+    id = TextField(primary_key=True)
+    account = _reference(Account, index=False)
+    account_id: str
+    urn = TextField()
+    urn_key = TextField()
+    name = TextField()
+    description = TextField(default="")
+    resource_type = TextField()  # User | Group
+    attributes = JsonField()  # as RFC 7643 §7 writes them
+    created_at = InstantField()
+    changed_at = InstantField()
+
+    class Meta:
+        indexes = ((("account", "urn_key"), True),)
+
+
 class DirectoryUser(Base):
     """A SCIM User as its directory pushed it, and the member it backs. Ids ``du_`` are the SCIM ids.
 
@@ -299,6 +336,7 @@ class DirectoryUser(Base):
     created_at = InstantField()
     modified_at = InstantField()
     deleted_at = InstantField(null=True)
+    listed: str | None  # no column: her groups as JSON, where they were read along with the row
 
 
 DirectoryUser.add_index(
@@ -328,6 +366,42 @@ DirectoryUser.add_index(
         name="directory_user_live",
     )
 )
+DirectoryUser.add_index(
+    DirectoryUser.index(
+        DirectoryUser.identity_provider,
+        DirectoryUser.modified_at,
+        DirectoryUser.id,
+        where=DirectoryUser.deleted_at.is_null(),
+        name="directory_user_live_modified",
+    )
+)
+
+
+class DirectoryEmail(Base):
+    """An e-mail address of a directory's user, by which she is looked up (provisioning/emails.py); not the one that is
+    her userName. A deleted user keeps hers: whoever asks joins the users who live."""
+
+    identity_provider = _reference(IdentityProvider, index=False)
+    identity_provider_id: str
+    value_key = TextField()
+    user = _reference(DirectoryUser)
+    user_id: str
+
+    class Meta:
+        primary_key = CompositeKey("identity_provider", "value_key", "user")
+
+
+class DirectorySpan(Base):
+    """How many live users of a directory have an id from ``first_id`` to before ``next_id`` (spans.py)."""
+
+    identity_provider = _reference(IdentityProvider, index=False)
+    identity_provider_id: str
+    first_id = TextField()  # "" for the first
+    next_id = TextField(null=True)  # NULL for the last
+    number = IntegerField()
+
+    class Meta:
+        primary_key = CompositeKey("identity_provider", "first_id")
 
 
 class DirectoryGroup(Base):
@@ -349,6 +423,7 @@ class DirectoryGroup(Base):
             (("identity_provider", "display_name_key"), True),
             (("identity_provider", "external_id", "id"), False),
             (("identity_provider", "id"), False),
+            (("identity_provider", "modified_at", "id"), False),
         )
 
 
@@ -467,8 +542,61 @@ class Event(Base):
         )
 
 
+class ScimRequest(Base):
+    """One request that a directory's provider sent, and what it was answered; what is secret is masked. Ids ``sr_``,
+    looked for in their directory only. What is short stands first: a row is filtered without reading its bodies."""
+
+    identity_provider = _reference(IdentityProvider, index=False)
+    identity_provider_id: str
+    id = TextField()
+    token_id = TextField()
+    timestamp = InstantField()  # when it came; the id sorts by when it was written down
+    method = TextField()
+    path = TextField()  # below /scim/v2
+    query = TextField()
+    status = IntegerField()
+    microseconds = IntegerField()
+    resource_id = TextField(null=True)
+    resource_name = TextField(null=True)  # userName or displayName
+    cause = TextField(null=True)  # the error without what is of this one request, so that equal ones can be counted
+    error = TextField(null=True)
+    scim_type = TextField(null=True)
+    skipped = IntegerField(default=0)  # requests before this one that were counted and not kept
+    address = TextField(null=True)
+    user_agent = TextField()
+    request_id = TextField(null=True)
+    request_body = TextField(null=True)
+    response_body = TextField(null=True)
+    before = JsonField(null=True)  # top-level attributes that differ
+    after = JsonField(null=True)
+
+    class Meta:
+        primary_key = CompositeKey("identity_provider", "id")
+
+
+ScimRequest.add_index(
+    ScimRequest.index(
+        ScimRequest.identity_provider,
+        ScimRequest.id,
+        ScimRequest.cause,
+        where=ScimRequest.cause.is_null(False),
+        name="scim_request_failed",
+    )
+)
+
+
+class RateCount(Base):
+    """Requests of one key in its present window, over all processes (rates.py). A window is over at ``ends_at``; the
+    next request begins a new one in the same row."""
+
+    key = TextField(primary_key=True)
+    number = IntegerField()
+    ends_at = InstantField()
+
+
 ALL = (
-    Account, Person, IdentityProvider, Member, MemberRole, Role, Invitation, BotUser, Credential, OperatorKey, Session,
-    OneTimeLink, RecoveryCode, ScimToken, DirectoryUser, DirectoryGroup, GroupMember, RoleMapping, IdentityLink,
-    AuthnRequest, UsedAssertion, WaitingSignIn, Event,
+    Account, SeatCount, Person, IdentityProvider, Member, MemberRole, Role, Invitation, BotUser, Credential,
+    OperatorKey, Session, OneTimeLink, RecoveryCode, ScimToken, SchemaExtension, DirectoryUser, DirectoryEmail,
+    DirectorySpan, DirectoryGroup, GroupMember, RoleMapping, IdentityLink, AuthnRequest, UsedAssertion, WaitingSignIn,
+    Event, ScimRequest, RateCount,
 )  # fmt: skip

@@ -1,15 +1,18 @@
-"""Seats: one function counts. Used = active members; a pending invitation reserves one; suspended members and bot
-users never count."""
+"""Seats: used = active members; a pending invitation reserves one; suspended members and bot users never count.
+
+How many are used is a number of its own, changed with every member who becomes active or ceases to be, in the same
+transaction. That change is also the lock: who takes a seat is alone until the end of her transaction.
+"""
 
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import SQL, Select, fn
+from peewee import SQL, fn
 
 from idp_bridge import clock
 from idp_bridge.db import locked
 from idp_bridge.errors import Code, Forbidden
-from idp_bridge.models import Account, Invitation, Member
+from idp_bridge.models import Account, Invitation, SeatCount
 from idp_bridge.statement import Statement, parameter
 
 
@@ -34,19 +37,15 @@ def count(account: Account) -> Seats:
 
 
 def _counted() -> Any:
-    # "= true", for which an index is used as it is not for a bare truth.
-    active = Member.active == True  # noqa: E712
-    used = Member.select(_NUMBER).where(Member.account == parameter("account"), active)
-    pending = Invitation.select(_NUMBER).where(
+    pending = Invitation.select(fn.COUNT(SQL("*"))).where(
         Invitation.account == parameter("account"),
         Invitation.accepted_at.is_null(),
         Invitation.expires_at > parameter("now", Invitation.expires_at),
     )
-    return Select([], [used, pending])
+    return SeatCount.select(SeatCount.used, pending).where(SeatCount.account == parameter("account"))
 
 
-_NUMBER = fn.COUNT(SQL("*"))
-_COUNT = Statement((_NUMBER, _NUMBER), _counted)
+_COUNT = Statement((SeatCount.used, SQL("")), _counted)
 
 
 def lock(account: Account) -> None:
@@ -60,15 +59,54 @@ _LOCK = Statement(
 )
 
 
+def begin(account: Account) -> None:
+    """A new account: nobody has a seat."""
+    SeatCount.insert(account=account.id).execute()
+
+
 def take(account: Account) -> None:
-    """Make sure one more seat is free, and keep it so until the transaction ends. Raises Forbidden naming the limit."""
-    lock(account)
-    if account.seats is None:
+    """A member becomes active. Raises Forbidden naming the limit, and then nothing is taken."""
+    if not _change(account, by=1):
         return
     seats = count(account)
-    if seats.full:
-        raise Forbidden(
-            f"All {account.seats} seats of this account are taken ({seats.used} used, {seats.reserved} reserved by "
-            "invitations). Remove or suspend a member, cancel an invitation, or add seats to the plan.",
-            code=Code.SEATS_FULL,
-        )
+    if account.seats is not None and seats.used + seats.reserved > account.seats:
+        _change(account, by=-1)
+        raise _full(account)
+
+
+def free(account: Account) -> None:
+    """An active member is one no longer."""
+    _change(account, by=-1)
+
+
+def check(account: Account) -> None:
+    """Make sure that one more seat is free, and keep it so until the transaction ends. Raises Forbidden naming the
+    limit."""
+    _change(account, by=0)
+    if count(account).full:
+        raise _full(account)
+
+
+def _change(account: Account, *, by: int) -> bool:
+    """Count, and read the limit as it is now; whether there is one."""
+    ((account.seats,),) = _CHANGE.rows(account=account.id, by=by)
+    return account.seats is not None
+
+
+_CHANGE = Statement(
+    (Account.seats,),
+    lambda: (
+        SeatCount.update(used=SeatCount.used + parameter("by"))
+        .where(SeatCount.account == parameter("account"))
+        .returning(Account.select(Account.seats).where(Account.id == parameter("account")))
+    ),
+)
+
+
+def _full(account: Account) -> Forbidden:
+    seats = count(account)
+    return Forbidden(
+        f"All {account.seats} seats of this account are taken ({seats.used} used, {seats.reserved} reserved by "
+        "invitations). Remove or suspend a member, cancel an invitation, or add seats to the plan.",
+        code=Code.SEATS_FULL,
+    )

@@ -46,7 +46,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is untyped
     def load(self) -> Any:
         """The application, made once before the workers are forked. They open their own connections."""
         app = create_app(self._config)
-        db.database.close()
+        db.disconnect()
         return app
 
     def _ready(self, arbiter: Arbiter) -> None:

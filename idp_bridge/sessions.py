@@ -5,6 +5,7 @@ password reaches every account she is in that is in mixed mode. Whether a sessio
 at each request by one query, so a suspension, a removal or a change of mode takes effect with the row that changes.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -122,20 +123,27 @@ def end_all(member: Member) -> int:
     """Clear up after a membership whose ``sessions_after`` is now, so that no session reaches it any more; how many
     there were. Those that reach nothing else are deleted; the person's other accounts keep theirs."""
     found = _REACHING.rows(person=member.person_id, account=member.account_id, now=clock.now())
-    only_here = [digest for digest, reach in found if reach is not None]
-    if only_here:
-        _END.run(digests=only_here)
+    end_found(found)
     return len(found)
 
 
-_REACHING = Statement(
-    (Session.digest, Session.reach),
-    lambda: Session.select(Session.digest, Session.reach).where(
+def end_found(found: Iterable[tuple[str, str | None]]) -> None:
+    """Delete those of these sessions, each a digest and its reach, that reach one account only."""
+    only_here = [digest for digest, reach in found if reach is not None]
+    if only_here:
+        _END.run(digests=only_here)
+
+
+def reaching(*columns: Any) -> Any:
+    """The query of the sessions that reach a membership; its parameters are ``person``, ``account`` and ``now``."""
+    return Session.select(*columns).where(
         Session.person == parameter("person"),
         Session.expires_at > parameter("now", Session.expires_at),
         Session.reach.is_null() | (Session.reach == parameter("account")),
-    ),
-)
+    )
+
+
+_REACHING = Statement((Session.digest, Session.reach), lambda: reaching(Session.digest, Session.reach))
 
 
 _END = Statement((), lambda: Session.delete().where(among(Session.digest, "digests")))

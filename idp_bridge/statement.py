@@ -12,7 +12,6 @@ from typing import Any
 
 from peewee import (
     SQL,
-    Database,
     Field,
     ForeignKeyField,
     IntegerField,
@@ -35,14 +34,10 @@ class _Parameter:
     name: str
     convert: Convert | None
 
-    def bound(self, values: Mapping[str, Any]) -> Any:
-        value = values[self.name]
-        return self.convert(value) if self.convert else value
-
 
 def parameter(name: str, column: Field | None = None) -> Any:
     """Where a value goes that is given with each run: one of ``column``, else one that the driver takes as it is."""
-    return Value(_Parameter(name, column.db_value if column else None), converter=False)
+    return Value(_Parameter(name, None if column is None or _is_plain(column) else column.db_value), converter=False)
 
 
 def among(column: Field, name: str) -> Any:
@@ -67,7 +62,9 @@ class Statement:
 
     columns: Sequence[Any]
     query: Callable[[], Any]
-    _composed: tuple[Database, str, tuple[Any, ...]] | None = field(default=None, init=False, repr=False)
+    _composed: tuple[Any, str, list[Any], list[tuple[int, Convert]]] | None = field(
+        default=None, init=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         read = [(place, _reader(column)) for place, column in enumerate(self.columns)]
@@ -86,13 +83,13 @@ class Statement:
 
     def instances(self, **values: Any) -> list[tuple[Any, ...]]:
         """Run it. Each row holds one instance of each model whose columns are selected, in their order; None where an
-        outer join found nothing."""
-        return [tuple([part.instance(row) for part in self._parts]) for row in self.rows(**values)]
+        outer join found nothing. Expressions have their place among them."""
+        return [tuple([part.read(row) for part in self._parts]) for row in self._execute(values).fetchall()]
 
     def first(self, **values: Any) -> tuple[Any, ...] | None:
         """The first row of instances, or None."""
-        row = self.one(**values)
-        return None if row is None else tuple([part.instance(row) for part in self._parts])
+        row = self._execute(values).fetchone()
+        return None if row is None else tuple([part.read(row) for part in self._parts])
 
     def run(self, **values: Any) -> None:
         """Run what is no SELECT."""
@@ -108,10 +105,14 @@ class Statement:
         composed = self._composed
         if composed is None or composed[0] is not database.obj:
             sql, parameters = database.get_sql_context().sql(self.query()).query()
-            composed = self._composed = (database.obj, sql, tuple(parameters))
-        _, sql, parameters = composed
-        bound = [item.bound(values) if isinstance(item, _Parameter) else item for item in parameters]
-        return database.execute_sql(sql, bound)
+            named = [(place, item) for place, item in enumerate(parameters) if isinstance(item, _Parameter)]
+            converted = [(place, item.convert) for place, item in named if item.convert]
+            composed = self._composed = (database.obj, sql, parameters, converted)
+        opened, sql, parameters, converted = composed
+        bound = [values[item.name] if type(item) is _Parameter else item for item in parameters]
+        for place, convert in converted:
+            bound[place] = convert(bound[place])
+        return opened.execute_sql(sql, bound)
 
 
 class Table:
@@ -154,39 +155,56 @@ class Table:
 
 @dataclass(frozen=True)
 class _Part:
-    """The columns of one model in a row."""
+    """The columns of one model in a row, or the place of an expression."""
 
-    model: type[Model]
+    model: type[Model] | None
     names: tuple[str, ...]
     begin: int
     end: int
     key: int | None  # where the primary key is, if it is selected
+    readers: tuple[tuple[str, Convert], ...]
 
-    def instance(self, row: tuple[Any, ...]) -> Any:
+    def read(self, row: tuple[Any, ...]) -> Any:
+        """The instance, without what peewee's own constructor does for defaults and relations. A column that reads
+        itself when it is asked for keeps the driver's value."""
+        if self.model is None:
+            return row[self.begin]
         if self.key is not None and row[self.key] is None:
             return None
-        made = self.model(__no_default__=True)
-        made.__data__ = dict(zip(self.names, row[self.begin : self.end], strict=True))
+        made: Any = self.model.__new__(self.model)
+        made.__data__ = data = dict(zip(self.names, row[self.begin : self.end], strict=True))
+        made.__rel__, made._dirty = {}, set()
+        for name, convert in self.readers:
+            data[name] = convert(data[name])
         return made
 
 
 def _parts(columns: Sequence[Any]) -> list[_Part]:
-    parts, begin = [], 0
-    for model, group in groupby(columns, lambda column: column.model if isinstance(column, Field) else None):
-        fields = list(group)
-        end = begin + len(fields)
-        if model is not None:
-            keys = [begin + place for place, column in enumerate(fields) if column is model._meta.primary_key]
-            parts.append(_Part(model, tuple(column.name for column in fields), begin, end, next(iter(keys), None)))
-        begin = end
+    parts: list[_Part] = []
+    places = enumerate(columns)
+    for model, group in groupby(places, lambda place: place[1].model if isinstance(place[1], Field) else None):
+        found = list(group)
+        if model is None:
+            parts += [_Part(None, (), place, place + 1, None, ()) for place, _ in found]
+            continue
+        begin, fields = found[0][0], [column for _, column in found]
+        key = next((place for place, column in found if column is model._meta.primary_key), None)
+        eager = [column for column in fields if not hasattr(column, "is_read")]
+        readers = tuple((column.name, convert) for column in eager if (convert := _reader(column)))
+        parts.append(_Part(model, tuple(column.name for column in fields), begin, begin + len(fields), key, readers))
     return parts
+
+
+def _is_plain(column: Field) -> bool:
+    """Whether the driver gives and takes the very values that Python has."""
+    while isinstance(column, ForeignKeyField):
+        column = column.rel_field
+    return isinstance(column, TextField | IntegerField)
 
 
 def _reader(column: Any) -> Convert | None:
     """What makes a Python value of the driver's; None where it is one already."""
-    while isinstance(column, ForeignKeyField):
-        column = column.rel_field
-    if isinstance(column, TextField | IntegerField) or not isinstance(column, Field):
+    if not isinstance(column, Field) or _is_plain(column):
         return None
     convert: Convert = column.python_value
     return convert

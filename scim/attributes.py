@@ -3,14 +3,22 @@
 Only shapes: which attributes there are stands in `schemas`.
 """
 
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 AttributeType = Literal["string", "boolean", "decimal", "integer", "dateTime", "binary", "reference", "complex"]
 Mutability = Literal["readOnly", "readWrite", "immutable", "writeOnly"]
 Returned = Literal["always", "never", "default", "request"]
 Uniqueness = Literal["none", "server", "global"]
+
+
+def fold(text: str) -> str:
+    """The form in which strings are compared where case does not matter: NFC and case folding."""
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
 def _by_name(attributes: "Iterable[Attribute]") -> "dict[str, Attribute]":
@@ -46,6 +54,34 @@ class Attribute:
     def sub_attribute(self, name: str) -> "Attribute | None":
         """The sub-attribute of that name in any case (RFC 7643 §2.1)."""
         return self._subs.get(name) or self._subs.get(name.lower())
+
+    def comparable(self, value: Any) -> Any:
+        """What stands for a value where it is compared: text without regard to case, unless that is exact."""
+        exact = self.case_exact or self.type == "binary"
+        return value if exact or not isinstance(value, str) else fold(value)
+
+    @property
+    def refers(self) -> bool:
+        """Whether it is a single reference to another resource, such as the manager: an id and its URI."""
+        return not self.multi_valued and "value" in self._subs and "$ref" in self._subs
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Self:
+        """The attribute that /Schemas would show like this; what is left out is as the RFC has it by default."""
+        return cls(
+            document["name"],
+            document.get("type", "string"),
+            multi_valued=document.get("multiValued", False),
+            required=document.get("required", False),
+            case_exact=document.get("caseExact", False),
+            mutability=document.get("mutability", "readWrite"),
+            returned=document.get("returned", "default"),
+            uniqueness=document.get("uniqueness", "none"),
+            sub_attributes=tuple(cls.from_dict(sub) for sub in document.get("subAttributes", ())),
+            canonical_values=tuple(document.get("canonicalValues", ())),
+            reference_types=tuple(document.get("referenceTypes", ())),
+            description=document.get("description", ""),
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The attribute as /Schemas shows it (RFC 7643 §7): every characteristic, no null."""
@@ -86,6 +122,11 @@ class Schema:
         """The attribute of that name in any case (RFC 7643 §2.1)."""
         return self._attributes.get(name) or self._attributes.get(name.lower())
 
+    @property
+    def paths(self) -> "list[AttrPath]":
+        """Its attributes and their sub-attributes, as those of an extension."""
+        return [path for attribute in self.attributes for path in paths_into(self.id, attribute)]
+
     def as_dict(self) -> dict[str, Any]:
         """The schema as /Schemas shows it, without `schemas` and `meta`."""
         return {
@@ -123,3 +164,8 @@ class AttrPath:
         prefix = f"{self.schema_urn}:" if self.schema_urn else ""
         suffix = f".{self.sub_attribute.name}" if self.sub_attribute else ""
         return f"{prefix}{self.attribute.name}{suffix}"
+
+
+def paths_into(urn: str | None, attribute: Attribute) -> list[AttrPath]:
+    """The attribute and each of its sub-attributes; `urn` is the extension that holds it, if one does."""
+    return [AttrPath(urn, attribute), *(AttrPath(urn, attribute, sub) for sub in attribute.sub_attributes)]

@@ -111,6 +111,30 @@ class Sensitive(ScimError):
     scim_type = "sensitive"
 
 
+# 400: the kinds of RFC 9865 table 3.
+
+
+class InvalidCursor(ScimError):
+    """The cursor is none of ours, or belongs to another query or another directory."""
+
+    status = 400
+    scim_type = "invalidCursor"
+
+
+class ExpiredCursor(ScimError):
+    """The cursor was one of ours, but it has been kept too long."""
+
+    status = 400
+    scim_type = "expiredCursor"
+
+
+class InvalidCount(ScimError):
+    """The count is out of range, or not that of the cursor's first page."""
+
+    status = 400
+    scim_type = "invalidCount"
+
+
 # The rest of table 8, and what HTTP itself may answer.
 
 

@@ -12,7 +12,6 @@ the comparison is that of `type` itself. This is the only module that knows scim
 
 import json
 import operator
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -116,11 +115,31 @@ def equalities(filter_: Filter) -> dict[str, Any] | None:
     """What a value must hold to match a filter made of `eq` and `and` alone; None for any other filter."""
     wanted: dict[str, Any] = {}
     for term in filter_.terms if isinstance(filter_, And) else (filter_,):
-        if not isinstance(term, Compare) or term.op != "eq" or term.value is None:
+        if not isinstance(term, Compare) or term.op != "eq" or quirks.unassigned(term.value):
             return None
         if wanted.setdefault(term.path.leaf.name, term.value) != term.value:
             return None
     return wanted
+
+
+# Writing
+
+
+def unparse(filter_: Filter) -> str:
+    """The filter as a client would write it; read again it is the same tree."""
+    match filter_:
+        case Compare(path, op, value):
+            return f"{path} {op} {json.dumps(value, ensure_ascii=False)}"
+        case Present(path):
+            return f"{path} pr"
+        case And(terms):
+            return " and ".join(f"({unparse(term)})" if isinstance(term, Or) else unparse(term) for term in terms)
+        case Or(terms):
+            return " or ".join(map(unparse, terms))
+        case Not(term):
+            return f"not ({unparse(term)})"
+        case ValuePath(path, term):
+            return f"{path}[{unparse(term)}]"
 
 
 # Matching
@@ -147,13 +166,6 @@ def matches(filter_: Filter, resource: dict[str, Any]) -> bool:
             return any(entry is not None and matches(term, entry) for entry in entries)
 
 
-def fold(text: str) -> str:
-    """The form in which strings are compared where case does not matter: NFC and case folding."""
-    if text.isascii():
-        return text.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-
-
 def _leaves(value: Any, keys: tuple[str, ...]) -> list[Any]:
     """The values at the end of the keys; None stands for each place where there is none, so never empty."""
     found = value.get(keys[0])
@@ -176,11 +188,9 @@ def _compares(comparison: Compare, resource: dict[str, Any]) -> bool:
 
 
 def _comparable(attribute: Attribute, value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    if attribute.type == "dateTime":
+    if attribute.type == "dateTime" and isinstance(value, str):
         return parse_datetime(value)
-    return value if attribute.case_exact or attribute.type == "binary" else fold(value)
+    return attribute.comparable(value)
 
 
 _EQUALITY = frozenset({"eq", "ne"})

@@ -19,14 +19,16 @@ def meta_block(
     last_modified: datetime | str,
     version: str | int,
     base: str,
+    beside: str = "",
 ) -> dict[str, Any]:
-    """The `meta` of a resource; `version` is what changes with each change of it, `base` the SCIM base URL."""
+    """The `meta` of a resource; `version` is what changes with each change of it, `base` the SCIM base URL. The rest of
+    its entity tag is `etag`'s to explain."""
     return {
         "resourceType": resource_type.name,
         "created": _timestamp(created),
         "lastModified": _timestamp(last_modified),
         "location": location(resource_type, id, base=base),
-        "version": etag(version),
+        "version": etag(version, beside),
     }
 
 
@@ -35,27 +37,32 @@ def location(resource_type: ResourceType, id: str, *, base: str) -> str:
     return f"{base.rstrip('/')}{resource_type.endpoint}/{quote(id, safe='')}"
 
 
-def etag(version: str | int) -> str:
-    """A weak entity tag: the same resource may be written in more than one way."""
-    return f'W/"{version}"'
+def etag(version: str | int, beside: str = "") -> str:
+    """A weak entity tag: the same resource may be written in more than one way.
+
+    `beside` stands for what the answer shows of other resources, such as a user's groups, and changes with that. A
+    client cannot write it through this resource, so that If-Match does not look at it. A version has no hyphen.
+    """
+    return f'W/"{version}-{beside}"' if beside else f'W/"{version}"'
 
 
 def check_if_match(header: str | None, current: str) -> None:
-    """If-Match: PreconditionFailed unless the header is absent, `*`, or names the current tag.
+    """If-Match: PreconditionFailed unless the header is absent, `*`, or names the current version.
 
     Compared weakly, although RFC 9110 §13.1.1 wants If-Match strong: RFC 7644 §3.14 sends weak tags in it.
     """
-    if header is not None and not _names(header, current):
+    if header is None or header.strip() == "*":
+        return
+    version, *named = (tag.partition("-")[0] for tag in [*_opaque(current), *_opaque(header)])
+    if version not in named:
         raise PreconditionFailed("The resource has changed since it was read; read it again and repeat.")
 
 
 def not_modified(if_none_match: str | None, current: str) -> bool:
-    """If-None-Match on GET: whether 304 is the answer."""
-    return if_none_match is not None and _names(if_none_match, current)
-
-
-def _names(header: str, current: str) -> bool:
-    return header.strip() == "*" or _opaque(current)[0] in _opaque(header)
+    """If-None-Match on GET: whether 304 is the answer, since the client has all that would be shown."""
+    if if_none_match is None:
+        return False
+    return if_none_match.strip() == "*" or _opaque(current)[0] in _opaque(if_none_match)
 
 
 def _opaque(tags: str) -> list[str]:

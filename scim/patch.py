@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from scim import quirks
+from scim import mutability, quirks
 from scim.attributes import Attribute
 from scim.errors import (
     InvalidFilter,
@@ -152,7 +152,7 @@ class _Reader:
             return self._removal(path, value)
         if value is MISSING:
             raise InvalidValue(f"`{self.op}` needs a `value`.")
-        if isinstance(value, dict) and _is_structure(path):
+        if isinstance(value, dict) and _is_structure(path, value):
             return self._each(value, prefix=f"{path}.")
         return self._assignment(path, value)
 
@@ -191,10 +191,11 @@ class _Reader:
             yield Operation(self.op, whole, merged(MEMBERS, members))
 
 
-def _is_structure(path: Path) -> bool:
-    """A single complex value that is the sum of its parts, such as `name` or an extension; not the manager."""
+def _is_structure(path: Path, value: dict[str, Any]) -> bool:
+    """An object that is the sum of its parts: a `name`, an extension, or what is said of a manager without her id."""
     leaf = path.leaf
-    return leaf.type == "complex" and not leaf.multi_valued and leaf.sub_attribute("value") is None
+    whole = leaf.multi_valued or (leaf.refers and any(key.lower() == "value" for key in value))
+    return leaf.type == "complex" and not whole
 
 
 def _is_whole_list(path: Path) -> bool:
@@ -204,7 +205,7 @@ def _is_whole_list(path: Path) -> bool:
 def _is_reference(path: Path) -> bool:
     """Whether the path is the `value` of a single reference such as the manager."""
     sub = path.sub_attribute
-    return sub is not None and sub.name == "value" and not path.attribute.multi_valued
+    return sub is not None and sub.name == "value" and path.attribute.refers
 
 
 def _selected_ids(value_filter: Filter) -> list[str]:
@@ -232,7 +233,7 @@ def apply(
     """The resource after all operations, and the top-level names whose values differ; the input stays as it is.
 
     No name differs if nothing changed, and then neither may `lastModified` (RFC 7644 §3.5.2.1). Raises NoTarget if
-    a filter selects nothing that could be changed.
+    a filter selects nothing that could be changed, Mutability for an immutable value that would be another one.
     """
     changed, names = dict(resource), set()
     for operation in operations:
@@ -245,6 +246,7 @@ def apply(
             _put(changed, path.schema_urn, extension)
         names.add(path.schema_urn or path.attribute.name)
     require(resource_type, changed)
+    mutability.check(resource_type, resource, changed)
     return changed, frozenset(name for name in names if changed.get(name) != resource.get(name))
 
 
@@ -288,11 +290,16 @@ def _change(holder: dict[str, Any], operation: Operation) -> None:
         _put(inner, path.sub_attribute.name, _assigned(operation))
         _put(holder, name, inner)
     else:
-        _put(holder, name, _assigned(operation))
+        _put(holder, name, _assigned(operation, holder.get(name)))
 
 
-def _assigned(operation: Operation) -> Any:
-    return None if operation.op == "remove" else operation.value
+def _assigned(operation: Operation, before: Any = None) -> Any:
+    """The new value; the same manager keeps what is not said anew, and another id is another manager."""
+    if operation.op == "remove":
+        return None
+    if isinstance(before, dict) and before.get("value", operation.value["value"]) == operation.value["value"]:
+        return {**before, **operation.value}
+    return operation.value
 
 
 def _changed_list(entries: list[Any], operation: Operation) -> list[Any]:
@@ -303,9 +310,10 @@ def _changed_list(entries: list[Any], operation: Operation) -> list[Any]:
         return list(value)
     if operation.op == "add":
         together = merged(path.attribute, [*entries, *value])
+        _check_entries(path.attribute, entries, together)
         primary = [identity(path.attribute, entry) for entry in value if _is_primary(entry)]
         chosen = [i for i, entry in enumerate(together) if identity(path.attribute, entry) in primary]
-        return _one_primary(together, chosen)
+        return merged(path.attribute, _one_primary(together, chosen))
     return [] if value is MISSING else _without(entries, operation)
 
 
@@ -313,13 +321,18 @@ def _without(entries: list[Any], operation: Operation) -> list[Any]:
     """All but the values named; one named without a `type` goes whatever its type is."""
     attribute = operation.path.attribute
     exact = {identity(attribute, entry) for entry in operation.value}
-    any_type = {entry.get("value") for entry in operation.value if isinstance(entry, dict) and "type" not in entry}
+    any_type = {_value(attribute, entry) for entry in operation.value if "type" not in entry} - {None}
     return [
         entry
         for entry in entries
-        if identity(attribute, entry) not in exact
-        and not (isinstance(entry, dict) and "value" in entry and entry["value"] in any_type)
+        if identity(attribute, entry) not in exact and _value(attribute, entry) not in any_type
     ]
+
+
+def _value(attribute: Attribute, entry: Any) -> Any:
+    """The `value` of an entry that has one, as it is compared."""
+    sub = attribute.sub_attribute("value")
+    return sub.comparable(entry.get("value")) if sub else None
 
 
 def _changed_selection(entries: list[Any], operation: Operation) -> list[Any]:
@@ -327,35 +340,45 @@ def _changed_selection(entries: list[Any], operation: Operation) -> list[Any]:
     condition = operation.path.value_filter
     hits = [i for i, entry in enumerate(entries) if condition is None or matches(condition, entry)]
     if operation.op == "remove":
-        return _without_selection(entries, frozenset(hits), operation.path.sub_attribute)
+        return _without_selection(entries, frozenset(hits), operation.path)
     if not hits:
         hits, changed = [len(entries)], [*entries, _created(operation)]
     else:
         changed = list(entries)
         for i in hits:
             changed[i] = _changed_entry(entries[i], operation)
+        _check_entries(operation.path.attribute, entries, changed)
     primary = [i for i in hits if _is_primary(changed[i])]
     return merged(operation.path.attribute, _one_primary(changed, primary))
 
 
-def _without_selection(entries: list[Any], hits: frozenset[int], sub: Attribute | None) -> list[Any]:
+def _check_entries(attribute: Attribute, before: list[Any], after: list[Any]) -> None:
+    """Each entry is still at its place, whatever became of it."""
+    if attribute.type == "complex":
+        for old, new in zip(before, after, strict=False):
+            mutability.check_entry(attribute, old, new)
+
+
+def _without_selection(entries: list[Any], hits: frozenset[int], path: Path) -> list[Any]:
     """Without the selected values, or without one sub-attribute of them; a label alone is no value."""
-    kept = []
+    kept, sub = [], path.sub_attribute
     for i, entry in enumerate(entries):
         if i not in hits:
             kept.append(entry)
         elif sub is not None:
             rest = {name: item for name, item in entry.items() if name != sub.name}
-            if rest.keys() - {"type", "primary"}:
+            mutability.check_entry(path.attribute, entry, rest)
+            if rest.keys() - {"type", "primary"} or rest == entry:
                 kept.append(rest)
-    return kept
+    return merged(path.attribute, kept)
 
 
 def _created(operation: Operation) -> dict[str, Any]:
     condition, sub = operation.path.value_filter, operation.path.sub_attribute
     if sub is None and operation.op == "replace":
         raise NoTarget(f"{operation.path}: the filter matches no value to replace.")
-    entry = quirks.entry_to_create({} if condition is None else equalities(condition))
+    wanted = {} if condition is None else equalities(condition)
+    entry = quirks.entry_to_create(operation.path.attribute, wanted, op=operation.op)
     return {**entry, **(operation.value if sub is None else {sub.name: operation.value})}
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from scim.attributes import Attribute, AttrPath
 from scim.errors import InvalidPath, excerpt
-from scim.filter import Filter, parse_value_filter
+from scim.filter import Filter, parse_value_filter, unparse
 from scim.schemas import ResourceType
 
 
@@ -27,7 +27,10 @@ class Path:
         return self.sub_attribute or self.attribute
 
     def __str__(self) -> str:
-        return str(AttrPath(self.schema_urn, self.attribute, self.sub_attribute))
+        """The path as a client would write it; read again it is the same."""
+        selected = f"[{unparse(self.value_filter)}]" if self.value_filter else ""
+        suffix = f".{self.sub_attribute.name}" if self.sub_attribute else ""
+        return f"{AttrPath(self.schema_urn, self.attribute)}{selected}{suffix}"
 
 
 def parse_path(text: str, resource_type: ResourceType) -> Path:

@@ -1,13 +1,13 @@
 """Which attributes an answer holds: `attributes`, `excludedAttributes` and `returned` (RFC 7644 §3.4.2.5, §3.9)."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from scim.attributes import Attribute, AttrPath
 from scim.errors import InvalidValue
-from scim.schemas import COMMON, ResourceType
-
-_ALWAYS = frozenset(attribute.name for attribute in COMMON if attribute.returned == "always")
+from scim.path import Path
+from scim.schemas import ResourceType
 
 # The names asked for, as a tree: {"name": {"givenName": {}}, "emails": {}}; an empty branch means all below it.
 _Tree = dict[str, Any]
@@ -15,10 +15,16 @@ _Tree = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """What the client asked for; None where it did not ask."""
+    """What the client asked for; None where it did not ask. ``named`` are the attributes that its own change named,
+    which is asking for those that are `returned` on request (RFC 7643 §7)."""
 
     attributes: tuple[str, ...] | None = None
     excluded: tuple[str, ...] | None = None
+    named: tuple[str, ...] = ()
+
+    def with_named(self, named: tuple[str, ...]) -> "Projection":
+        """The same after a change that named these."""
+        return replace(self, named=named) if named else self
 
 
 def parse_projection(args: Mapping[str, Any]) -> Projection:
@@ -33,13 +39,18 @@ def parse_projection(args: Mapping[str, Any]) -> Projection:
     return Projection(attributes, excluded)
 
 
-def wants(projection: Projection, name: str) -> bool:
-    """Whether the answer will hold anything of the top-level attribute, so that it need not be loaded if not."""
-    wanted = name.lower()
+def wants(projection: Projection, name: str, resource_type: ResourceType) -> bool:
+    """Whether the answer will hold anything of the core attribute, so that it need not be loaded if not."""
     if projection.attributes is not None:
-        heads = (_without_urn(text).split(".")[0] for text in projection.attributes)
-        return wanted in heads
-    return all(_without_urn(text) != wanted for text in projection.excluded or ())
+        return any(path.keys[0] == name for path in _resolved(projection.attributes, resource_type))
+    return all(path.keys != (name,) for path in _resolved(projection.excluded or (), resource_type))
+
+
+def is_whole(projection: Projection, resource_type: ResourceType, *, but: str) -> bool:
+    """Whether the answer will hold all there is of a resource, the core attribute `but` perhaps excepted."""
+    if projection.attributes or resource_type.hidden:
+        return False
+    return all(path.keys == (but,) for path in _resolved(projection.excluded or (), resource_type))
 
 
 def project(
@@ -48,18 +59,38 @@ def project(
     *,
     attributes: Sequence[str] | None = None,
     excluded: Sequence[str] | None = None,
+    named: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The wire form of a resource, reduced; `id` and `schemas` always stay, unknown names select nothing."""
+    """The wire form of a resource, reduced; what is `returned` always stays, unknown names select nothing.
+
+    What is `returned` on request is there only by its own name: asking for what holds it is not asking for it.
+    """
+    if not (attributes or excluded or resource_type.hidden):
+        return resource
+    asked = [path for path in _resolved(attributes or (), resource_type) if not _is_secret(path)]
     if attributes:
-        tree = _tree(attributes, resource_type)
-        picked: dict[str, Any] = _pick(resource, tree | {name: {} for name in _ALWAYS})
-        return picked
+        resource = _pick(resource, _selection(asked, resource_type))
+    shown = {attribute for path in (*asked, *_resolved(named, resource_type)) for attribute in _parts(path)}
+    hidden = [path for path in resource_type.hidden if path.leaf not in shown or _is_secret(path)]
     if excluded:
-        tree = _tree(excluded, resource_type)
-        resource = _drop(resource, {name: below for name, below in tree.items() if name not in _ALWAYS})
-    if resource_type.hidden:
-        return {name: value for name, value in resource.items() if name not in resource_type.hidden}
-    return resource
+        hidden.extend(_dropped(excluded, resource_type))
+    return _drop(resource, _tree(hidden)) if hidden else resource
+
+
+def named_in(resource: dict[str, Any], resource_type: ResourceType) -> tuple[str, ...]:
+    """The attributes `returned` on request that a POST or PUT names, given what was read of it."""
+    return tuple(str(path) for path in _on_request(resource_type) if _pick(resource, _tree([path])))
+
+
+def named_by(targets: Sequence[Path], resource_type: ResourceType) -> tuple[str, ...]:
+    """The attributes `returned` on request that a PATCH names, given the paths of its operations."""
+    whole = {target.attribute for target in targets if target.sub_attribute is None}
+    touched = {attribute for target in targets for attribute in (target.attribute, target.sub_attribute)}
+    return tuple(str(path) for path in _on_request(resource_type) if path.leaf in touched or path.attribute in whole)
+
+
+def _on_request(resource_type: ResourceType) -> list[AttrPath]:
+    return [path for path in resource_type.hidden if path.leaf.returned == "request"]
 
 
 def _names(parameter: str, args: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -72,24 +103,61 @@ def _names(parameter: str, args: Mapping[str, Any]) -> tuple[str, ...] | None:
     return tuple(text.strip() for text in texts if text.strip()) or None
 
 
-def _without_urn(text: str) -> str:
-    return text.rpartition(":")[2].lower()
+def _resolved(names: Iterable[str], resource_type: ResourceType) -> list[AttrPath]:
+    found = (resource_type.resolve(name) for name in names)
+    return [path for path in found if path is not None]
 
 
-def _tree(names: Iterable[str], resource_type: ResourceType) -> _Tree:
-    tree: _Tree = {}
-    for name in names:
-        path = resource_type.resolve(name)
-        if path is None or path.leaf.returned == "never":
-            continue
-        *parents, leaf = path.keys
-        branch: _Tree | None = tree
-        for key in parents:
-            # An empty branch has already been asked for as a whole: nothing below it can add to that.
-            branch = None if branch is None or branch.get(key) == {} else branch.setdefault(key, {})
-        if branch is not None:
-            branch[leaf] = {}
+def _parts(path: AttrPath) -> list[Attribute]:
+    return [attribute for attribute in (path.attribute, path.sub_attribute) if attribute is not None]
+
+
+def _is_secret(path: AttrPath) -> bool:
+    return any(attribute.returned == "never" for attribute in _parts(path))
+
+
+def _selection(asked: Iterable[AttrPath], resource_type: ResourceType) -> _Tree:
+    """What is asked for and what is always returned: a sub-attribute is, where the attribute around it is."""
+    tree = _tree([*asked, *(path for path in resource_type.always if path.sub_attribute is None)])
+    for path in resource_type.always:
+        if path.sub_attribute is not None and _reaches(tree, path.keys[:-1]):
+            _insert(tree, path.keys)
     return tree
+
+
+def _dropped(excluded: Sequence[str], resource_type: ResourceType) -> list[AttrPath]:
+    """What `excludedAttributes` takes away; of an extension named as a whole each attribute, as far as it may go."""
+    extensions = {extension.id: extension for extension in resource_type.extensions}
+    paths: list[AttrPath] = []
+    for path in _resolved(excluded, resource_type):
+        extension = extensions.get(path.attribute.name) if path.schema_urn is None else None
+        paths.extend([path] if extension is None else [AttrPath(extension.id, held) for held in extension.attributes])
+    return [path for path in paths if path.leaf.returned != "always"]
+
+
+def _tree(paths: Iterable[AttrPath]) -> _Tree:
+    tree: _Tree = {}
+    for path in paths:
+        _insert(tree, path.keys)
+    return tree
+
+
+def _insert(tree: _Tree, keys: Sequence[str]) -> None:
+    *parents, leaf = keys
+    for key in parents:
+        if tree.get(key) == {}:  # it has already been named as a whole: nothing below it can add to that
+            return
+        tree = tree.setdefault(key, {})
+    tree[leaf] = {}
+
+
+def _reaches(tree: _Tree, keys: Sequence[str]) -> bool:
+    """Whether the tree goes into what the keys lead to."""
+    for key in keys:
+        if key not in tree:
+            return False
+        tree = tree[key]
+    return True
 
 
 def _pick(value: Any, tree: _Tree) -> Any:

@@ -72,19 +72,27 @@ def is_empty_reference(attribute: Attribute, value: Mapping[str, Any]) -> bool:
 
     Entra ID and the Microsoft SCIM Validator ("replace manager with empty").
     """
-    if attribute.multi_valued or attribute.sub_attribute("value") is None:
+    if not attribute.refers:
         return False
     return any(key.lower() == "value" and unassigned(item) for key, item in value.items())
 
 
-def extension_spellings(name: str, *, urn: str) -> tuple[str, str, str]:
-    """The ways in which clients name an extension's attribute: `urn:manager`, `urn.manager` and plain `manager`.
+def dotted_spelling(name: str, *, urn: str) -> str:
+    """`urn.manager` for an extension's attribute `urn:manager`.
 
-    Microsoft's inbound provisioning collection joins URN and name with a dot; Entra filters by `manager eq` and its
-    documentation shows `department` and `manager` at the top level of a User ("Develop a SCIM endpoint").
+    Microsoft's inbound provisioning collection joins URN and name with a dot.
     """
-    short = name.removeprefix(f"{urn}:")
-    return name, f"{urn}.{short}", short
+    return f"{urn}.{name.removeprefix(f'{urn}:')}"
+
+
+def short_spelling(name: str, *, urn: str) -> str:
+    """Plain `manager` for an attribute of the enterprise extension, and of no other: an attribute that a customer adds
+    must not change what a plain name means.
+
+    Entra filters by `manager eq` and its documentation shows `department` and `manager` at the top level of a User
+    ("Develop a SCIM endpoint").
+    """
+    return name.removeprefix(f"{urn}:")
 
 
 def is_ignored(name: str) -> bool:
@@ -113,15 +121,34 @@ def message_members(message: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {known[key.lower()]: item for key, item in message.items() if key.lower() in known}
 
 
-def entry_to_create(equalities: dict[str, Any] | None) -> dict[str, Any]:
+def bare_operations(data: object) -> object:
+    """An array of operations where a PatchOp is due, in the `data` of a bulk request.
+
+    The example of RFC 7644 §3.7.3 writes a PATCH like that, with the brackets of a PatchOp around it left over.
+    """
+    return {"Operations": data} if isinstance(data, list) else data
+
+
+def entry_to_create(attribute: Attribute, equalities: dict[str, Any] | None, *, op: str) -> dict[str, Any]:
     """`emails[type eq "work"].value` where there is no such entry: it is created from what the filter demands.
 
-    Entra ID and the Microsoft SCIM Validator, with add and with replace; RFC 7644 §3.5.2.3 would say noTarget.
+    Entra ID and the Microsoft SCIM Validator, with add and with replace, by `type` and `primary`. Whatever else a
+    replace does not find is noTarget, as RFC 7644 §3.5.2.3 says: a type that the schema does not know, too.
     `equalities` is None where the filter does not say what an entry must look like.
     """
     if equalities is None:
         raise NoTarget("The filter matches no value, and only `eq` joined by `and` can create one.")
+    if op == "replace" and not all(_names_a_kind(attribute, name, value) for name, value in equalities.items()):
+        raise NoTarget(f"The filter matches no value of {attribute.name} to replace.")
     return dict(equalities)
+
+
+def _names_a_kind(attribute: Attribute, name: str, value: object) -> bool:
+    """`primary`, or a `type` of the schema's: what Entra ID selects values by."""
+    sub = attribute.sub_attribute(name)
+    return name == "primary" or (
+        sub is not None and name == "type" and (not sub.canonical_values or str(value).lower() in sub.canonical_values)
+    )
 
 
 def removed_values(value: object) -> list[Any]:

@@ -9,8 +9,8 @@ its JSON type (no URI, phone, locale or base64 rules).
 import math
 import re
 from collections.abc import Callable, Iterable
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, cast
 
 from scim import quirks
 from scim.attributes import Attribute
@@ -99,33 +99,36 @@ def canonical_entry(attribute: Attribute, value: object, *, strict: bool = False
 
 
 def merged(attribute: Attribute, entries: Iterable[Any]) -> list[Any]:
-    """The entries in order, no value twice; what comes later adds to what is there (RFC 7643 §2.4)."""
+    """The entries in order, no value twice; what comes later adds to what is there (RFC 7643 §2.4), and another case
+    alone is nothing new (RFC 7644 §3.5.2.1)."""
     kept: dict[Any, Any] = {}
     for entry in entries:
         key = identity(attribute, entry)
-        earlier = kept.get(key)
-        kept[key] = {**earlier, **entry} if isinstance(earlier, dict) else entry
+        earlier = kept.setdefault(key, entry)
+        if isinstance(entry, dict):
+            kept[key] = {**earlier, **entry, **{name: earlier[name] for name, _ in key if name in earlier}}
     return list(kept.values())
 
 
 def identity(attribute: Attribute, entry: Any) -> Any:
-    """What makes an entry the same as another: a member's id, `(type, value)`, else all of it."""
+    """What makes an entry the same as another: a member's id, `type` and `value`, else all of it; without regard to
+    case where that does not matter (RFC 7643 §2.2, §2.4)."""
     if not isinstance(entry, dict):
-        return entry
-    if attribute is MEMBERS:
-        return entry["value"]
+        return attribute.comparable(entry)
+    names: Iterable[str] = sorted(entry)
     if "value" in entry:
-        return entry.get("type"), entry["value"]
-    return tuple(sorted(entry.items()))
+        names = ("value",) if attribute is MEMBERS else ("type", "value")
+    subs = ((name, attribute.sub_attribute(name)) for name in names)
+    return tuple((name, sub.comparable(entry.get(name)) if sub else None) for name, sub in subs)
 
 
 def parse_datetime(text: str) -> datetime | None:
-    """An xsd:dateTime (RFC 7643 §2.3.5); without an offset it is UTC. None if it is none."""
+    """An xsd:dateTime (RFC 7643 §2.3.5) in UTC, which it is where it has no offset. None if it is none."""
     if not _DATETIME.fullmatch(text):
         return None
     try:
-        return datetime.fromisoformat(text if _OFFSET.search(text) else f"{text}Z")
-    except ValueError:
+        return datetime.fromisoformat(text if _OFFSET.search(text) else f"{text}Z").astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
 
 
@@ -203,18 +206,19 @@ def _string(value: object) -> str | None:
 
 
 def _integer(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return cast(int, value) if whole and -_LARGEST <= cast(int, value) <= _LARGEST else None
 
 
 def _decimal(value: object) -> int | float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return value if math.isfinite(value) else None
+    return value if isinstance(value, float) and math.isfinite(value) else _integer(value)
 
 
 def _datetime(value: object) -> str | None:
     return value if isinstance(value, str) and parse_datetime(value) else None
 
+
+_LARGEST = 2**63 - 1  # what databases, and all clients but those of big numbers, can hold
 
 _TEXT = _simple("a string without control characters", _string)
 _SIMPLE: dict[str, Callable[[Attribute, object], Any]] = {
@@ -222,7 +226,7 @@ _SIMPLE: dict[str, Callable[[Attribute, object], Any]] = {
     "reference": _TEXT,
     "binary": _TEXT,
     "boolean": _simple("true or false", quirks.boolean),
-    "integer": _simple("an integer", _integer),
+    "integer": _simple("an integer of at most 64 bits", _integer),
     "decimal": _simple("a number", _decimal),
     "dateTime": _simple("a date and time such as 2011-05-13T04:42:34Z", _datetime),
 }

@@ -5,11 +5,12 @@ returned, because Microsoft's validator and scim2-tester send every attribute li
 hence no `password`, and `manager.displayName` is stored as it was sent instead of being filled in.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from scim import errors, quirks
-from scim.attributes import Attribute, AttributeType, AttrPath, Schema
+from scim.attributes import Attribute, AttributeType, AttrPath, Schema, paths_into
 
 USER_URN = "urn:ietf:params:scim:schemas:core:2.0:User"
 GROUP_URN = "urn:ietf:params:scim:schemas:core:2.0:Group"
@@ -20,9 +21,12 @@ CONFIG_URN = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"
 LIST_URN = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 SEARCH_URN = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+BULK_RESPONSE_URN = "urn:ietf:params:scim:api:messages:2.0:BulkResponse"
 ERROR_URN = errors.ERROR_URN
 
+DEFAULT_COUNT = 100
 MAX_RESULTS = 1000
+CURSOR_SECONDS = 3600
 MAX_OPERATIONS = 1000
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 
@@ -201,15 +205,20 @@ class ResourceType:
     schema: Schema
     extensions: tuple[Schema, ...] = ()
     required: tuple[Attribute, ...] = field(init=False, repr=False)
-    hidden: frozenset[str] = field(init=False, repr=False)
+    immutable: tuple[AttrPath, ...] = field(init=False, repr=False)
+    always: tuple[AttrPath, ...] = field(init=False, repr=False)
+    hidden: tuple[AttrPath, ...] = field(init=False, repr=False)
     _paths: dict[str, AttrPath] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         attributes = (*COMMON, *self.schema.attributes)
         writable = [attribute for attribute in attributes if attribute.mutability != "readOnly"]
+        paths = [path for attribute in attributes for path in paths_into(None, attribute)]
+        paths.extend(path for extension in self.extensions for path in extension.paths)
         object.__setattr__(self, "required", tuple(a for a in writable if a.required))
-        hidden = frozenset(a.name for a in attributes if a.returned in ("never", "request"))
-        object.__setattr__(self, "hidden", hidden)
+        object.__setattr__(self, "immutable", tuple(path for path in paths if path.leaf.mutability == "immutable"))
+        object.__setattr__(self, "always", tuple(path for path in paths if path.leaf.returned == "always"))
+        object.__setattr__(self, "hidden", tuple(p for p in paths if p.leaf.returned in ("never", "request")))
         object.__setattr__(self, "_paths", _paths(self))
 
     def resolve(self, text: str) -> AttrPath | None:
@@ -227,7 +236,7 @@ def _paths(resource_type: ResourceType) -> dict[str, AttrPath]:
 
     core = resource_type.schema
     for attribute in (*COMMON, *core.attributes):
-        for path in _paths_into(None, attribute):
+        for path in paths_into(None, attribute):
             name(str(path), path)
             name(f"{core.id}:{path}", path)
     for extension in resource_type.extensions:
@@ -238,18 +247,14 @@ def _paths(resource_type: ResourceType) -> dict[str, AttrPath]:
             description=extension.description,
         )
         name(extension.id, AttrPath(None, whole))
-        for attribute in extension.attributes:
-            for path in _paths_into(extension.id, attribute):
-                for spelling in quirks.extension_spellings(str(path), urn=extension.id):
-                    name(spelling, path)
+        for path in extension.paths:
+            name(str(path), path)
+    for extension in resource_type.extensions:  # last, so that no quirk takes a name that is somebody's own
+        for path in extension.paths:
+            name(quirks.dotted_spelling(str(path), urn=extension.id), path)
+            if extension is ENTERPRISE_USER:
+                name(quirks.short_spelling(str(path), urn=extension.id), path)
     return paths
-
-
-def _paths_into(urn: str | None, attribute: Attribute) -> list[AttrPath]:
-    return [
-        AttrPath(urn, attribute),
-        *(AttrPath(urn, attribute, sub) for sub in attribute.sub_attributes),
-    ]
 
 
 USER_TYPE = ResourceType("User", "/Users", USER, (ENTERPRISE_USER,))
@@ -272,6 +277,14 @@ class Catalogue:
     def schemas(self) -> tuple[Schema, ...]:
         """Core schemas and extensions."""
         return tuple(schema for kind in self.resource_types for schema in (kind.schema, *kind.extensions))
+
+    def extended(self, *, user: Iterable[Schema] = (), group: Iterable[Schema] = ()) -> "Catalogue":
+        """The same with more extensions (RFC 7643 §3.3); no URN may begin with that of another and a colon."""
+        return Catalogue(_extended(self.user, user), _extended(self.group, group))
+
+
+def _extended(kind: ResourceType, extensions: Iterable[Schema]) -> ResourceType:
+    return ResourceType(kind.name, kind.endpoint, kind.schema, (*kind.extensions, *extensions))
 
 
 STANDARD = Catalogue(USER_TYPE, GROUP_TYPE)
@@ -306,24 +319,32 @@ def resource_type_document(base: str, name: str, catalogue: Catalogue = STANDARD
     raise errors.NotFound(f"There is no resource type {name!r}; GET /ResourceTypes lists those there are.")
 
 
-def service_provider_config(base: str) -> dict[str, Any]:
-    """GET /ServiceProviderConfig (RFC 7643 §5): what the server can do, and nothing it cannot.
+def service_provider_config(base: str, catalogue: Catalogue = STANDARD) -> dict[str, Any]:
+    """GET /ServiceProviderConfig (RFC 7643 §5, RFC 9865 §4): what the server can do, and nothing it cannot.
 
-    `bulk.maxOperations` is set although bulk is not supported: authentik requires it and cuts the operations of its
-    PATCH requests into pieces of that size.
+    authentik reads `bulk.maxOperations` for another end too: it cuts the operations of its PATCH requests into pieces
+    of that size.
     """
     return {
         "schemas": [CONFIG_URN],
         "patch": {"supported": True},
         "bulk": {
-            "supported": False,
+            "supported": True,
             "maxOperations": MAX_OPERATIONS,
             "maxPayloadSize": MAX_PAYLOAD_BYTES,
         },
         "filter": {"supported": True, "maxResults": MAX_RESULTS},
         "changePassword": {"supported": False},
-        "sort": {"supported": False},
+        "sort": {"supported": True},
         "etag": {"supported": True},
+        "pagination": {
+            "cursor": True,
+            "index": True,
+            "defaultPaginationMethod": "index",
+            "defaultPageSize": DEFAULT_COUNT,
+            "maxPageSize": MAX_RESULTS,
+            "cursorTimeout": CURSOR_SECONDS,
+        },
         "authenticationSchemes": [
             {
                 "type": "oauthbearertoken",

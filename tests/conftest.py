@@ -11,15 +11,17 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from peewee import JOIN, fn
 
 from idp_bridge import accounts, actors, credentials, db, idps, keyring, members, people, roles
 from idp_bridge.actors import Actor
 from idp_bridge.config import Config
-from idp_bridge.models import Account, IdentityProvider, Member
+from idp_bridge.models import Account, IdentityProvider, Member, SeatCount
 from tests import postgres as pg
 from tests.saml import idp as signing_idp
 
 SECRET_KEY = "a secret key of the test suite, 32 characters and more"
+UNLIMITED = dict.fromkeys(("api_rate", "scim_rate", "login_rate"), 1000000000)  # a fast test is no attack
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +65,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 @pytest.fixture
 def config(database_url: str) -> Config:
     """The settings of a test's application."""
-    return Config(database_url=database_url, base_url="http://localhost", secret_key=SECRET_KEY)
+    return Config(database_url=database_url, base_url="http://localhost", secret_key=SECRET_KEY, **UNLIMITED)
 
 
 @pytest.fixture
@@ -73,7 +75,22 @@ def database(config: Config) -> Iterator[None]:
     keyring.unlock(config.secret_key)
     with db.connection():
         yield
+        assert seat_counts() == counted_seats()
     _close(real)
+
+
+def seat_counts() -> dict[str, int]:
+    """How many seats are used, by account, as seats.py keeps it."""
+    return dict(SeatCount.select(SeatCount.account, SeatCount.used).tuples())
+
+
+def counted_seats() -> dict[str, int]:
+    """The same by counting, which is what it must be at every commit."""
+    used = fn.COUNT(Member.id).filter(Member.active)
+    accounts = SeatCount.select(SeatCount.account, used).join(
+        Member, JOIN.LEFT_OUTER, on=Member.account == SeatCount.account
+    )
+    return dict(accounts.group_by(SeatCount.account).tuples())
 
 
 @pytest.fixture

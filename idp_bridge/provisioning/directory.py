@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from idp_bridge import clock
 from idp_bridge.actors import Actor
+from idp_bridge.db import database, locked
 from idp_bridge.models import Account, IdentityProvider
+from idp_bridge.statement import Statement, parameter
+from scim.errors import Conflict
 from scim.schemas import STANDARD, Catalogue
 
 
@@ -25,10 +29,36 @@ class Directory:
         """The identity provider's id, by which every row of the directory is found."""
         return str(self.identity_provider.id)
 
+    def hold_catalogue(self) -> None:
+        """For a write, which was read by it: the account's extensions stay as they are until the transaction ends.
+        Raises Conflict where they have changed meanwhile."""
+        known = self.account.extensions_version
+        if known and _VERSION.rows(account=self.account.id) != [(known,)]:
+            raise Conflict("The account's schema extensions have just been changed; send this again.")
+
+    def take_turn(self) -> None:
+        """For many changes in one transaction: those of another such wait until this one ends. Two that change the same
+        records in opposite order would else wait for each other, and the database would end one of them."""
+        _TURN.rows(directory=self.id)
+
     @property
     def strict(self) -> bool:
         """Whether unknown attributes are refused instead of passed over."""
         return bool(self.identity_provider.strict_scim)
+
+
+def _version() -> Any:
+    query = Account.select(Account.extensions_version).where(Account.id == parameter("account"))
+    # The lock that every event takes on its account; only who changes extensions waits for it, and we for her.
+    return query.for_update("FOR KEY SHARE") if database.for_update else query  # type: ignore[arg-type]
+
+
+_VERSION = Statement((Account.extensions_version,), _version)
+
+_TURN = Statement(
+    (IdentityProvider.id,),
+    lambda: locked(IdentityProvider.select(IdentityProvider.id).where(IdentityProvider.id == parameter("directory"))),
+)
 
 
 def moment() -> datetime:

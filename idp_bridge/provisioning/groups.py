@@ -19,6 +19,7 @@ from idp_bridge.provisioning.records import Kind, Records, Resource, Written
 from idp_bridge.statement import Table
 from idp_bridge.text import fold
 from scim.errors import Uniqueness
+from scim.mutability import replaced
 from scim.patch import MemberDelta, Operation, apply, member_changes
 
 #: How many ids of members an event names; it always has their number.
@@ -41,7 +42,8 @@ RECORDS = Records(
     ),
     lambda directory: DirectoryGroup.identity_provider == directory,
     "members",
-    memberships.members_of,
+    memberships.members_of_group,
+    True,
 )
 
 
@@ -75,7 +77,7 @@ def replace(directory: Directory, group_id: str, resource: Resource, *, if_match
     """PUT: the group becomes this, and its members exactly those."""
     resource, delta = _without_members(resource)
     row = RECORDS.locked(directory, group_id, if_match)
-    return _update(directory, row, resource, delta)
+    return _update(directory, row, replaced(directory.catalogue.group, row.resource, resource), delta)
 
 
 def patch(

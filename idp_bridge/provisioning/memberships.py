@@ -2,23 +2,21 @@
 change a few of them; roles by groups are joined on reading, so a row here is all that a change of role takes."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from peewee import Select
+from peewee import SQL, Select, fn
 
 from idp_bridge import groups
-from idp_bridge.db import database
+from idp_bridge.db import database, locked
 from idp_bridge.models import DirectoryGroup, DirectoryUser, GroupMember
 from idp_bridge.provisioning import json_sql
 from idp_bridge.provisioning.directory import Directory
 from idp_bridge.statement import Statement, among, parameter
 from scim.errors import InvalidValue
-from scim.meta import location
 from scim.patch import MemberDelta
-from scim.schemas import GROUP_TYPE
 
 Entry = dict[str, Any]
 
@@ -34,26 +32,21 @@ class Change:
         return bool(self.added or self.removed)
 
 
-def groups_of(directory: Directory, user_ids: Sequence[str]) -> dict[str, list[Entry]]:
-    """For each user who is in any, the ``groups`` attribute. One statement."""
-    found: dict[str, list[Entry]] = {}
-    for user_id, group_id, display_name in _GROUPS_OF.rows(ids=user_ids):
-        group = {
-            "value": group_id,
-            "$ref": location(GROUP_TYPE, group_id, base=directory.base_url),
-            "display": display_name,
-            "type": "direct",
-        }
-        found.setdefault(user_id, []).append(group)
-    return found
+def groups_of_user() -> Any:
+    """The ``groups`` attribute of a user in a SELECT of users, as the text of a JSON array."""
+    json = json_sql.functions()
+    reference = parameter("groups").concat(DirectoryGroup.id)
+    group = {"value": DirectoryGroup.id, "$ref": reference, "display": DirectoryGroup.display_name, "type": "direct"}
+    rows: Any = GroupMember.select(json.object(group).alias("listed")).join(DirectoryGroup)
+    return json.array(rows.where(GroupMember.user == DirectoryUser.id).order_by(GroupMember.id), "listed")
 
 
-def members_of(directory: Directory, group_ids: Sequence[str]) -> dict[str, list[Entry]]:
-    """For each group that has any, the ``members`` attribute, each member as sent. One statement."""
-    found: dict[str, list[Entry]] = {}
-    for group_id, user_id, sent in _MEMBERS_OF.rows(ids=group_ids):
-        found.setdefault(group_id, []).append(sent or {"value": user_id})
-    return found
+def members_of_group() -> Any:
+    """The ``members`` attribute of a group in a SELECT of groups, each member as sent, as the text of a JSON array."""
+    json = json_sql.functions()
+    member = fn.COALESCE(json.document(GroupMember.sent), json.object({"value": GroupMember.user}))
+    rows = GroupMember.select(member.alias("listed")).where(GroupMember.group == DirectoryGroup.id)
+    return json.array(rows.order_by(GroupMember.id), "listed")
 
 
 def change(directory: Directory, group: DirectoryGroup, delta: MemberDelta) -> Change:
@@ -63,10 +56,14 @@ def change(directory: Directory, group: DirectoryGroup, delta: MemberDelta) -> C
     administrator.
     """
     named = delta.add.keys() | delta.remove
-    present = _members(group) if delta.replace else _members_among(group, named)
+    if delta.add and not delta.replace:
+        users, present = _users(directory, group, named)
+    else:
+        present = _members(group) if delta.replace else _members_among(group, named)
+        users, _ = _users(directory, group, delta.add.keys() - present)
     added = [user_id for user_id in delta.add if user_id not in present]
     removed = sorted(present - delta.add.keys() if delta.replace else present & delta.remove)
-    _check_known(directory, added)
+    _check_known(added, users)
     _insert(group, [delta.add[user_id] for user_id in added])
     if removed and groups.gives_admin(group.id):
         with groups.keeping_an_administrator(directory.account):
@@ -74,6 +71,13 @@ def change(directory: Directory, group: DirectoryGroup, delta: MemberDelta) -> C
     else:
         _delete(group, removed)
     return Change(tuple(added), tuple(removed))
+
+
+def hold_groups_of(directory: Directory, user_id: str) -> None:
+    """Nobody else's to change until the transaction ends: the groups that a user is in. Before her record is locked,
+    because a change of a group takes the group first and then its users."""
+    if database.for_update:
+        _HOLD.rows(directory=directory.id, user=user_id)
 
 
 def touch_groups_of(user_id: str, now: datetime) -> None:
@@ -94,11 +98,16 @@ def _members_among(group: DirectoryGroup, user_ids: Iterable[str]) -> set[str]:
     return {user_id for (user_id,) in _AMONG.rows(group=group.id, ids=user_ids)}
 
 
-def _check_known(directory: Directory, user_ids: Sequence[str]) -> None:
-    """All of them are live users of this directory, and stay so until the transaction ends."""
-    if not user_ids:
-        return
-    known = {user_id for (user_id,) in _KNOWN.rows(directory=directory.id, ids=user_ids)}
+def _users(directory: Directory, group: DirectoryGroup, ids: Iterable[str]) -> tuple[set[str], set[str]]:
+    """Which ids are live users of this directory, and stay so until the transaction ends, and which of them are members
+    already."""
+    asked = list(ids)
+    found = _USERS.rows(directory=directory.id, group=group.id, ids=asked) if asked else []
+    live = [(user_id, is_member) for user_id, deleted_at, is_member in found if deleted_at is None]
+    return {user_id for user_id, _ in live}, {user_id for user_id, is_member in live if is_member}
+
+
+def _check_known(user_ids: Sequence[str], known: Set[str]) -> None:
     unknown = [user_id for user_id in user_ids if user_id not in known]
     if unknown:
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
@@ -116,24 +125,17 @@ def _delete(group: DirectoryGroup, user_ids: Sequence[str]) -> None:
         _DELETE.run(group=group.id, ids=user_ids)
 
 
-def _groups_of() -> Any:
-    rows: Any = GroupMember.select(*_GROUPS_OF.columns).join(DirectoryGroup)
-    return rows.where(among(GroupMember.user, "ids")).order_by(GroupMember.id)
-
-
-def _members_of() -> Any:
-    return GroupMember.select(*_MEMBERS_OF.columns).where(among(GroupMember.group, "ids")).order_by(GroupMember.id)
-
-
 def _of_group(query: Any) -> Any:
     return query.where(GroupMember.group == parameter("group"))
 
 
-def _known() -> Any:
-    query: Any = DirectoryUser.select(DirectoryUser.id).where(
-        DirectoryUser.identity_provider == parameter("directory"),
-        DirectoryUser.deleted_at.is_null(),
-        among(DirectoryUser.id, "ids"),
+def _users_among() -> Any:
+    is_member = GroupMember.select(SQL("1")).where(
+        GroupMember.group == parameter("group"), GroupMember.user == DirectoryUser.id
+    )
+    # Whether one is deleted is read and not asked: see Records._found.
+    query: Any = DirectoryUser.select(DirectoryUser.id, DirectoryUser.deleted_at, fn.EXISTS(is_member)).where(
+        DirectoryUser.identity_provider == parameter("directory"), among(DirectoryUser.id, "ids")
     )
     # A share lock: a DELETE of one of them waits for us, and we for it, but two groups do not wait for each other.
     return query.for_update("FOR SHARE") if database.for_update else query
@@ -145,16 +147,25 @@ def _insertion() -> Any:
     return GroupMember.insert_from(rows, [GroupMember.group, GroupMember.user, GroupMember.sent]).on_conflict_ignore()
 
 
-_GROUPS_OF = Statement((GroupMember.user, DirectoryGroup.id, DirectoryGroup.display_name), _groups_of)
-_MEMBERS_OF = Statement((GroupMember.group, GroupMember.user, GroupMember.sent), _members_of)
 _ALL = Statement((GroupMember.user,), lambda: _of_group(GroupMember.select(GroupMember.user)))
 _AMONG = Statement(
     (GroupMember.user,),
     lambda: _of_group(GroupMember.select(GroupMember.user)).where(among(GroupMember.user, "ids")),
 )
-_KNOWN = Statement((DirectoryUser.id,), _known)
+_USERS = Statement((DirectoryUser.id, DirectoryUser.deleted_at, SQL("")), _users_among)
 _INSERT = Statement((), _insertion)
 _LEAVE = Statement((), lambda: GroupMember.delete().where(GroupMember.user == parameter("user")))
+_HOLD = Statement(
+    (DirectoryGroup.id,),
+    lambda: locked(
+        DirectoryGroup.select(DirectoryGroup.id)
+        .where(
+            DirectoryGroup.identity_provider == parameter("directory"),
+            DirectoryGroup.id.in_(GroupMember.select(GroupMember.group).where(GroupMember.user == parameter("user"))),
+        )
+        .order_by(DirectoryGroup.id)
+    ),
+)
 _TOUCH = Statement(
     (),
     lambda: DirectoryGroup.update(

@@ -13,7 +13,7 @@ from peewee import OP, SQL, Expression, Field, Value, fn
 
 from idp_bridge.models import DirectoryGroup, DirectoryUser, GroupMember
 from idp_bridge.provisioning import json_sql
-from idp_bridge.provisioning.json_sql import ENTRY, JsonSql, is_not_true, joined
+from idp_bridge.provisioning.json_sql import ENTRY, JsonSql, is_not_true, joined, microseconds
 from idp_bridge.text import fold
 from scim.attributes import Attribute, AttrPath
 from scim.errors import InvalidFilter
@@ -158,7 +158,9 @@ class _Row:
             return None
         keys = (*self.prefix, *AttrPath(path.schema_urn, path.attribute).keys)
         rows = self.table.rows.get(keys[0])
-        return _Joined(rows, self.sql) if rows else _Listed(self.table.document, keys, self.sql)
+        if rows:
+            return _Joined(rows, self.sql)
+        return _Listed(self.table.document, keys, self.sql, simple=path.attribute.type != "complex")
 
     def constant(self, term: Compare | Present) -> Any | None:
         """``schemas`` and ``meta.resourceType`` follow from the type and from which extensions are present."""
@@ -179,11 +181,13 @@ class _Row:
 
 @dataclass(frozen=True)
 class _Entry:
-    """The scope of names inside the brackets of a multi-valued attribute: one entry of it."""
+    """The scope of names inside the brackets of a multi-valued attribute: one entry of it, which in a list of
+    ``simple`` values is the value."""
 
     sql: JsonSql
     columns: Mapping[tuple[str, ...], _Column]
     document: Any
+    simple: bool = False
 
     def column(self, path: AttrPath) -> _Column:
         """What the path's value in this entry is compared with."""
@@ -191,7 +195,7 @@ class _Entry:
             return self.columns[path.keys]
         if self.document is None:
             raise InvalidFilter(f"{path} cannot be filtered by.")
-        return _document_column(self.sql, self.document, path.keys, path.leaf)
+        return _document_column(self.sql, self.document, () if self.simple else path.keys, path.leaf)
 
     def entries(self, path: AttrPath) -> None:
         """Lists do not nest in SCIM."""
@@ -207,10 +211,11 @@ class _Listed:
     document: Any
     keys: tuple[str, ...]
     sql: JsonSql
+    simple: bool
 
     @property
     def scope(self) -> _Entry:
-        return _Entry(self.sql, {}, ENTRY)
+        return _Entry(self.sql, {}, ENTRY, self.simple)
 
     def any(self, condition_: Any) -> Any:
         """Whether the condition holds for an entry."""
@@ -243,12 +248,23 @@ _Scope = _Row | _Entry
 
 
 def _document_column(sql: JsonSql, document: Any, keys: tuple[str, ...], attribute: Attribute) -> _Column:
-    if attribute.type == "boolean":
-        return _Column(sql.flag(document, keys), _same)
+    """A value in a document, as its type compares: a list's entry that is itself the value has no keys."""
+    match attribute.type:
+        case "boolean":
+            return _Column(sql.flag(document, keys), _same)
+        case "integer" | "decimal":
+            return _Column(sql.number(document, keys), _number, sortable=True)
+        case "dateTime":
+            return _Column(sql.instant(document, keys), microseconds, sortable=True)
     text = sql.text(document, keys)
-    if attribute.type == "complex" or attribute.case_exact or attribute.type == "binary":
+    if attribute.type in ("complex", "binary") or attribute.case_exact:
         return _Column(text, _same)
     return _Column(sql.folded(text), lambda literal: sql.folded(Value(literal, converter=False)))
+
+
+def _number(literal: int | float) -> int | float:
+    """One that every driver can bind; no attribute holds an integer of more than 64 bits."""
+    return literal if abs(literal) < 2**63 else float(literal)
 
 
 # --- from tree to condition -------------------------------------------------------------------------------------

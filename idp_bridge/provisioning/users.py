@@ -10,20 +10,21 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from operator import attrgetter
-from typing import Any, cast
+from typing import Any
 
-from peewee import IntegrityError
+from peewee import SQL, IntegrityError
 
-from idp_bridge import db, events, ids, members
+from idp_bridge import db, events, ids, members, spans
 from idp_bridge.errors import Conflict
 from idp_bridge.events import Type
 from idp_bridge.models import DirectoryUser, Member
-from idp_bridge.provisioning import memberships
+from idp_bridge.provisioning import emails, memberships
 from idp_bridge.provisioning.directory import Directory, moment
 from idp_bridge.provisioning.records import Kind, Records, Resource, Written
 from idp_bridge.statement import Statement, Table, parameter
 from idp_bridge.text import fold
 from scim.errors import Uniqueness
+from scim.mutability import replaced
 from scim.patch import Operation, apply
 
 
@@ -47,10 +48,10 @@ def profile(resource: Resource) -> Profile:
 
 
 def _address(resource: Resource) -> str:
-    emails = [entry for entry in resource.get("emails", ()) if entry.get("value")]
-    primary = [entry for entry in emails if entry.get("primary")]
-    work = [entry for entry in emails if str(entry.get("type")).lower() == "work"]
-    chosen = primary or work or emails
+    entries = [entry for entry in resource.get("emails", ()) if entry.get("value")]
+    primary = [entry for entry in entries if entry.get("primary")]
+    work = [entry for entry in entries if str(entry.get("type")).lower() == "work"]
+    chosen = primary or work or entries
     return str(chosen[0]["value"] if chosen else resource["userName"])
 
 
@@ -69,11 +70,13 @@ RECORDS = Records(
         DirectoryUser.version,
         DirectoryUser.created_at,
         DirectoryUser.modified_at,
+        DirectoryUser.deleted_at,
     ),
     lambda directory: (DirectoryUser.identity_provider == directory) & DirectoryUser.deleted_at.is_null(),
     "groups",
-    memberships.groups_of,
-    lists_at_first=False,
+    memberships.groups_of_user,
+    False,
+    spans.find,
 )
 
 
@@ -88,8 +91,6 @@ def create(directory: Directory, resource: Resource) -> Written:
     """
     resource = {"active": True, **resource}
     key = fold(resource["userName"])
-    if _NAMED.one(directory=directory.id, key=key):
-        raise _taken(resource["userName"])
     member = _member_for(directory, resource, key)
     now = moment()
     row = DirectoryUser(
@@ -105,28 +106,27 @@ def create(directory: Directory, resource: Resource) -> Written:
         created_at=now,
         modified_at=now,
     )
+    row.listed = None  # she is in no group yet
     with _unique(row):
         _TABLE.add(row)
+    emails.write(row)
+    spans.add(directory.id, row.id)
     return Written(row, None, resource)
 
 
 _TABLE = Table(DirectoryUser)
 
 
-_NAMED = Statement(
-    (DirectoryUser.id,),
-    lambda: DirectoryUser.select(DirectoryUser.id).where(
-        DirectoryUser.identity_provider == parameter("directory"),
-        DirectoryUser.user_name_key == parameter("key"),
-        DirectoryUser.deleted_at.is_null(),
-    ),
-)
-
-
 def _member_for(directory: Directory, resource: Resource, key: str) -> Member:
-    """The member who is to stand behind a new record: who has her address now, else who left this directory."""
+    """The member who is to stand behind a new record: who has her address now, else who left this directory. Raises
+    Uniqueness where a record has the name."""
     known = profile(resource)
-    member = _adoptable(directory, known.email) or _leaver(directory, resource.get("externalId"), key)
+    traces = _traces(directory, resource.get("externalId"), key, known.email)
+    if "record" in traces:
+        raise _taken(resource["userName"])
+    member = None
+    if traces:
+        member = _adoptable(directory, known.email) or _leaver(directory, resource.get("externalId"), key)
     if member is None:
         return members.create(
             directory.actor,
@@ -146,21 +146,29 @@ def _member_for(directory: Directory, resource: Resource, key: str) -> Member:
     return member
 
 
+def _traces(directory: Directory, external_id: str | None, key: str, email: str) -> set[str]:
+    """What there is of somebody who comes: a ``record`` of her name, one that has ``left``, a ``member`` with her
+    address. Nearly all who come are new, which one statement tells."""
+    asked = {"directory": directory.id, "external_id": external_id, "key": key}
+    found = _TRACES.rows(account=directory.account.id, email_key=fold(email), **asked)
+    return {trace for (trace,) in found}
+
+
 def _leaver(directory: Directory, external_id: str | None, key: str) -> Member | None:
     """The member behind a record that this directory deleted: by externalId before userName, the latest first."""
     left = _LEFT.rows(directory=directory.id, key=key, external_id=external_id)
     left.sort(key=lambda row: (external_id is not None and row[1] == external_id, row[2]), reverse=True)
     for member_id, _, _ in left:
         if _record_of(member_id) is None:
-            return _member(member_id)
+            return members.hold(member_id)
     return None
 
 
 _LEFT_COLUMNS = (DirectoryUser.member, DirectoryUser.external_id, DirectoryUser.deleted_at)
 
 
-def _left(same: Any) -> Any:
-    return DirectoryUser.select(*_LEFT_COLUMNS).where(
+def _left(same: Any, *columns: Any) -> Any:
+    return DirectoryUser.select(*columns).where(
         DirectoryUser.identity_provider == parameter("directory"),
         same,
         DirectoryUser.deleted_at.is_null(False),
@@ -168,13 +176,24 @@ def _left(same: Any) -> Any:
     )
 
 
-# A union, because with OR no database here would use an index for either.
-_LEFT = Statement(
-    _LEFT_COLUMNS,
-    lambda: _left(DirectoryUser.external_id == parameter("external_id")).union_all(
-        _left(DirectoryUser.user_name_key == parameter("key"))
-    ),
-)
+def _by_either(*columns: Any) -> Any:
+    """A union, because with OR no database here would use an index for either."""
+    by_external_id = _left(DirectoryUser.external_id == parameter("external_id"), *columns)
+    return by_external_id.union_all(_left(DirectoryUser.user_name_key == parameter("key"), *columns))
+
+
+def _all_traces() -> Any:
+    record = DirectoryUser.select(SQL("'record'")).where(
+        DirectoryUser.identity_provider == parameter("directory"),
+        DirectoryUser.user_name_key == parameter("key"),
+        DirectoryUser.deleted_at.is_null(),
+    )
+    member = members.at_address(SQL("'member'"))
+    return record.union_all(member).union_all(_by_either(SQL("'left'")))
+
+
+_LEFT = Statement(_LEFT_COLUMNS, lambda: _by_either(*_LEFT_COLUMNS))
+_TRACES = Statement((SQL(""),), _all_traces)
 
 
 def _adoptable(directory: Directory, email: str) -> Member | None:
@@ -195,7 +214,7 @@ def _adoptable(directory: Directory, email: str) -> Member | None:
             f"{email} is a member of this account already, and this identity provider may only take over members "
             f"of {', '.join(domains)}. An administrator can add the domain to the identity provider."
         )
-    return found[0]
+    return members.hold(found[0].id)
 
 
 def _strangers(directory: Directory, email: str) -> list[Member]:
@@ -231,7 +250,8 @@ def replace(directory: Directory, user_id: str, resource: Resource, *, if_match:
     """PUT: the record becomes this. ``active`` stays as it was where it is left out: to say nothing about it must
     neither lock somebody out nor let somebody in."""
     row = RECORDS.locked(directory, user_id, if_match)
-    return _update(directory, row, {"active": row.active, **resource})
+    sent = {"active": row.active, **resource}
+    return _update(directory, row, replaced(directory.catalogue.user, row.resource, sent))
 
 
 def patch(
@@ -246,16 +266,20 @@ def patch(
 def delete(directory: Directory, user_id: str, *, if_match: str | None = None) -> Written:
     """DELETE: gone for the directory (404, the userName free again) and out of the account and of every group; her
     member is kept for undoing. Raises Conflict for the last administrator."""
+    # The groups, then the user, then the account inside deprovision: the order in which a change of a group takes locks.
+    # Again for those that took her in meanwhile: what becomes a new version must be what she leaves.
+    memberships.hold_groups_of(directory, user_id)
     row = RECORDS.locked(directory, user_id, if_match)
+    memberships.hold_groups_of(directory, user_id)
     now = moment()
-    # The groups first, then the account inside deprovision: the order in which a change of a group takes its locks.
     memberships.touch_groups_of(row.id, now)
     if row.member_id is not None:
-        member = _member(row.member_id)
+        member = members.hold(row.member_id)
         if member.removed_at is None:
             members.deprovision(directory.actor, member)
     memberships.leave_all(row.id)
     _TABLE.update(row.id, deleted_at=now)
+    spans.subtract(directory.id, row.id)
     return Written(row, row.resource, None)
 
 
@@ -266,12 +290,14 @@ def _update(directory: Directory, row: DirectoryUser, resource: Resource) -> Wri
     written = Written(row, _part(before, changed), _part(resource, changed))
     if not changed:
         return written
+    addresses = emails.keys_of(row)
     row.resource = resource
     row.user_name, row.user_name_key = resource["userName"], fold(resource["userName"])
     row.external_id, row.active = resource.get("externalId"), resource.get("active", was_active)
     row.version, row.modified_at = row.version + 1, moment()
     with _unique(row):
         _TABLE.save(row, *_CHANGING)
+    emails.write(row, addresses)
     old, new = profile(before), profile(resource)
     if row.member_id is not None and (old != new or was_active != row.active):
         _follow(directory, row, old=old, new=new)
@@ -289,7 +315,7 @@ _CHANGING = ("resource", "user_name", "user_name_key", "external_id", "active", 
 
 def _follow(directory: Directory, row: DirectoryUser, *, old: Profile, new: Profile) -> None:
     """What the account knows of the member follows her record; members.py records what came of it."""
-    member = _member(str(row.member_id))
+    member = members.hold(str(row.member_id))
     if fold(old.email) != fold(new.email):
         _refuse_shared_address(directory, member, new.email)
     members.update_profile(directory.actor, member, **asdict(new))
@@ -301,15 +327,6 @@ def _refuse_shared_address(directory: Directory, member: Member, email: str) -> 
     become ambiguous."""
     if any(other.id != member.id for other in _strangers(directory, email)):
         raise Uniqueness(f"The address {email} belongs to another member of this account already.")
-
-
-def _member(member_id: str) -> Member:
-    """The member, nobody else's to change until the transaction ends."""
-    ((member,),) = _MEMBER.instances(id=member_id)
-    return cast(Member, member)
-
-
-_MEMBER = Statement(Member._meta.sorted_fields, lambda: db.locked(Member.select().where(Member.id == parameter("id"))))
 
 
 @contextmanager

@@ -3,13 +3,18 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flask import redirect, url_for
+from flask import redirect, request, url_for
 
 from idp_bridge import db, events, sessions
 from idp_bridge.events import Type
 from idp_bridge.models import Member
 from idp_bridge.sign_in import Refused, Way
 from idp_bridge.web import cookies, guard
+
+
+def attempt(way: Way, email: str | None) -> None:
+    """Count an attempt, before a secret is looked at. Raises TooManyRequests, whoever is meant, known here or not."""
+    guard.rates().attempt(request.remote_addr, way.value, email)
 
 
 def enter(

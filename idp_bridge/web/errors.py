@@ -18,7 +18,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTo
 from idp_bridge import errors, sign_in
 from idp_bridge.errors import Code, DomainError
 from idp_bridge.web.headers import scim_media_type
-from scim.errors import ScimError
+from scim.errors import ERROR_URN, ScimError
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,9 @@ _HTTP_CODES = {
 #: scimType for domain refusals that have one (RFC 7644 section 3.12).
 _SCIM_TYPES = {Code.NAME_TAKEN: "uniqueness", Code.ALREADY_MEMBER: "uniqueness", Code.INVALID_BODY: "invalidValue"}
 
+#: What refuses one change and leaves the database able to make the next.
+OF_ONE_CHANGE = (DomainError, ScimError, IntegrityError, DataError)
+
 RETRY_SECONDS = 2  # after "database is busy or away": long enough for a lock, short for a provider
 
 
@@ -78,6 +81,11 @@ def _handle(error: Exception) -> Any:
     if refusal.status == 500:
         log.exception("request failed", extra={"request_id": g.get("request_id")}, exc_info=error)
     return respond(refusal)
+
+
+def scim_error(error: Exception) -> dict[str, Any]:
+    """The SCIM Error for what was raised, to be one part of a larger answer."""
+    return _scim_body(_read(error))
 
 
 def respond(refusal: _Refusal) -> Any:
@@ -114,11 +122,17 @@ def _read(error: Exception) -> _Refusal:
 def _domain(error: DomainError) -> _Refusal:
     refusal = _Refusal(STATUS[type(error)], error.code, error.message)
     refusal.fields = {name: list(texts) for name, texts in error.fields.items()}
-    if isinstance(error, errors.TooManyRequests):
-        refusal.headers["Retry-After"] = str(error.retry_after)
-    if isinstance(error, errors.Unauthenticated):
-        refusal.headers["WWW-Authenticate"] = "Bearer"
+    refusal.headers = headers_of(error)
     return refusal
+
+
+def headers_of(error: DomainError | None) -> dict[str, str]:
+    """What a refusal says beside its words. Whole seconds in Retry-After: Okta reads no date there."""
+    if isinstance(error, errors.TooManyRequests):
+        return {"Retry-After": str(error.retry_after)}
+    if isinstance(error, errors.Unauthenticated):
+        return {"WWW-Authenticate": "Bearer"}
+    return {}
 
 
 def _http(error: HTTPException) -> _Refusal:
@@ -149,18 +163,17 @@ def _api(refusal: _Refusal) -> Response:
 
 
 def _scim(refusal: _Refusal) -> Response:
-    body: dict[str, Any] = {
-        "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
-        "status": str(refusal.status),
-        "detail": refusal.message,
-    }
-    if refusal.scim_type and refusal.status in (400, 409):
-        body["scimType"] = refusal.scim_type
     if refusal.status == 401:
         refusal.headers["WWW-Authenticate"] = "Bearer"
-    return Response(
-        json.dumps(body, ensure_ascii=False), refusal.status, refusal.headers, content_type=scim_media_type()
-    )
+    body = json.dumps(_scim_body(refusal), ensure_ascii=False)
+    return Response(body, refusal.status, refusal.headers, content_type=scim_media_type())
+
+
+def _scim_body(refusal: _Refusal) -> dict[str, Any]:
+    body: dict[str, Any] = {"schemas": [ERROR_URN], "status": str(refusal.status), "detail": refusal.message}
+    if refusal.scim_type and refusal.status in (400, 409):
+        body["scimType"] = refusal.scim_type
+    return body
 
 
 def _page(refusal: _Refusal) -> Any:

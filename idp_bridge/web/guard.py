@@ -16,6 +16,7 @@ from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Forbidden, NotFound, Unauthenticated
 from idp_bridge.models import Account, BotUser, Credential, Member, Session
 from idp_bridge.plans import Feature
+from idp_bridge.rates import Rates
 from idp_bridge.roles import Permission
 from idp_bridge.web import cookies
 
@@ -121,6 +122,7 @@ def _by_api_key(header: str) -> Actor:
     credential = credentials.find(credentials.API_KEY, token) if kind is tokens.Kind.API_KEY else None
     if credential is None:
         raise Unauthenticated("This API key is not valid: it is mistyped, was deleted, has expired or is suspended.")
+    rates().api.take(credential.id)
     credentials.used(credential, request.remote_addr)
     return _credential_actor(credential)
 
@@ -147,6 +149,7 @@ def _by_session(slug: str | None) -> Actor:
     chosen = [m for m in reached if wanted in (None, m.account.slug, m.account.id)]
     if not reached:
         raise Unauthenticated("Sign in first." if slug else "Send an API key, or sign in.")
+    rates().api.take(reached[0].session.digest)
     if not chosen:
         raise NotFound(f"Your session does not reach an account {wanted}.")
     if request.method not in READING:
@@ -195,6 +198,11 @@ def provider_actor(account: Account, provider: Any, *, source: str, credential_i
 
 def _request_facts() -> dict[str, Any]:
     return {"address": request.remote_addr, "request_id": g.get("request_id")}
+
+
+def rates() -> Rates:
+    """How often callers may come. They are taken after a credential was found good, so that bad ones count for none."""
+    return cast(Rates, current_app.extensions["rates"])
 
 
 def base_url() -> str:

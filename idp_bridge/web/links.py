@@ -15,8 +15,8 @@ from idp_bridge.events import Type
 from idp_bridge.models import Account, Invitation, Member, OneTimeLink, Person
 from idp_bridge.sign_in import Outcome, Refused, Situation, State, Way
 from idp_bridge.web import forms, guard
-from idp_bridge.web.entering import enter
-from idp_bridge.web.errors import STATUS
+from idp_bridge.web.entering import attempt, enter
+from idp_bridge.web.errors import STATUS, headers_of
 from idp_bridge.web.guard import public
 
 blueprint = Blueprint("links", __name__)
@@ -54,8 +54,10 @@ def set_password(token: str) -> Any:
     try:
         form = forms.read(NewPasswordForm)
         known = link.person.password_hash is not None
-        if known and not people.has_password(link.person, form["password"]):
-            raise Invalid("This is not the password that you have here already.", fields={"password": ["wrong"]})
+        if known:
+            attempt(Way.PASSWORD, link.person.email)
+            if not people.has_password(link.person, form["password"]):
+                raise Invalid("This is not the password that you have here already.", fields={"password": ["wrong"]})
         with db.transaction():
             people.use(token, people.PASSWORD_SETUP)
             if not known:
@@ -144,6 +146,7 @@ def accept(token: str) -> Any:
         if found.account.sso_mode == "enforced":
             raise Refused(Outcome.SSO_ENFORCED, email=found.email)
         form = forms.read(AcceptForm)
+        attempt(Way.PASSWORD, found.email)
         person = next(iter(people.with_password(found.email, form["password"])), None)
         with db.transaction():
             member = _join(found, person, form)
@@ -171,4 +174,4 @@ def _invitation_page(found: Invitation, refused: DomainError | None = None) -> R
 def _page(template: str, refused: DomainError | None = None, **context: Any) -> Response:
     status = STATUS[type(refused)] if refused else 200
     message = refused.message if refused else None
-    return Response(render_template(template, refused=refused, message=message, **context), status)
+    return Response(render_template(template, refused=refused, message=message, **context), status, headers_of(refused))

@@ -18,8 +18,8 @@ from idp_bridge.models import Account, IdentityProvider, Member
 from idp_bridge.sign_in import Outcome, Refused, Way
 from idp_bridge.text import fold
 from idp_bridge.web import cookies, forms, guard, links
-from idp_bridge.web.entering import enter, note_refusal
-from idp_bridge.web.errors import STATUS
+from idp_bridge.web.entering import attempt, enter, note_refusal
+from idp_bridge.web.errors import STATUS, headers_of
 from idp_bridge.web.guard import public
 from idp_bridge.web.next_path import safe
 
@@ -107,6 +107,7 @@ def submit_to_account(slug: str) -> Any:
 
 def _by_password(slug: str | None) -> Any:
     form = forms.read(PasswordForm)
+    attempt(Way.PASSWORD, form["email"])
     account = Account.get_or_none(Account.slug == slug) if slug is not None else None
     try:
         member = _member(slug, account, form)
@@ -143,6 +144,7 @@ def submit_recovery() -> Any:
     try:
         form = forms.read(RecoveryForm)
         email = form["email"]
+        attempt(Way.RECOVERY_CODE, email)
         with db.transaction():
             member = recovery.use(email, form["code"])
             left = recovery.left(member)
@@ -211,7 +213,8 @@ def _providers(account: Account) -> list[IdentityProvider]:
 
 def _page(template: str, refused: DomainError | None = None, **context: Any) -> Response:
     status = STATUS[type(refused)] if refused else 200
-    return Response(render_template(template, refused=refused, message=_words(refused), **context), status)
+    page = render_template(template, refused=refused, message=_words(refused), **context)
+    return Response(page, status, headers_of(refused))
 
 
 def _words(refused: DomainError | None) -> str | None:

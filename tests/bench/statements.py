@@ -20,7 +20,7 @@ from idp_bridge.simulator.crypto import make_key_pair
 from tests.bench.directory import GROUP, operations
 from tests.bench.servers import SECRET_KEY
 from tests.bench.stage import external_id, person
-from tests.conftest import add_provider, make_account
+from tests.conftest import UNLIMITED, add_provider, make_account
 
 SMALL, LARGE = 10, 500
 
@@ -80,8 +80,13 @@ class Walk:
         self._count("GET /Users/{id}", "GET", f"/Users/{users[0]}")
         self._count("filter userName eq", "GET", f'/Users?filter=userName eq "{person(1)["userName"]}"')
         self._count("filter externalId eq", "GET", f'/Users?filter=externalId eq "{external_id(1)}"')
+        address = f'emails[type eq "work"].value eq "{person(1)["userName"]}"'
+        self._count("filter emails.value eq", "GET", f"/Users?filter={address}")
         self._count("list count=100", "GET", "/Users?count=100")
+        self._count("list count=100, deep page", "GET", f"/Users?count=100&startIndex={LARGE - 100}")
         self._count("POST /Users", "POST", "/Users", person(LARGE + 2))
+        other = {**person(LARGE + 3), "userName": "by another name"}
+        self._count("POST /Users, userName no address", "POST", "/Users", other)
         for active in (False, True):
             change = operations({"op": "replace", "path": "active", "value": active})
             self._count(f"PATCH active={str(active).lower()}", "PATCH", f"/Users/{spare}", change)
@@ -120,7 +125,7 @@ def on_a_fresh_file() -> list[Count]:
     """The walk on an SQLite database of its own."""
     with tempfile.TemporaryDirectory(prefix="idp-bridge-bench-") as home:
         url = f"sqlite:///{home}/statements.db"
-        app = create_app(Config(database_url=url, base_url="http://127.0.0.1", secret_key=SECRET_KEY))
+        app = create_app(Config(database_url=url, base_url="http://127.0.0.1", secret_key=SECRET_KEY, **UNLIMITED))
         db.migrate()
         with db.connection():
             world = make_account("bench")

@@ -16,6 +16,8 @@ import requests
 
 from idp_bridge import bots, clock, credentials, db, groups, ids, invitations, keyring, members
 from idp_bridge.models import DirectoryGroup, DirectoryUser, GroupMember, Member
+from idp_bridge.provisioning import request_log
+from idp_bridge.provisioning.request_log import Answered, Sent
 from idp_bridge.text import fold
 from tests.conftest import PASSWORD, add_provider, make_account
 
@@ -73,6 +75,7 @@ def site(sqlite_template: bytes, idp_certificate: str, tmp_path_factory: pytest.
         "IDP_BRIDGE_DATABASE_URL": f"sqlite:///{path}",
         "IDP_BRIDGE_SECRET_KEY": secret,
         "IDP_BRIDGE_BASE_URL": url,
+        "IDP_BRIDGE_LOGIN_RATE": "1000000",  # the tests sign in faster than people do
     }
     command = [sys.executable, "-m", "idp_bridge.cli", "serve", "--port", str(port), "--workers", "1"]
     log = path.with_name("serve.log")
@@ -122,6 +125,7 @@ def fill(certificate_pem: str) -> dict[str, str]:
         groups.map_role(system, provider, role="team_manager", group_display_name="Leads")
         invitations.create(system, "gil@acme.test")
         bot = bots.create(system, "ci", description="Builds and deploys")
+        _push_over_scim(provider)
         credentials.issue(system, credentials.API_KEY, bot, description="pipeline")
         credentials.issue(system, credentials.AUTHTOKEN, world.owner, description="laptop")
         Member.update(last_login_at=clock.now()).where(Member.id == joined["Ana Almeida"].id).execute()
@@ -134,6 +138,30 @@ def fill(certificate_pem: str) -> dict[str, str]:
         "bot": bot.id,
         "mapping": mapping.id,
     }
+
+
+def _push_over_scim(provider: Any) -> None:
+    """A change and two refusals in the request log."""
+    sent = Sent(
+        directory_id=provider.id,
+        token_id="tok_1",
+        timestamp=clock.now(),
+        method="PATCH",
+        path="/Users/du_1",
+        query=b"",
+        body=b'{"Operations":[{"op":"replace","path":"active","value":false}]}',
+        is_json=True,
+        resource_id="du_1",
+        address="192.0.2.1",
+        user_agent="Okta SCIM Client 1.0.0",
+        request_id="op_1",
+    )
+    change: dict[str, Any] = {"before": {"active": True}, "after": {"active": False}, "name": "fumiko@acme.test"}
+    request_log.record(sent, Answered(200, b'{"id":"du_1","active":false}', 1830), **change)
+    for _ in range(2):
+        request_log.record(
+            sent, Answered(404, b'{"detail":"User du_1 was not found in this directory."}', 640), skipped=7
+        )
 
 
 def _push_group(provider: Any, name: str, who: list[Member]) -> DirectoryGroup:

@@ -28,6 +28,7 @@ PAGES = (
     "credentials?of=all",
     "events",
     "provisioning",
+    "provisioning?path=nobody",
     "usage",
     "members/usr_nobody",
 )

@@ -117,16 +117,16 @@ def happened(world: World, *types: str) -> list[Event]:
     return list(query.where(Event.type.in_(types)) if types else query)
 
 
-def at_once(*works: Callable[[], Any]) -> list[Any]:
+def at_once(*works: Callable[[], Any], transaction: Callable[[], Any] = db.transaction) -> list[Any]:
     """Run each in a thread, connection and transaction of its own, all started together; results or what was raised,
-    in the order given."""
+    in the order given. ``nullcontext`` is no transaction."""
     start = Barrier(len(works))
 
     def run(work: Callable[[], Any]) -> Any:
         with db.connection():
             start.wait(timeout=20)
             try:
-                with db.transaction():
+                with transaction():
                     return work()
             except Exception as error:
                 return error

@@ -35,6 +35,88 @@ def test_a_transaction_is_never_nested(database: None) -> None:
         pass
 
 
+def test_a_part_of_a_transaction_fails_alone(database: None) -> None:
+    """What the database itself refuses included, after which PostgreSQL would do nothing more without it."""
+
+    def fail() -> None:
+        with db.savepoint():
+            _person()
+            Person.create(id=kept[0].id, created_at=kept[0].created_at)
+
+    with db.transaction():
+        kept = [_person()]
+        for _ in range(3):
+            with pytest.raises(IntegrityError):
+                fail()
+            with db.savepoint():
+                kept.append(_person())
+    assert sorted(db.column(Person.select(Person.id))) == sorted(person.id for person in kept)
+
+
+def test_a_part_goes_with_its_transaction(database: None) -> None:
+    """Its end commits nothing, and outside a transaction there is none."""
+
+    def fail() -> None:
+        with db.transaction():
+            with db.savepoint():
+                _person()
+            raise LookupError("after the part")
+
+    with pytest.raises(LookupError):
+        fail()
+    assert db.column(Person.select(Person.id)) == []
+    with pytest.raises(RuntimeError, match="outside a transaction"), db.savepoint():
+        pass
+
+
+def test_what_is_for_the_end_comes_last_and_once(database: None) -> None:
+    """With every item given for it, but for those of a part that failed; before the commit, which it can still undo."""
+    done: list[tuple[bool, list[str]]] = []
+
+    def work(items: list[str]) -> None:
+        done.append((db.database.in_transaction(), items))
+
+    def fail() -> None:
+        with db.savepoint():
+            db.at_end(work, "undone")
+            raise LookupError("in the part")
+
+    with db.transaction():
+        with pytest.raises(LookupError):
+            fail()
+        db.at_end(work, "first")
+        with db.savepoint():
+            db.at_end(work, "second")
+        assert done == []
+    assert done == [(True, ["first", "second"])]
+
+    def fail_whole() -> None:
+        with db.transaction():
+            db.at_end(work, "never")
+            raise LookupError("in the transaction")
+
+    with pytest.raises(LookupError):
+        fail_whole()
+    db.at_end(work, "at once")
+    assert done[1:] == [(False, ["at once"])]
+
+
+def test_an_end_that_fails_undoes_the_transaction(database: None) -> None:
+    """It belongs to it."""
+
+    def fail(_: list[None]) -> None:
+        raise LookupError("at the end")
+
+    def change() -> None:
+        with db.transaction():
+            _person()
+            db.at_end(fail, None)
+
+    with pytest.raises(LookupError):
+        change()
+    assert Person.select().count() == 0
+
+
 def test_an_instant_comes_back_aware_and_exact(database: None) -> None:
     """To the microsecond and in UTC, whatever offset it was given with."""
     there = datetime(2026, 7, 1, 3, 4, 5, 678901, tzinfo=timezone(timedelta(hours=-7)))

@@ -3,9 +3,10 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import time_machine
 
-from idp_bridge import ids
+from idp_bridge import clock, ids
 
 
 def test_an_id_is_its_prefix_and_a_ulid() -> None:
@@ -33,3 +34,12 @@ def test_threads_never_share_an_id() -> None:
     with ThreadPoolExecutor(8) as pool:
         made = [new for part in pool.map(lambda _: [ids.new("x") for _ in range(500)], range(8)) for new in part]
     assert len(set(made)) == 4000
+
+
+def test_the_earliest_id_of_an_instant_parts_older_from_newer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was made before that millisecond sorts before it, what is made in it or later does not."""
+    monkeypatch.setattr(ids, "_last", 0)
+    with time_machine.travel("2026-01-01T00:00:09.999Z", tick=False):
+        older = ids.new("ev")
+    with time_machine.travel("2026-01-01T00:00:10Z", tick=False):
+        assert older < ids.earliest("ev", clock.now()) <= ids.new("ev")

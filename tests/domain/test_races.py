@@ -8,7 +8,7 @@ import pytest
 from idp_bridge import db, invitations, members, people, seats, sign_in
 from idp_bridge.errors import Code, Conflict, Forbidden, Gone
 from idp_bridge.models import Account, IdentityProvider, Member
-from tests.conftest import World
+from tests.conftest import World, counted_seats, seat_counts
 from tests.domain import cast
 from tests.domain.test_sign_in import said
 
@@ -35,6 +35,22 @@ def test_the_last_seat_is_taken_once(acme: World) -> None:
     assert [error.code for error in refused] == [Code.SEATS_FULL] * 7
     counted = seats.count(acme.account)
     assert counted.used + counted.reserved == 2
+
+
+def test_a_seat_is_freed_once(acme: World) -> None:
+    """Several who suspend or remove the same member, each with what she read before: the count is what there is."""
+    acme.account.seats = 50
+    acme.account.save()
+    for n in range(4):
+        member = cast.join(acme, f"m{n}@acme.test")
+        stale = [cast.again(member) for _ in range(4)]
+        cast.at_once(
+            lambda: members.suspend(_fresh(acme).system, stale[0]),  # noqa: B023 - run before the next round
+            lambda: members.suspend(_fresh(acme).system, stale[1]),  # noqa: B023
+            lambda: members.remove(_fresh(acme).system, stale[2]),  # noqa: B023
+            lambda: members.remove(_fresh(acme).system, stale[3]),  # noqa: B023
+        )
+        assert seat_counts() == counted_seats() == {acme.account.id: 1}
 
 
 def test_two_administrators_who_suspend_each_other_leave_one(acme: World) -> None:

@@ -1,6 +1,7 @@
 """Fixtures for the domain of provisioning: a directory on a real database of each kind, and a count of statements."""
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from idp_bridge import actors, db
 from idp_bridge.models import IdentityProvider
 from idp_bridge.provisioning.directory import Directory
+from idp_bridge.provisioning.records import Records
+from scim.projection import Projection
 from tests.conftest import World, add_provider, make_account
 
 
@@ -18,6 +21,11 @@ def directory_of(world: World, provider: IdentityProvider) -> Directory:
         account=world.account, type="identity_provider", subject=provider.name, source="scim", id=provider.id
     )
     return Directory(provider, world.account, actor, "http://localhost/scim/v2")
+
+
+def rendered(records: Records, directory: Directory, rows: Sequence[Any], **asked: Any) -> list[dict[str, Any]]:
+    """The wire forms of rows, read; ``asked`` is a Projection's."""
+    return [json.loads(shown.text) for shown in records.shown(directory, rows, Projection(**asked))]
 
 
 @pytest.fixture

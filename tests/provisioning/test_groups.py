@@ -13,9 +13,9 @@ from idp_bridge.provisioning import users
 from idp_bridge.provisioning.directory import Directory
 from scim.errors import InvalidValue, NotFound, PreconditionFailed, Uniqueness
 from scim.patch import parse_patch
-from scim.projection import Projection
 from scim.schemas import GROUP_TYPE
 from tests.conftest import World
+from tests.provisioning.conftest import rendered
 
 RECORDS = scim_groups.RECORDS
 
@@ -49,7 +49,7 @@ def op(verb: str, *ids: str) -> dict[str, Any]:
 def shown(directory: Directory, group: DirectoryGroup) -> list[dict[str, Any]]:
     """The members as a GET shows them."""
     row = RECORDS.get(directory, group.id)
-    listed: list[dict[str, Any]] = RECORDS.render(directory, [row], Projection())[0].get("members", [])
+    listed: list[dict[str, Any]] = rendered(RECORDS, directory, [row])[0].get("members", [])
     return listed
 
 
@@ -161,7 +161,7 @@ def test_stale_version_is_refused(directory: Directory, people: list[str]) -> No
 def test_deleted_group_is_gone_with_its_memberships(directory: Directory, people: list[str]) -> None:
     """DELETE is real, and users show the group no more."""
     group = create(directory, "Crew", people[0])
-    (user,) = users.RECORDS.render(directory, [users.RECORDS.get(directory, people[0])], Projection())
+    (user,) = rendered(users.RECORDS, directory, [users.RECORDS.get(directory, people[0])])
     assert user["groups"] == [
         {
             "value": group.id,
@@ -172,7 +172,7 @@ def test_deleted_group_is_gone_with_its_memberships(directory: Directory, people
     ]
     with db.transaction():
         scim_groups.delete(directory, group.id)
-    (user,) = users.RECORDS.render(directory, [users.RECORDS.get(directory, people[0])], Projection())
+    (user,) = rendered(users.RECORDS, directory, [users.RECORDS.get(directory, people[0])])
     assert "groups" not in user
     assert GroupMember.select().count() == 0
     assert create(directory, "Crew").id != group.id
@@ -263,7 +263,7 @@ def test_large_group_is_changed_without_being_read(directory: Directory, stateme
         assert len(sent) <= allowed, sent
         assert all("IN (" in sql or "ANY(" in sql for sql in reads), reads
     with statements() as sent:
-        RECORDS.render(directory, [RECORDS.get(directory, group.id)], Projection(excluded=("members",)))
+        rendered(RECORDS, directory, [RECORDS.get(directory, group.id)], excluded=("members",))
     assert len(sent) == 1
     patch(directory, group, op("replace", *member_ids[:2]))
     assert ids(directory, group) == [member_ids[1], member_ids[0]]

@@ -13,8 +13,8 @@ from idp_bridge.provisioning.records import Records
 from scim.errors import InvalidFilter
 from scim.filter import matches, parse_filter
 from scim.paging import Page
-from scim.projection import Projection
 from scim.schemas import ENTERPRISE_URN, GROUP_TYPE, GROUP_URN, STANDARD, USER_TYPE, USER_URN
+from tests.provisioning.conftest import rendered
 
 ALL = Page(1, 1000)
 
@@ -165,7 +165,7 @@ def found(records: Records, directory: Directory, text: str, page: Page = ALL) -
 def expected(records: Records, directory: Directory, text: str) -> list[str]:
     """The ids of the resources that match in memory."""
     rows, _ = records.find(directory, None, ALL)
-    resources = records.render(directory, rows, Projection())
+    resources = rendered(records, directory, rows)
     return [r["id"] for r in resources if matches(parse_filter(text, records.of_type(STANDARD)), r)]
 
 
@@ -205,7 +205,7 @@ def test_membership_is_found_from_both_sides(filled: Directory) -> None:
 def test_last_modified_as_shown_finds_its_resource(filled: Directory) -> None:
     """A client filters by the time that it read."""
     rows, _ = users.RECORDS.find(filled, None, Page(1, 1))
-    (shown,) = users.RECORDS.render(filled, rows, Projection())
+    (shown,) = rendered(users.RECORDS, filled, rows)
     moment = shown["meta"]["lastModified"]
     assert shown["id"] in found(users.RECORDS, filled, f'meta.lastModified eq "{moment}"')
     assert shown["id"] not in found(users.RECORDS, filled, f'meta.lastModified gt "{moment}"')

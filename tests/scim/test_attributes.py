@@ -3,6 +3,7 @@
 import pytest
 
 from scim.attributes import Attribute, AttrPath, Schema
+from scim.schemas import ENTERPRISE_USER, MEMBERS, STANDARD
 
 GIVEN = Attribute("givenName", description="First name.")
 NAME = Attribute("name", "complex", sub_attributes=(GIVEN,))
@@ -45,6 +46,21 @@ def test_the_document_of_an_attribute_has_every_characteristic_and_no_null() -> 
     assert NAME.as_dict()["subAttributes"] == [GIVEN.as_dict()]
     assert KIND.as_dict()["canonicalValues"] == ["a", "b"]
     assert LINK.as_dict()["referenceTypes"] == ["User"]
+
+
+@pytest.mark.parametrize("attribute", [attribute for schema in STANDARD.schemas for attribute in schema.attributes])
+def test_an_attribute_is_read_from_its_document(attribute: Attribute) -> None:
+    """What /Schemas shows says all there is; what a document leaves out is as RFC 7643 §2.2 has it."""
+    assert Attribute.from_dict(attribute.as_dict()).as_dict() == attribute.as_dict()
+    assert Attribute.from_dict({"name": "x"}).as_dict() == Attribute("x").as_dict()
+
+
+def test_only_an_id_with_a_uri_refers() -> None:
+    """RFC 7643 §2.3.7: the manager is another resource, a complex value that has a `value` of its own is not."""
+    own = Attribute("price", "complex", sub_attributes=(Attribute("value", "decimal"), Attribute("currency")))
+    manager = ENTERPRISE_USER.attribute("manager")
+    assert manager is not None
+    assert (manager.refers, own.refers, MEMBERS.refers) == (True, False, False)
 
 
 def test_the_document_of_a_schema_lists_its_attributes_in_order() -> None:

@@ -7,7 +7,7 @@ import pytest
 from scim import errors
 from scim.errors import ERROR_URN, ScimError, excerpt
 
-# RFC 7644 tables 8 and 9.
+# RFC 7644 tables 8 and 9, RFC 9865 table 3.
 KINDS = [
     ("InvalidFilter", 400, "invalidFilter"),
     ("TooMany", 400, "tooMany"),
@@ -19,6 +19,9 @@ KINDS = [
     ("InvalidValue", 400, "invalidValue"),
     ("InvalidVers", 400, "invalidVers"),
     ("Sensitive", 403, "sensitive"),
+    ("InvalidCursor", 400, "invalidCursor"),
+    ("ExpiredCursor", 400, "expiredCursor"),
+    ("InvalidCount", 400, "invalidCount"),
     ("Unauthorized", 401, None),
     ("Forbidden", 403, None),
     ("NotFound", 404, None),

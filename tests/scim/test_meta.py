@@ -67,6 +67,20 @@ def test_conditions_compare_weakly_over_lists(header: str, named: bool) -> None:
             check_if_match(header, CURRENT)
 
 
+@pytest.mark.parametrize("header", ['W/"7-ab"', 'W/"7"', '"7-cd", "9"', "*"])
+def test_a_write_depends_on_the_version_alone(header: str) -> None:
+    """What is shown beside a resource is no reason to refuse a change of it."""
+    check_if_match(header, CURRENT)
+    check_if_match(header, etag(7, "cd"))
+
+
+@pytest.mark.parametrize(("header", "unchanged"), [('W/"7-ab"', True), ('W/"7"', False), ('W/"7-cd"', False)])
+def test_a_read_depends_on_all_that_is_shown(header: str, unchanged: bool) -> None:
+    """304 would hide what has changed beside the resource."""
+    assert etag(7, "ab") == 'W/"7-ab"'
+    assert not_modified(header, etag(7, "ab")) is unchanged
+
+
 def test_without_a_condition_there_is_nothing_to_check() -> None:
     """The headers are optional."""
     check_if_match(None, CURRENT)

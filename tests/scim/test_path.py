@@ -1,5 +1,7 @@
 """PATCH paths."""
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +10,8 @@ from scim.errors import InvalidFilter, InvalidPath
 from scim.filter import Compare
 from scim.path import Path, parse_path
 from scim.schemas import ENTERPRISE_URN, GROUP_TYPE, STANDARD, USER_TYPE, USER_URN
+from tests.fuzz.patches import path as random_path
+from tests.fuzz.resources import TYPE
 
 # (path, extension, attribute, has a filter, sub-attribute)
 PATHS = [
@@ -100,6 +104,14 @@ def test_every_attribute_is_reached_in_any_case(path: Path, data: st.DataObject)
     """What a path prints reads as the same path, with any letter in any case."""
     text = "".join(data.draw(st.sampled_from([c.lower(), c.upper()])) for c in str(path))
     assert path in [parse_path(text, t) for t in STANDARD.resource_types if t.resolve(text)]
+
+
+@given(st.integers())
+def test_a_path_written_and_read_is_the_same(seed: int) -> None:
+    """With any filter in its brackets, any sub-attribute behind them, and an extension's URN before them."""
+    text, _ = random_path(Random(seed))
+    path = parse_path(text, TYPE)
+    assert parse_path(str(path), TYPE) == path
 
 
 @given(

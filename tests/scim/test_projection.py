@@ -6,8 +6,9 @@ import pytest
 
 from scim.attributes import Attribute, Schema
 from scim.errors import InvalidValue
-from scim.projection import Projection, parse_projection, project, wants
-from scim.schemas import ENTERPRISE_URN, GROUP_URN, USER_TYPE, USER_URN, ResourceType
+from scim.path import parse_path
+from scim.projection import Projection, named_by, named_in, parse_projection, project, wants
+from scim.schemas import ENTERPRISE_URN, GROUP_TYPE, GROUP_URN, STANDARD, USER_TYPE, USER_URN, ResourceType
 
 BABS: dict[str, Any] = {
     "schemas": [USER_URN, ENTERPRISE_URN],
@@ -96,6 +97,91 @@ def test_returned_request_and_never() -> None:
     assert project(resource, kind, attributes=["shy", "dark"]) == {"id": "1", "shy": "b"}
 
 
+CARS = "urn:acme:scim:2.0:User"
+OWN = STANDARD.extended(
+    user=[
+        Schema(
+            CARS,
+            "Cars",
+            "",
+            (
+                Attribute("plain"),
+                Attribute("badge", returned="always"),
+                Attribute("shy", returned="request"),
+                Attribute("dark", mutability="writeOnly", returned="never"),
+                Attribute(
+                    "car",
+                    "complex",
+                    sub_attributes=(
+                        Attribute("plate", returned="always"),
+                        Attribute("colour"),
+                        Attribute("price", returned="request"),
+                        Attribute("key", returned="never"),
+                    ),
+                ),
+                Attribute("secret", "complex", returned="never", sub_attributes=(Attribute("part"),)),
+            ),
+        )
+    ]
+).user
+CAR = {"plate": "P", "colour": "red", "price": "9", "key": "k"}
+DRIVER = {
+    "schemas": [USER_URN, CARS],
+    "id": "7",
+    "userName": "ann",
+    CARS: {"plain": "a", "badge": "b", "shy": "c", "dark": "d", "car": CAR, "secret": {"part": "x"}},
+}
+SHOWN = {"plate": "P", "colour": "red"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        ({}, {"plain": "a", "badge": "b", "car": SHOWN}),
+        ({"attributes": [CARS]}, {"plain": "a", "badge": "b", "car": SHOWN}),
+        ({"attributes": ["userName"]}, {"badge": "b"}),
+        ({"attributes": [f"{CARS}:plain"]}, {"plain": "a", "badge": "b"}),
+        ({"attributes": [f"{CARS}:shy", f"{CARS}:dark"]}, {"badge": "b", "shy": "c"}),
+        ({"attributes": [f"{CARS}:car"]}, {"badge": "b", "car": SHOWN}),
+        ({"attributes": [f"{CARS}:car.colour"]}, {"badge": "b", "car": {"plate": "P", "colour": "red"}}),
+        ({"attributes": [f"{CARS}:car.price"]}, {"badge": "b", "car": {"plate": "P", "price": "9"}}),
+        ({"attributes": [f"{CARS}:car.key"]}, {"badge": "b"}),
+        ({"attributes": [f"{CARS}:secret", f"{CARS}:secret.part"]}, {"badge": "b"}),
+        ({"excluded": [CARS]}, {"badge": "b"}),
+        ({"excluded": [f"{CARS}:badge", f"{CARS}:car.colour"]}, {"plain": "a", "badge": "b", "car": {"plate": "P"}}),
+        ({"excluded": [f"{CARS}:car"]}, {"plain": "a", "badge": "b"}),
+        ({"named": [f"{CARS}:shy"]}, {"plain": "a", "badge": "b", "shy": "c", "car": SHOWN}),
+        ({"named": [f"{CARS}:car.price"]}, {"plain": "a", "badge": "b", "car": {**SHOWN, "price": "9"}}),
+        ({"named": [f"{CARS}:dark", f"{CARS}:secret"]}, {"plain": "a", "badge": "b", "car": SHOWN}),
+    ],
+)
+def test_returned_holds_in_extensions_and_sub_attributes(asked: dict[str, list[str]], kept: dict[str, Any]) -> None:
+    """RFC 7643 §7: always whatever is asked, request by name alone, never in any way; a part goes where its whole
+    goes."""
+    assert project(DRIVER, OWN, **asked)[CARS] == kept
+
+
+def test_a_change_names_what_is_returned_on_request() -> None:
+    """RFC 7643 §7: `request` is returned to the POST, PUT or PATCH that specified the attribute."""
+    assert named_in(DRIVER, OWN) == (f"{CARS}:shy", f"{CARS}:car.price")
+    assert named_in({"userName": "ann", CARS: {"plain": "a"}}, OWN) == ()
+
+    def named(*paths: str) -> tuple[str, ...]:
+        return named_by([parse_path(path, OWN) for path in paths], OWN)
+
+    assert named("userName", f"{CARS}:plain") == ()
+    assert named(f"{CARS}:shy", f"{CARS}:dark") == (f"{CARS}:shy",)
+    assert named(f"{CARS}:car.price") == named(f"{CARS}:car") == (f"{CARS}:car.price",)
+    assert named(f"{CARS}:car.colour") == ()
+
+
+def test_an_attribute_of_the_same_name_is_not_the_list() -> None:
+    """Leaving out an account's own `members` does not leave out the group's."""
+    kind = STANDARD.extended(group=[Schema("urn:x:y", "X", "", (Attribute("members"),))]).group
+    assert wants(Projection(excluded=("urn:x:y:members",)), "members", kind)
+    assert not wants(Projection(attributes=("urn:x:y:members",)), "members", kind)
+
+
 @pytest.mark.parametrize(
     ("args", "projection"),
     [
@@ -138,4 +224,4 @@ def test_contradictory_or_malformed_parameters_are_refused(args: dict[str, Any])
 )
 def test_whether_members_are_wanted(args: dict[str, str], wanted: bool) -> None:
     """A group of ten thousand is read only for who wants to see its members."""
-    assert wants(parse_projection(args), "members") is wanted
+    assert wants(parse_projection(args), "members", GROUP_TYPE) is wanted

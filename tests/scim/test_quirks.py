@@ -96,11 +96,12 @@ def test_a_reference_to_nobody_is_none(attribute: Attribute, value: dict[str, An
     assert quirks.is_empty_reference(attribute, value) is empty
 
 
-def test_extension_attributes_come_in_three_spellings() -> None:
+def test_enterprise_attributes_come_in_three_spellings() -> None:
     """All three resolve to the same attribute."""
-    spellings = quirks.extension_spellings(f"{ENTERPRISE_URN}:manager", urn=ENTERPRISE_URN)
-    assert spellings == (f"{ENTERPRISE_URN}:manager", f"{ENTERPRISE_URN}.manager", "manager")
-    assert len({USER_TYPE.resolve(spelling) for spelling in spellings}) == 1
+    name = f"{ENTERPRISE_URN}:manager"
+    spellings = (quirks.dotted_spelling(name, urn=ENTERPRISE_URN), quirks.short_spelling(name, urn=ENTERPRISE_URN))
+    assert spellings == (f"{ENTERPRISE_URN}.manager", "manager")
+    assert len({USER_TYPE.resolve(spelling) for spelling in (name, *spellings)}) == 1
 
 
 def test_the_password_is_passed_over_in_any_case() -> None:
@@ -121,14 +122,36 @@ def test_message_members_come_in_any_case() -> None:
     assert quirks.message_members({"Op": "add", "VALUE": 1, "x": 2}, "op", "path", "value") == {"op": "add", "value": 1}
 
 
+def test_the_operations_of_a_patch_come_bare_in_a_bulk_request() -> None:
+    """The RFC's own example of a bulk request."""
+    assert quirks.bare_operations([{"op": "add"}]) == {"Operations": [{"op": "add"}]}
+    assert quirks.bare_operations({"Operations": []}) == {"Operations": []}
+    assert quirks.bare_operations(None) is None
+
+
+EMAILS = _attribute("emails")
+
+
 def test_a_missing_entry_is_made_from_what_the_filter_demands() -> None:
     """And is a new dict, because the filter's own is shared."""
     wanted = {"type": "work"}
-    entry = quirks.entry_to_create(wanted)
+    entry = quirks.entry_to_create(EMAILS, wanted, op="replace")
     assert entry == wanted
     assert entry is not wanted
     with pytest.raises(NoTarget):
-        quirks.entry_to_create(None)
+        quirks.entry_to_create(EMAILS, None, op="add")
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"type": "nonexistent"}, {"value": "ann@acme.test"}, {"type": "work", "value": "x"}]
+)
+def test_only_a_kind_that_the_schema_knows_is_made_by_a_replace(wanted: dict[str, Any]) -> None:
+    """What a replace does not find is noTarget (RFC 7644 §3.5.2.3), but for what Entra ID replaces."""
+    with pytest.raises(NoTarget):
+        quirks.entry_to_create(EMAILS, wanted, op="replace")
+    assert quirks.entry_to_create(EMAILS, wanted, op="add") == wanted
+    assert quirks.entry_to_create(_attribute("roles"), {"type": "any"}, op="replace") == {"type": "any"}
+    assert quirks.entry_to_create(_attribute("roles"), {"primary": True}, op="replace") == {"primary": True}
 
 
 @pytest.mark.parametrize("value", [None, "", [], {}])
@@ -141,7 +164,7 @@ def test_an_empty_removal_is_not_a_removal_of_all(value: object) -> None:
 
 def test_every_quirk_names_who_sends_it() -> None:
     """A quirk without a source cannot be judged, nor ever be taken out again."""
-    vendors = ("Okta", "Entra", "Microsoft", "OneLogin", "JumpCloud", "authentik", "scimgateway")
+    vendors = ("Okta", "Entra", "Microsoft", "OneLogin", "JumpCloud", "authentik", "scimgateway", "example of RFC")
     for name, function in inspect.getmembers(quirks, inspect.isfunction):
         if function.__module__ == quirks.__name__:
             assert any(vendor in str(function.__doc__) for vendor in vendors), name

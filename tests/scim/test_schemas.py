@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from scim import schemas
+from scim.attributes import Attribute, Schema
 from scim.errors import NotFound
 from scim.schemas import (
     COMMON,
@@ -16,6 +17,7 @@ from scim.schemas import (
     GROUP_URN,
     LIST_URN,
     MEMBERS,
+    STANDARD,
     USER,
     USER_TYPE,
     USER_URN,
@@ -103,6 +105,44 @@ def test_what_is_no_attribute_resolves_to_nothing(text: str) -> None:
     assert USER_TYPE.resolve(text) is None
 
 
+OWN = Schema("urn:acme:hr", "Hr", "", (Attribute("department", "integer"), Attribute("grade"), Attribute("userName")))
+OTHER = Schema("urn:acme:hr.grade", "Grade", "", (Attribute("level"),))
+EXTENDED = STANDARD.extended(user=[OWN, OTHER], group=[OWN])
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("department", f"{ENTERPRISE_URN}:department"),
+        ("userName", "userName"),
+        ("grade", None),
+        ("URN:acme:HR:Grade", "urn:acme:hr:grade"),
+        ("urn:acme:hr:username", "urn:acme:hr:userName"),
+        ("urn:acme:hr.department", "urn:acme:hr:department"),
+        ("urn:acme:hr.grade", "urn:acme:hr.grade"),
+        ("urn:acme:hr.grade:level", "urn:acme:hr.grade:level"),
+        ("urn:acme:hr", "urn:acme:hr"),
+    ],
+)
+def test_an_extension_takes_no_name_that_is_somebody_elses(text: str, meaning: str | None) -> None:
+    """An account's own attributes are named with their URN; plain names mean what they mean everywhere."""
+    path = EXTENDED.user.resolve(text)
+    assert (path and str(path)) == meaning
+
+
+def test_a_catalogue_is_extended_for_itself_alone() -> None:
+    """RFC 7643 §3.3: extensions are listed with their type and its schemas; the standard types stay as they are."""
+    documents = schemas.resource_types_list(BASE, EXTENDED)["Resources"]
+    assert [[named["schema"] for named in kind.get("schemaExtensions", ())] for kind in documents] == [
+        [ENTERPRISE_URN, "urn:acme:hr", "urn:acme:hr.grade"],
+        ["urn:acme:hr"],
+    ]
+    assert schemas.schema_document(BASE, "URN:ACME:HR", EXTENDED)["attributes"][0]["type"] == "integer"
+    assert STANDARD.group.extensions == ()
+    with pytest.raises(NotFound):
+        schemas.schema_document(BASE, "urn:acme:hr")
+
+
 def test_schemas_document_lists_what_is_validated() -> None:
     """One table feeds both, so /Schemas can promise nothing else."""
     document = schemas.schemas_list(BASE)
@@ -125,11 +165,11 @@ def test_resource_types_document_has_user_first() -> None:
 
 
 def test_service_provider_config_says_the_truth() -> None:
-    """What is not built is not promised; authentik needs bulk.maxOperations all the same."""
+    """What is not built is not promised."""
     config = schemas.service_provider_config(BASE)
     supported = {name for name, item in config.items() if isinstance(item, dict) and item.get("supported")}
-    assert supported == {"patch", "filter", "etag"}
-    assert config["bulk"] == {"supported": False, "maxOperations": 1000, "maxPayloadSize": 8388608}
+    assert supported == {"patch", "bulk", "filter", "sort", "etag"}
+    assert config["bulk"] == {"supported": True, "maxOperations": 1000, "maxPayloadSize": 8388608}
     assert config["filter"]["maxResults"] == 1000
     assert [(s["type"], s["primary"]) for s in config["authenticationSchemes"]] == [("oauthbearertoken", True)]
 

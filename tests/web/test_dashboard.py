@@ -679,3 +679,58 @@ def test_provisioning_waits_for_the_first_request_and_then_tells_of_it(
         ScimToken.update(last_used_at=clock.now()).execute()
     assert "last request" in text_of(signed_in, "provisioning")
     assert "http://localhost/scim/v2" in text_of(signed_in, "provisioning")
+
+
+def push(app: Flask, token: str, method: str, path: str, **body: Any) -> Any:
+    """A directory's request over SCIM."""
+    headers = {"Authorization": f"Bearer {token}"}
+    return app.test_client().open(f"/scim/v2{path}", method=method, json=body, headers=headers, buffered=True)
+
+
+def test_the_request_log_shows_what_was_sent_why_it_failed_and_what_changed(
+    signed_in: FlaskClient, app: Flask, world: World, provider: IdentityProvider
+) -> None:
+    """What an administrator needs at ten in the evening, without a secret in it."""
+    made = push(app, world.scim_token, "POST", "/Users", userName="ann@acme.test", password="hunter2-1Zq").get_json(
+        True
+    )
+    off = [{"op": "replace", "path": "active", "value": False}]
+    push(app, world.scim_token, "PATCH", f"/Users/{made['id']}", Operations=off)
+    for name in ("ann@acme.test", "ANN@acme.test"):
+        push(app, world.scim_token, "POST", "/Users", userName=name)
+    page = text_of(signed_in, "provisioning")
+    assert [word for word in re.findall(r'class="badge [a-z]*">([A-Z][a-z]+)<', page) if word != "Heard"] == [
+        "Refused",
+        "Refused",
+        "Deactivated",
+        "Created",
+    ]
+    assert "exists in this directory already" in page
+    assert "2 times, last" in page
+    assert "(masked)" in page
+    assert "hunter2" not in page
+    failed = text_of(signed_in, "provisioning?status=failed")
+    assert failed.count("<summary>") == 2
+    assert text_of(signed_in, f"provisioning?path={made['id']}").count("<summary>") == 2
+    assert "No such request" in text_of(signed_in, "provisioning?path=nobody")
+    same = re.search(r'href="/accounts/acme/(provisioning\?[^"]*cause=[^"]+)#log"', page)
+    assert same
+    assert text_of(signed_in, same.group(1).replace("&amp;", "&")).count("<summary>") == 2
+
+
+def test_the_request_log_is_paged_and_of_one_provider(
+    signed_in: FlaskClient, app: Flask, world: World, provider: IdentityProvider, idp_certificate: str
+) -> None:
+    """That of the provider last heard of, or of the one asked for; another account's is not there."""
+    for number in range(27):
+        push(app, world.scim_token, "POST", "/Users", userName=f"user{number}@acme.test")
+    with db.connection():
+        second = add_provider(world, idp_certificate, name="Entra", entity_id="https://second.example.test")
+        foreign = add_provider(make_account("other"), idp_certificate)
+    page = text_of(signed_in, "provisioning")
+    assert page.count("<summary>") == 25
+    older = re.search(r'href="/accounts/acme/(provisioning\?[^"]*before=[^"]+)#log"', page)
+    assert older
+    assert text_of(signed_in, older.group(1).replace("&amp;", "&")).count("<summary>") == 2
+    assert "as soon as Entra sends one" in text_of(signed_in, f"provisioning?provider={second.id}")
+    assert signed_in.get(f"{BASE}/provisioning?provider={foreign.id}").status_code == 404

@@ -264,9 +264,39 @@ def test_bodies_that_cannot_be_read(directory: Directory) -> None:
         refused(answer, status, scim_type)
 
 
-def test_repeated_names_in_a_body_are_no_failure(directory: Directory) -> None:
-    """JSON leaves repeated names open; the last one counts."""
-    assert directory.send("POST", "/Users", b'{"userName": "a", "userName": "b"}').status_code == 201
+REPEATED = [
+    b'{"userName": "a", "userName": "b"}',
+    b'{"userName": "a", "userName": "a"}',
+    b'{"userName": "a", "name": {"givenName": "x", "familyName": "y", "givenName": "z"}}',
+    b'{"userName": "a", "emails": [{"value": "x", "\\u0076alue": "y"}]}',
+]
+
+
+def test_a_name_stands_once_in_an_object(directory: Directory) -> None:
+    """RFC 8259 §4 leaves open which of two counts, so that who checks and who reads could differ; at any depth."""
+    for body in REPEATED:
+        assert "more than once" in refused(directory.send("POST", "/Users", body), 400, "invalidSyntax")
+    assert json.loads(directory.send("GET", "/Users").data)["totalResults"] == 0
+
+
+VERSIONS = ["/scim/v1", "/scim/v1/", "/scim/v1/Users", "/scim/v1/Users/x", "/scim/v2.0/Users", "/scim/v20/Bulk"]
+
+
+def test_another_version_of_the_protocol_is_refused(directory: Directory) -> None:
+    """400 invalidVers for every method (RFC 7644 §3.13, table 9); what is no version at all is 404."""
+    client = directory.app.test_client()
+    for path in VERSIONS:
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+            answer = client.open(path, method=method, headers=directory.headers, data=b"{}")
+            assert "/scim/v2" in refused(answer, 400, "invalidVers"), (method, path)
+    for path in ("/scim", "/scim/", "/scim/v2/Devices", "/scim/Users", "/scim/version/Users"):
+        refused(client.get(path, headers=directory.headers), 404)
+
+
+def test_me_is_nobody(directory: Directory) -> None:
+    """501 for every method: a token stands for a directory (RFC 7644 §3.11)."""
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        assert "a SCIM token stands for a directory" in refused(directory.send(method, "/Me", {}), 501)
 
 
 MEDIA_TYPES = [
@@ -302,7 +332,7 @@ REFUSALS: list[tuple[str, str, Any, int, str | None]] = [
     ("POST", "/.search", {"filter": "shoeSize pr"}, 400, "invalidFilter"),
     ("PATCH", "/Users/none", {"Operations": []}, 400, "invalidSyntax"),
     ("GET", "/Me", None, 501, None),
-    ("POST", "/Bulk", {}, 501, None),
+    ("POST", "/Bulk", {}, 400, "invalidSyntax"),
 ]
 
 
@@ -322,6 +352,10 @@ ALLOWED = [
     ("DELETE", "/Groups/.search", "POST"),
     ("POST", "/Schemas", "GET"),
     ("DELETE", "/ServiceProviderConfig", "GET"),
+    ("GET", "/Bulk", "POST"),
+    ("PUT", "/Bulk", "POST"),
+    ("PATCH", "/Bulk/", "POST"),
+    ("DELETE", "/Bulk", "POST"),
 ]
 
 
@@ -379,12 +413,23 @@ DISCOVERY = [
 
 
 def test_discovery_needs_no_token(scim_client: ScimClient) -> None:
-    """Readable by anybody, with a token and without; a filter is 403 (RFC 7644 §4)."""
+    """Readable by anybody, and a filter is 403 (RFC 7644 §4); but who sends a wrong token learns it here, too."""
     for path, key, value in DISCOVERY:
-        for headers in ({}, {"Authorization": f"Bearer {scim_client.token}"}, {"Authorization": "Bearer wrong"}):
+        for headers in ({}, {"Authorization": f"Bearer {scim_client.token}"}):
             answer = scim_client.open("GET", path, headers)
             assert (answer.status_code, json.loads(answer.data)[key]) == (200, value), path
+        refused(scim_client.open("GET", path, {"Authorization": "Bearer wrong"}), 401)
         refused(scim_client.open("GET", f"{path}?filter=name%20eq%20%22x%22"), 403)
+        assert scim_client.open("GET", f"{path}?sortBy=id&startIndex=99&count=1").status_code == 200
+
+
+def test_the_root_lists_both_types(directory: Directory) -> None:
+    """RFC 7644 §3.4.2.1: a query of the server's root."""
+    user = directory.create("/Users", {"userName": "ann@acme.test"})
+    group = directory.create("/Groups", {"displayName": "Crew"})
+    for path in ("", "/", "/?filter=id%20pr"):
+        found = json.loads(directory.send("GET", path).data)["Resources"]
+        assert [resource["id"] for resource in found] == [user["id"], group["id"]], path
 
 
 # --- cost and concurrency ---------------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ from idp_bridge.web.api import (
     recovery_codes,
     role_mappings,
     roles,
+    schema_extensions,
+    scim_requests,
     users,
     whoami,
 )
@@ -31,6 +33,8 @@ NOUNS = (
     credentials,
     roles,
     identity_providers,
+    schema_extensions,
+    scim_requests,
     groups,
     role_mappings,
     events,

@@ -1,12 +1,12 @@
 """What stands before every view: a connection, and the token that opens one directory. Nothing is parsed before it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, cast
 
-from flask import Response, request
+from flask import Response, g, request
 
-from idp_bridge import clock, db, plans, tokens
+from idp_bridge import clock, db, plans, schema_extensions, tokens
 from idp_bridge.models import Account, IdentityProvider, ScimToken
 from idp_bridge.plans import Feature
 from idp_bridge.provisioning.directory import Directory
@@ -14,7 +14,7 @@ from idp_bridge.statement import Statement, parameter
 from idp_bridge.web import guard
 from idp_bridge.web.scim.blueprint import PREFIX, View
 from scim import errors
-from scim.schemas import MAX_PAYLOAD_BYTES
+from scim.schemas import MAX_PAYLOAD_BYTES, STANDARD, Catalogue
 
 USED_STEP = timedelta(minutes=1)  # how exactly the last use of a token is kept: a write a minute, not one a request
 
@@ -27,21 +27,44 @@ _WHERE = "Create a SCIM token at the identity provider's page in the account's s
 
 
 def authenticate() -> Directory:
-    """The directory of the request's token. Raises Unauthorized, and Forbidden where the plan has no SCIM.
+    """The directory of the request's token. Raises Unauthorized, TooManyRequests, and Forbidden where the plan has no
+    SCIM.
 
     A disabled identity provider signs nobody in, but its directory goes on: whoever is taken out of it meanwhile must
     be out here too.
     """
     token = _token()
     moment = clock.now()
-    if token is None or (token.expires_at is not None and token.expires_at <= moment):
+    if token is None or _expired(token, moment):
         raise errors.Unauthorized(_complaint(expired=token is not None))
+    g.scim_token = token  # from here on the request is one of this directory, and its log's
+    guard.rates().scim.take(token.id)
     provider = token.identity_provider
     plans.require(provider.account, Feature.SCIM)
     if token.last_used_at is None or moment - token.last_used_at > USED_STEP:
         ScimToken.update(last_used_at=moment).where(ScimToken.id == token.id).execute()
     actor = guard.provider_actor(provider.account, provider, source="scim", credential_id=token.id)
-    return Directory(provider, provider.account, actor, guard.base_url() + PREFIX)
+    catalogue = schema_extensions.catalogue(provider.account)
+    return Directory(provider, provider.account, actor, guard.base_url() + PREFIX, catalogue)
+
+
+def catalogue() -> Catalogue:
+    """The resource types of the token's directory, and the standard ones where no token comes. Raises what
+    authenticate raises: who sends a token learns whether it is right."""
+    if "Authorization" not in request.headers:
+        return STANDARD
+    with db.connection():
+        return authenticate().catalogue
+
+
+def valid_token() -> ScimToken | None:
+    """The request's token, where it is one that opens a directory; None where it is not."""
+    token = _token()
+    return None if token is None or _expired(token, clock.now()) else token
+
+
+def _expired(token: ScimToken, moment: datetime) -> bool:
+    return token.expires_at is not None and token.expires_at <= moment
 
 
 def _bearer() -> str | None:

@@ -4,7 +4,7 @@ Reads run without a transaction, writes in one that commits when the view return
 so that nobody waits for a lock while we read.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flask import Response, request
@@ -12,17 +12,22 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from idp_bridge import db
 from idp_bridge.provisioning import groups, users
+from idp_bridge.provisioning.cursors import Query
 from idp_bridge.provisioning.directory import Directory
 from idp_bridge.provisioning.query import EveryType
 from idp_bridge.provisioning.records import Kind, Written
+from idp_bridge.provisioning.search import Search
+from idp_bridge.provisioning.wire_text import list_text
 from idp_bridge.web.scim.blueprint import route
 from idp_bridge.web.scim.door import opened
-from idp_bridge.web.scim.wire import answer, body
+from idp_bridge.web.scim.request_log import keep_change
+from idp_bridge.web.scim.wire import body, text_answer
 from scim import errors
 from scim.filter import Filter, Names, parse_filter
 from scim.meta import location, not_modified
-from scim.paging import Page, list_response, parse_page
+from scim.paging import Cursors, Page, parse_page
 from scim.projection import Projection, parse_projection
+from scim.sorting import parse_sort
 
 KINDS = {"Users": users.KIND, "Groups": groups.KIND}
 
@@ -33,31 +38,28 @@ RESOURCES, RESOURCE = "/<any(Users, Groups):kind>", "/<any(Users, Groups):kind>/
 @opened
 def list_resources(directory: Directory, kind: str) -> Response:
     """A page of those that match (RFC 7644 §3.4.2)."""
-    return _found(directory, KINDS[kind], request.args)
+    return _found(directory, [KINDS[kind]], request.args)
 
 
 @route(f"{RESOURCES}/.search", "POST")
 @opened
 def search(directory: Directory, kind: str) -> Response:
     """The same by a body, for filters that do not belong into a log of addresses (RFC 7644 §3.4.3)."""
-    return _found(directory, KINDS[kind], _search_request())
+    return _found(directory, [KINDS[kind]], _search_request())
+
+
+@route("/", "GET")
+@opened
+def list_all(directory: Directory) -> Response:
+    """Over both types (RFC 7644 §3.4.2.1)."""
+    return _found(directory, list(KINDS.values()), request.args)
 
 
 @route("/.search", "POST")
 @opened
 def search_all(directory: Directory) -> Response:
-    """Over both types, the users first (RFC 7644 §3.4.2.1)."""
-    asked = _search_request()
-    page, projection = parse_page(asked), parse_projection(asked)
-    filter_ = _filter(asked, EveryType(directory.catalogue))
-    found, total = users.KIND.records.find(directory, filter_, page)
-    rest = Page(max(1, page.start_index - total), page.count - len(found))
-    more, others = groups.KIND.records.find(directory, filter_, rest)
-    resources = [
-        *users.KIND.records.render(directory, found, projection),
-        *groups.KIND.records.render(directory, more, projection),
-    ]
-    return answer(list_response(resources, total=total + others, page=page))
+    """Over both types, the users first unless a sort says otherwise (RFC 7644 §3.4.2.1)."""
+    return _found(directory, list(KINDS.values()), _search_request())
 
 
 @route(RESOURCES, "POST")
@@ -72,11 +74,10 @@ def create(directory: Directory, kind: str) -> Response:
 def read(directory: Directory, kind: str, id: str) -> Response:
     """One, or 304 where the client has it already (RFC 7644 §3.4.1, §3.14)."""
     projection = parse_projection(request.args)
-    row = KINDS[kind].records.get(directory, id)
-    version = KINDS[kind].records.version(row)
-    if not_modified(request.headers.get("If-None-Match"), version):
-        return Response(status=304, headers={"ETag": version})
-    return _one(directory, KINDS[kind], row, projection)
+    shown = KINDS[kind].records.show(directory, id, projection)
+    if not_modified(request.headers.get("If-None-Match"), shown.etag):
+        return Response(status=304, headers={"ETag": shown.etag})
+    return text_answer(shown.text, headers={"ETag": shown.etag})
 
 
 @route(RESOURCE, "PUT")
@@ -106,9 +107,8 @@ def patch(directory: Directory, kind: str, id: str) -> Response:
 @opened
 def delete(directory: Directory, kind: str, id: str) -> Response:
     """It is gone (RFC 7644 §3.6)."""
-    with db.transaction():
-        KINDS[kind].deletion(directory, id, _if_match())()
-        return Response(status=204)
+    change = KINDS[kind].deletion(directory, id, _if_match())
+    return db.repeated(lambda: keep_change(Response(status=204), change()))
 
 
 def _if_match() -> str | None:
@@ -118,21 +118,27 @@ def _if_match() -> str | None:
 def _written(
     directory: Directory, kind: Kind, change: Callable[[], Written], *, status: int = 200, silent: bool = False
 ) -> Response:
-    """Make the change and answer it in one transaction; ``silent`` says nothing where nothing is asked for."""
+    """Make the change, answer it and log it in one transaction; ``silent`` says nothing where nothing is asked for."""
     projection = parse_projection(request.args)
-    with db.transaction():
-        row = change().row
+
+    def work() -> Response:
+        written = change()
+        row = written.row
         if silent and projection == Projection():
-            return Response(status=204, headers={"ETag": kind.records.version(row)})
-        return _one(directory, kind, row, projection, status=status)
+            response = Response(status=204, headers={"ETag": kind.records.version(row)})
+        else:
+            response = _one(directory, kind, row, projection.with_named(written.named), created=status == 201)
+        return keep_change(response, written)
+
+    return db.repeated(work)
 
 
-def _one(directory: Directory, kind: Kind, row: Any, projection: Projection, *, status: int = 200) -> Response:
-    (resource,) = kind.records.render(directory, [row], projection, new=status == 201)
-    headers = {"ETag": kind.records.version(row)}
-    if status == 201:
+def _one(directory: Directory, kind: Kind, row: Any, projection: Projection, *, created: bool) -> Response:
+    (shown,) = kind.records.shown(directory, [row], projection)
+    headers = {"ETag": shown.etag}
+    if created:
         headers["Location"] = location(kind.type(directory), row.id, base=directory.base_url)
-    return answer(resource, status, headers)
+    return text_answer(shown.text, 201 if created else 200, headers)
 
 
 def _search_request() -> dict[str, Any]:
@@ -142,10 +148,28 @@ def _search_request() -> dict[str, Any]:
     return asked
 
 
-def _found(directory: Directory, kind: Kind, asked: Mapping[str, Any]) -> Response:
+def _found(directory: Directory, kinds: Sequence[Kind], asked: Mapping[str, Any]) -> Response:
+    """A page of those that match, by index or by cursor."""
     page, projection = parse_page(asked), parse_projection(asked)
-    rows, total = kind.records.find(directory, _filter(asked, kind.type(directory)), page)
-    return answer(list_response(kind.records.render(directory, rows, projection), total=total, page=page))
+    names: Names = kinds[0].type(directory) if len(kinds) == 1 else EveryType(directory.catalogue)
+    listings = [kind.records.listing for kind in kinds]
+    search = Search(directory, listings, _filter(asked, names), parse_sort(asked, names))
+    if isinstance(page, Page):
+        rows, total = search.page(page)
+        return text_answer(list_text(_shown(directory, kinds, rows, projection), total=total, page=page))
+    query = Query(search, projection, page.count)
+    step = search.step(page.count, query.unseal(page.cursor) if page.cursor else None)
+    cursors = Cursors(query.seal(step.following), query.seal(step.preceding))
+    return text_answer(list_text(_shown(directory, kinds, step.rows, projection), total=step.total, page=cursors))
+
+
+def _shown(directory: Directory, kinds: Sequence[Kind], rows: Sequence[Any], projection: Projection) -> list[str]:
+    """The wire forms in the order of the rows, each kind's made at once."""
+    made: dict[str, str] = {}
+    for kind in kinds:
+        own = [row for row in rows if isinstance(row, kind.records.model)]
+        made |= {shown.id: shown.text for shown in kind.records.shown(directory, own, projection)}
+    return [made[row.id] for row in rows]
 
 
 def _filter(asked: Mapping[str, Any], names: Names) -> Filter | None:

@@ -1,11 +1,13 @@
 """Bodies in, answers out: JSON in the media types of SCIM (RFC 7644 §3.1)."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from flask import Response, request
+from flask import Response, g, request
 
+from idp_bridge.db import encode
 from idp_bridge.web.headers import scim_media_type
 from scim import errors
 
@@ -18,19 +20,36 @@ def body() -> Any:
         raise errors.UnsupportedMediaType(f"Send {MEDIA_TYPE} or application/json, in UTF-8.")
     if request.mimetype_params.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
         raise errors.UnsupportedMediaType("JSON is sent in UTF-8.")
+    g.scim_body = request.get_data(cache=False)  # for the request log, once more as it came
     try:
-        return json.loads(request.get_data(cache=False).decode(), parse_constant=_refuse_constant)
+        read = _decode(g.scim_body.decode())
     except (ValueError, RecursionError) as error:
         raise errors.InvalidSyntax("The body is not JSON that can be read.") from error
+    g.scim_body_is_json = True
+    return read
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """RFC 8259 §4 leaves open which of two equal names counts: who checks a body and who reads it could differ."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+        raise errors.InvalidSyntax(f"The name {errors.excerpt(twice)} stands more than once in one object.")
+    return found
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_each_name_once, parse_constant=_refuse_constant).decode
 
 
 def answer(document: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """The document as JSON."""
-    return Response(encode(document), status, headers, content_type=scim_media_type())
+    return text_answer(encode(document), status, headers)
+
+
+def text_answer(text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """The text of a JSON document."""
+    return Response(text, status, headers, content_type=scim_media_type())

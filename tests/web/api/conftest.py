@@ -12,6 +12,13 @@ from tests.conftest import World, make_account
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO2gWYKeLJKPOJ7CKmXk0mP0XJmQ0PtwUkTFz0pXW9hN"
 
 
+EXTENSION = {
+    "urn": "urn:acme:scim:2.0:User",
+    "name": "Acme",
+    "attributes": [{"name": "costCode"}, {"name": "badge", "type": "integer"}],
+}
+
+
 @dataclass
 class Caller:
     """Calls /api with a key and JSON; ``expect`` is the status that the answer must have."""
@@ -121,7 +128,9 @@ def furnish(api: Caller, connection: dict[str, Any]) -> dict[str, str]:
         "invitations": api.post("invitations", {"email": "ivy@elsewhere.test"})["id"],
         "identity_providers": provider["id"],
         "scim_tokens": token["id"],
+        "scim_requests": api.get(f"identity_providers/{provider['id']}/scim_requests")["scim_requests"][0]["id"],
         "groups": group["id"],
         "role_mappings": api.post("role_mappings", mapping)["id"],
+        "schema_extensions": api.post("schema_extensions", EXTENSION)["id"],
         "events": api.get("events?limit=1")["events"][0]["event_id"],
     }

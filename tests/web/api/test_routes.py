@@ -19,6 +19,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "ssh_credentials"): {"description": "mine now"},
     ("PATCH", "identity_providers"): {"enabled": False},
     ("PATCH", "role_mappings"): {"role": "viewer"},
+    ("PATCH", "schema_extensions"): {"name": "Mine now"},
     ("PATCH", "roles"): {"description": "mine now"},
     ("POST", "scim_tokens"): {},
 }
@@ -98,9 +99,9 @@ def test_nothing_of_another_account_is_found(
 
 def furnish_still_there(other: Caller, ids: dict[str, str]) -> bool:
     """Whether the other account has kept everything."""
-    nested = f"identity_providers/{ids['identity_providers']}/scim_tokens/{ids['scim_tokens']}"
+    provider = f"identity_providers/{ids['identity_providers']}/"
     for collection, id in ids.items():
-        other.get(nested if collection == "scim_tokens" else f"{collection}/{id}")
+        other.get(f"{provider if collection.startswith('scim_') else ''}{collection}/{id}")
     return True
 
 

@@ -16,7 +16,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from idp_bridge import db
 from idp_bridge.app import create_app
 from idp_bridge.config import Config
-from tests.conftest import SECRET_KEY, make_account
+from tests.conftest import SECRET_KEY, UNLIMITED, make_account
 
 ACCEPTED = ["2xx", "401", "403", "404", "409", "5xx"]
 
@@ -32,6 +32,8 @@ BEYOND_SCHEMA = {
     "create_api_key": "expires_at lies in the future",
     "create_scim_token": "expires_at lies in the future",
     "create_ssh_credential": "a public key is more than a pattern",
+    "create_schema_extension": "what an attribute may be depends on its type",
+    "update_schema_extension": "what an attribute may be depends on its type",
     "create_identity_provider": "certificates and metadata are more than a pattern",
     "update_identity_provider": "certificates and metadata are more than a pattern",
 }
@@ -50,7 +52,8 @@ def served(tmp_path: Path, sqlite_template: bytes) -> Iterator[Served]:
     """The application on a socket: schemathesis' engine cannot call a WSGI application."""
     path = tmp_path / "idp-bridge.db"
     path.write_bytes(sqlite_template)
-    app = create_app(Config(database_url=f"sqlite:///{path}", base_url="http://localhost", secret_key=SECRET_KEY))
+    url = f"sqlite:///{path}"
+    app = create_app(Config(database_url=url, base_url="http://localhost", secret_key=SECRET_KEY, **UNLIMITED))
     with db.connection():
         world = make_account("acme")
     server = make_server("127.0.0.1", 0, app, request_handler=_Quiet)

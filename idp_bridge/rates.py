@@ -1,0 +1,251 @@
+"""Rates: how many requests one key may make in a second or a minute, counted over all processes.
+
+The counting is that of ``limits`` with its fixed window: it begins with the first request, and the next one begins
+with the first request after it. Kept here are the policy, and the counts in our own database, which both kinds have.
+"""
+
+import logging
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from ipaddress import IPv6Address, ip_address, ip_network
+from math import ceil
+from threading import Lock
+from typing import Any
+
+from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
+from limits.storage import Storage
+from limits.strategies import FixedWindowRateLimiter
+from peewee import EXCLUDED, Case, OperationalError
+
+from idp_bridge import clock, db, tokens
+from idp_bridge.config import Config
+from idp_bridge.errors import TooManyRequests
+from idp_bridge.models import RateCount
+from idp_bridge.statement import Statement, parameter
+from idp_bridge.text import fold
+
+log = logging.getLogger(__name__)
+
+REPORTS = 32  # a process reports what it let through this many times in a limit; up to twice that, each request
+PATIENCE = 50  # milliseconds that a report waits for SQLite's write lock
+MOST_KEYS = 10_000  # of one limit, in the memory of a process
+SWEEP = timedelta(minutes=1)  # how often a process deletes the rows of windows that are over
+SITE_PREFIX = 64  # bits of an IPv6 address that are one site's (RFC 4291 section 2.5.1); the others it chooses itself
+
+
+class Limit:
+    """So many requests of a key in a window."""
+
+    def __init__(self, item: RateLimitItem, refusal: str, *, exact: bool = False) -> None:
+        """``refusal`` has ``{amount}`` and ``{seconds}``. ``exact``: each request is counted in the database before it
+        is let through, and fails where that cannot be; else see ``SharedCounts``."""
+        self._item = item
+        self._refusal = refusal
+        batch = 1 if exact else max(1, item.amount // REPORTS)
+        self._window = FixedWindowRateLimiter(SharedCounts(batch=batch, patience=None if exact else PATIENCE))
+
+    def take(self, *key: str) -> None:
+        """Count one request of the key. Raises TooManyRequests past the limit; what is refused for sure is refused
+        without asking the database."""
+        if self._window.test(self._item, *key) and self._window.hit(self._item, *key):
+            return
+        ends_at, _ = self._window.get_window_stats(self._item, *key)
+        seconds = max(1, ceil(ends_at - clock.now().timestamp()))
+        raise TooManyRequests(self._refusal.format(amount=self._item.amount, seconds=seconds), retry_after=seconds)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The limits of this service. Each process has its own, and all share the counts."""
+
+    api: Limit
+    scim: Limit
+    address: Limit
+    person: Limit
+
+    @classmethod
+    def of(cls, config: Config) -> "Rates":
+        """As the operator set them. A person gets half of what an address gets, behind which there are several."""
+        return cls(
+            api=Limit(
+                RateLimitItemPerSecond(config.api_rate, namespace="api"),
+                "More than {amount} requests a second with one API key or session. Wait a second and send them slower.",
+            ),
+            scim=Limit(
+                RateLimitItemPerSecond(config.scim_rate, namespace="scim"),
+                "More than {amount} requests a second with one SCIM token. Wait a second and send them slower.",
+            ),
+            address=Limit(
+                RateLimitItemPerMinute(config.login_rate, namespace="address"),
+                "Too many sign-in attempts from your network. Try again in {seconds} seconds.",
+                exact=True,
+            ),
+            person=Limit(
+                RateLimitItemPerMinute(max(1, config.login_rate // 2), namespace="person"),
+                "Too many sign-in attempts with this e-mail address. Try again in {seconds} seconds; single sign-on "
+                "works meanwhile.",
+                exact=True,
+            ),
+        )
+
+    def attempt(self, address: str | None, way: str, email: str | None) -> None:
+        """Count an attempt to come in: by address, then by the e-mail address that was given, of somebody or nobody.
+
+        Each way has a count of its own, so that whoever guesses at a password does not shut the recovery codes. Single
+        sign-on is not counted: a stranger could shut it. What an address was refused counts for nobody's e-mail.
+        """
+        self.address.take(_site(address))
+        if email is not None:
+            self.person.take(way, tokens.digest(fold(email)))
+
+
+def _site(address: str | None) -> str:
+    """What one client cannot change at will: an IPv4 address, or the first half of an IPv6 one."""
+    try:
+        parsed = ip_address(address or "")
+    except ValueError:
+        return ""  # a socket file, or a proxy's word that is no address
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
+        return str(ip_network((parsed, SITE_PREFIX), strict=False))
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+
+
+@dataclass
+class _Window:
+    """What a process knows of a key's window."""
+
+    begun_at: datetime
+    ends_at: datetime
+    number: int = 0  # of all processes, as far as it was told
+    unreported: int = 0  # of its own, beside them
+    lock: Lock = field(default_factory=Lock, repr=False)  # held while they are reported: nobody slips by meanwhile
+
+    @property
+    def known(self) -> int:
+        """All that this process knows of."""
+        return self.number + self.unreported
+
+    def covers(self, moment: datetime) -> bool:
+        """Not before it was begun either: a clock that was set back must not stretch it."""
+        return self.begun_at <= moment < self.ends_at
+
+
+class SharedCounts(Storage):
+    """The counts of one limit: in this process, reported to the database a batch at a time.
+
+    A write for each request would make reads wait for SQLite's one write lock. So a client that sends less than a
+    batch in a window costs no statement, and a limit may be exceeded by two batches a process: by one that was not full
+    when its window ended here, and one that is not full when it ends for all.
+
+    A report that finds the lock taken for longer than ``patience`` milliseconds is made with the next batch; meanwhile
+    the process goes by what it knows. ``patience=None``: it waits, and fails, as any write does.
+    """
+
+    STORAGE_SCHEME = None  # none of the library's URLs makes one of these
+    base_exceptions = OperationalError
+
+    def __init__(self, *, batch: int, patience: int | None) -> None:
+        super().__init__()
+        self._batch = batch
+        self._patience = patience
+        self._windows: dict[str, _Window] = {}  # by their beginnings: whose time is over is found in front
+        self._lock = Lock()  # of the dictionary; not held while the database is asked
+        self._sweep_at = clock.now() + SWEEP
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Count so many; how many there are, these included."""
+        with self._lock:
+            now, period = clock.now(), timedelta(seconds=expiry)
+            window = self._live(key, now) or self._begin(key, now, now + period)
+        with window.lock:
+            full_before = window.unreported // self._batch
+            window.unreported += amount
+            if window.unreported // self._batch > full_before:
+                self._report(key, window, now, period)
+            return window.known
+
+    def get(self, key: str) -> int:
+        """How many this process knows of."""
+        with self._lock:
+            window = self._live(key, clock.now())
+            return window.known if window else 0
+
+    def get_expiry(self, key: str) -> float:
+        """When the window is over, in seconds since 1970."""
+        with self._lock:
+            now = clock.now()
+            window = self._live(key, now)
+            return (window.ends_at if window else now).timestamp()
+
+    def clear(self, key: str) -> None:
+        """Forget the key, everywhere."""
+        with self._lock:
+            self._windows.pop(key, None)
+        RateCount.delete().where(RateCount.key == key).execute()
+
+    def reset(self) -> int:
+        """Forget every key of every limit, everywhere but in the memory of other processes."""
+        with self._lock:
+            self._windows.clear()
+        return RateCount.delete().execute()
+
+    def check(self) -> bool:
+        """Whether counts can be read."""
+        RateCount.select().exists()
+        return True
+
+    def _live(self, key: str, now: datetime) -> _Window | None:
+        window = self._windows.get(key)
+        return window if window is not None and window.covers(now) else None
+
+    def _begin(self, key: str, now: datetime, ends_at: datetime) -> _Window:
+        self._windows.pop(key, None)
+        while self._windows:
+            oldest = next(iter(self._windows))
+            if len(self._windows) < MOST_KEYS and self._windows[oldest].covers(now):
+                break
+            del self._windows[oldest]
+        window = self._windows[key] = _Window(now, ends_at)
+        return window
+
+    def _report(self, key: str, window: _Window, now: datetime, period: timedelta) -> None:
+        try:
+            with nullcontext() if self._patience is None else db.waiting_at_most(self._patience):
+                number, ends_at = self._add(key, window.unreported, now, period)
+        except OperationalError as error:
+            if self._patience is None:
+                raise
+            log.info("a count of requests is reported later: %s", error)
+        else:
+            window.number, window.ends_at, window.unreported = number, ends_at, 0
+
+    def _add(self, key: str, number: int, now: datetime, period: timedelta) -> tuple[int, datetime]:
+        if now >= self._sweep_at:
+            self._sweep_at = now + SWEEP
+            RateCount.delete().where(RateCount.ends_at < now).execute()
+        ((number, ends_at),) = _ADD.rows(key=key, number=number, now=now, ends_at=now + period, latest=now + 2 * period)
+        return number, ends_at
+
+
+def _adding() -> Any:
+    now, latest = (parameter(name, RateCount.ends_at) for name in ("now", "latest"))
+    # Two windows from now, and so not of a process that only looked at the clock after this one: it is another clock's,
+    # or ours before it was set back. It must shut nobody out.
+    over = (RateCount.ends_at <= now) | (RateCount.ends_at > latest)
+    return RateCount.insert(
+        {
+            RateCount.key: parameter("key"),
+            RateCount.number: parameter("number"),
+            RateCount.ends_at: parameter("ends_at", RateCount.ends_at),
+        }
+    ).on_conflict(
+        conflict_target=[RateCount.key],
+        update={
+            RateCount.number: Case(None, [(over, EXCLUDED.number)], RateCount.number + EXCLUDED.number),
+            RateCount.ends_at: Case(None, [(over, EXCLUDED.ends_at)], RateCount.ends_at),
+        },
+    ).returning(RateCount.number, RateCount.ends_at)  # fmt: skip
+
+
+_ADD = Statement((RateCount.number, RateCount.ends_at), _adding)
