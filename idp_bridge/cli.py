@@ -144,7 +144,7 @@ def create_account(name: str, slug: str, email: str, plan: str, seats: int | Non
     with _domain() as settings:
         account = accounts.create(name=name, slug=slug, plan=plan, seats=seats)
         system = actors.system(account, source="cli")
-        person = people.for_owner(email)
+        person = people.create(email)
         owner = members.create(
             system, email=email, managed_by="local", person=person, roles=[roles.ADMIN], role_source="hand"
         )

@@ -12,9 +12,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from peewee import Database, DatabaseProxy, Field, FieldAccessor, JSONField, Model, ModelSelect, Node, SqliteDatabase
+from peewee import (
+    Database,
+    DatabaseProxy,
+    Field,
+    FieldAccessor,
+    JSONField,
+    Model,
+    ModelSelect,
+    Node,
+    OperationalError,
+    SqliteDatabase,
+)
 from playhouse.migrations import Runner
 from playhouse.pool import PooledPostgresqlDatabase
 from psycopg import Connection, adapters
@@ -25,6 +36,10 @@ from idp_bridge import clock
 from idp_bridge.config import sqlite_path
 
 MIGRATIONS = Path(__file__).with_name("migrations")
+
+DEADLOCK = "40P01"  # PostgreSQL's SQLSTATE for transactions that waited for each other in a circle
+
+Result = TypeVar("Result")
 
 SQLITE_PRAGMAS = {
     "journal_mode": "wal",  # readers and the one writer do not wait for each other
@@ -216,7 +231,7 @@ def repeated(work: Callable[[], Result]) -> Result:
             with transaction():
                 return work()
         except OperationalError as error:
-            if getattr(error.args[0] if error.args else None, "sqlstate", None) != DEADLOCK:
+            if getattr(getattr(error, "orig", None), "sqlstate", None) != DEADLOCK:
                 raise
     with transaction():
         return work()

@@ -113,7 +113,7 @@ def _fill(place: Place) -> None:
     with db.transaction():
         account = accounts.create(name="Acme", slug=SLUG, plan="enterprise")
         system = actors.system(account, source="cli")
-        ada = people.for_owner(ADMINISTRATOR)
+        ada = people.create(ADMINISTRATOR)
         people.set_password(ada, PASSWORD)
         members.create(
             system, email=ADMINISTRATOR, name="Ada Admin", managed_by="local", person=ada, roles=[roles.ADMIN]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from idp_bridge import clock, events, ids, members, plans, roles, seats, tokens
+from idp_bridge import clock, events, ids, members, people, plans, roles, seats, tokens
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Conflict, Gone, NotFound
 from idp_bridge.events import Type
@@ -94,14 +94,17 @@ def accept(actor: Actor, invitation: Invitation, person: Person, *, name: str = 
     """Join as the person who has proven the invited address. Raises Conflict, Forbidden (seats), Gone (lost a race)."""
     if person.email_key != invitation.email_key:
         raise Conflict(f"This invitation is for {invitation.email}; sign out and accept it as that person.")
+    people.hold(person.id)
+    if people.is_member(person, actor.account):
+        raise _member_already(invitation)
     return join(actor, invitation, email=invitation.email, name=name, managed_by="invite", person=person)
 
 
 def join(actor: Actor, invitation: Invitation, **member: Any) -> Member:
     """Use the invitation up and make its member with the roles it carries. Of several at once, one succeeds."""
     seats.lock(actor.account)
-    if members.with_address(actor.account, invitation.email) or _is_member(actor.account, member.get("person")):
-        raise Conflict(f"{invitation.email} is a member of this account already.", code=Code.ALREADY_MEMBER)
+    if members.with_address(actor.account, invitation.email):
+        raise _member_already(invitation)
     moment = clock.now()
     unused = (Invitation.id == invitation.id) & Invitation.accepted_at.is_null() & (Invitation.expires_at > moment)
     # The reservation is given up before the seat is taken, so that an account that is exactly full can be joined.
@@ -112,10 +115,8 @@ def join(actor: Actor, invitation: Invitation, **member: Any) -> Member:
     return joined
 
 
-def _is_member(account: Account, person: Person | None) -> bool:
-    """Whether somebody is in the account, under whatever address."""
-    mine = (Member.account == account) & (Member.person == person) & Member.removed_at.is_null()
-    return person is not None and bool(Member.select().where(mine).exists())
+def _member_already(invitation: Invitation) -> Conflict:
+    return Conflict(f"{invitation.email} is a member of this account already.", code=Code.ALREADY_MEMBER)
 
 
 def describe(invitation: Invitation) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from peewee import SQL, fn
 
-from idp_bridge import clock, db, events, ids, plans, roles, seats, sessions, spans
+from idp_bridge import clock, db, events, ids, people, plans, roles, seats, sessions, spans
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Conflict, Forbidden, NotFound
 from idp_bridge.events import Type
@@ -373,13 +373,13 @@ def remove(actor: Actor, member: Member) -> None:
     _hold_again(member)
     if member.managed_by == "scim":
         raise _owned_by_directory(member, "removed")
+    people.hold(member.person_id)
     with _guarding(actor.account, member):
         gone = {**describe(member), **_stop(member)}
         member.delete_instance()
         if member.active:
             seats.free(actor.account)
-    if not Member.select().where(Member.person == member.person_id).exists():
-        Person.delete().where(Person.id == member.person_id).execute()
+    people.forget_unless_member(member.person_id)
     events.record(actor, Type.USER_DELETED, gone)
 
 

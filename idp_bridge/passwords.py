@@ -1,7 +1,16 @@
-"""Passwords: argon2id, sized for a small machine (19 MiB, two passes: OWASP's second recommended setting)."""
+"""Passwords: argon2id, sized for a small machine (19 MiB, two passes: OWASP's second recommended setting).
 
-from argon2 import PasswordHasher
+Those that one text is tried on share a salt: then one computation tries them all. Else the time of an answer would tell
+how many there are, and whoever can add to them could make it as long as he likes.
+"""
+
+import hmac
+from base64 import b64decode
+from collections.abc import Sequence
+
+from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import Argon2Error, InvalidHashError
+from argon2.low_level import hash_secret
 
 from idp_bridge.errors import Invalid
 
@@ -13,20 +22,52 @@ _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _NOBODY = _hasher.hash("nobody's password, for the time it takes")
 
 
-def hash_password(password: str) -> str:
-    """What is stored. Raises Invalid for a password that is too short or too long."""
+def hash_password(password: str, *, salt: bytes | None = None) -> str:
+    """What is stored; ``salt`` None takes a random one. Raises Invalid for a password that is too short or too long."""
     if not SHORTEST <= len(password) <= LONGEST:
         raise Invalid(
             f"A password has {SHORTEST} to {LONGEST} characters.",
             fields={"password": [f"{SHORTEST}-{LONGEST} characters"]},
         )
-    return _hasher.hash(password)
+    return _hasher.hash(password, salt=salt)
+
+
+def salt_of(password_hash: str) -> bytes:
+    """The salt with which a password was hashed."""
+    encoded = password_hash.split("$")[-2]
+    return b64decode(encoded + "=" * (-len(encoded) % 4))
 
 
 def verify(password_hash: str | None, password: str) -> bool:
     """Whether the password is the one hashed; as slow for no hash at all as for a wrong password."""
+    return which([password_hash], password)[0]
+
+
+def which(hashes: Sequence[str | None], password: str) -> list[bool]:
+    """For each hash, whether the password is the one hashed; as slow for none or many of one salt as for one."""
+    kinds = {_settings(one): one for one in hashes if one is not None} or {"": _NOBODY}
+    computed = {settings: _hashed(password[: LONGEST + 1], one) for settings, one in kinds.items()}
+    return [one is not None and hmac.compare_digest(one, computed[_settings(one)] or "") for one in hashes]
+
+
+def _settings(password_hash: str) -> str:
+    """The algorithm, its costs and the salt."""
+    return password_hash.rpartition("$")[0]
+
+
+def _hashed(password: str, like: str) -> str | None:
+    """The password, hashed as that one was; None where that is no hash."""
     try:
-        _hasher.verify(password_hash or _NOBODY, password[: LONGEST + 1])
+        costs = extract_parameters(like)
+        return hash_secret(
+            password.encode(),
+            salt_of(like),
+            costs.time_cost,
+            costs.memory_cost,
+            costs.parallelism,
+            costs.hash_len,
+            costs.type,
+            costs.version,
+        ).decode()
     except (Argon2Error, InvalidHashError):
-        return False
-    return password_hash is not None
+        return None

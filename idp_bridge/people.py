@@ -1,16 +1,19 @@
 """People: who can sign in by themselves, with an address and a password.
 
 A person may be a member of several accounts. That two memberships belong to one person is shown by her password and by
-nothing else: not by an address, which anybody can be invited under, and not by a link, which whoever invited her holds
-too. So nobody comes into another account by inviting its owner, and nobody can take an address from her. What an
-identity provider says of somebody never comes here.
+nothing else: not by an address, which anybody can be invited under, and not by a link, which whoever invited her, or
+asked for an account in her name, holds too. So nobody comes into another account by inviting its owner, nobody waits in
+an account for its owner to come, and nobody can take an address from her. What an identity provider says of somebody
+never comes here (docs/decisions/0004).
 """
 
 from datetime import timedelta
 
-from idp_bridge import clock, ids, passwords, tokens
-from idp_bridge.errors import Gone
-from idp_bridge.models import Account, OneTimeLink, Person
+from peewee import fn
+
+from idp_bridge import clock, db, ids, passwords, tokens
+from idp_bridge.errors import Code, Conflict, Gone
+from idp_bridge.models import Account, Member, OneTimeLink, Person
 from idp_bridge.text import fold
 
 PASSWORD_SETUP = "password_setup"  # noqa: S105 - a purpose, not a password
@@ -23,37 +26,55 @@ def with_address(email: str) -> list[Person]:
     return list(Person.select().where(Person.email_key == fold(email)).order_by(Person.id))
 
 
-def create(email: str, *, vouched: bool = False) -> Person:
+def create(email: str) -> Person:
     """Somebody new, without a password."""
-    return Person.create(id=ids.new("per"), email=email, email_key=fold(email), vouched=vouched, created_at=clock.now())
-
-
-def for_owner(email: str) -> Person:
-    """The person for whom the operator makes an account: one whom the operator made an owner before and who has set
-    her password since, else somebody new."""
-    for person in with_address(email):
-        if person.vouched and person.password_hash is not None:
-            return person
-    return create(email, vouched=True)
+    return Person.create(id=ids.new("per"), email=email, email_key=fold(email), created_at=clock.now())
 
 
 def set_password(person: Person, password: str) -> None:
     """Raises Invalid for a password that is too short or too long."""
-    person.password_hash = passwords.hash_password(password)
+    others = [other.password_hash for other in with_address(person.email) if other.password_hash is not None]
+    person.password_hash = passwords.hash_password(password, salt=passwords.salt_of(others[0]) if others else None)
     person.save(only=[Person.password_hash])
 
 
 def with_password(email: str, password: str) -> list[Person]:
-    """Whose address and password these are; as slow for an unknown address as for a wrong password."""
+    """Whose address and password these are, the first comer first; as slow for an unknown address, and for one at which
+    there are many, as for a wrong password."""
     candidates = with_address(email)
-    if not candidates:
-        passwords.verify(None, password)
-    return [person for person in candidates if passwords.verify(person.password_hash, password)]
+    right = passwords.which([person.password_hash for person in candidates], password)
+    return [person for person, hers in zip(candidates, right, strict=True) if hers]
 
 
-def has_password(person: Person, password: str) -> bool:
-    """Whether this is her password."""
-    return passwords.verify(person.password_hash, password)
+def is_member(person: Person, account: Account) -> bool:
+    """Whether she is in the account, under whatever address."""
+    hers = (Member.person == person) & (Member.account == account) & Member.removed_at.is_null()
+    return bool(Member.select().where(hers).exists())
+
+
+def hold(person_id: str) -> None:
+    """Nobody else gives her a membership, or takes her last one and her with it, until the transaction ends. Taken
+    before the account's own locks. Raises Conflict where she has just gone."""
+    if not list(db.locked(Person.select(Person.id).where(Person.id == person_id))):
+        raise Conflict("Your last membership has just been ended. Send the form again to join as somebody new.")
+
+
+def forget_unless_member(person_id: str) -> None:
+    """Whoever has no membership left is nobody here; of somebody held, so that no membership comes meanwhile."""
+    left = Member.select().where(Member.person == person_id)
+    Person.delete().where(Person.id == person_id, ~fn.EXISTS(left)).execute()
+
+
+def hand_over(member: Member, person: Person) -> None:
+    """The membership of somebody without a password is this person's, who has shown hers. Raises Conflict where she is
+    in that account already."""
+    hold(person.id)
+    if is_member(person, member.account):
+        raise Conflict("You are a member of this account already: sign in.", code=Code.ALREADY_MEMBER)
+    former, member.person = member.person_id, person
+    member.save(only=[Member.person])
+    hold(former)
+    forget_unless_member(former)
 
 
 def one_time_link(person: Person, account: Account, purpose: str) -> str:

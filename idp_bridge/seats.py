@@ -1,16 +1,17 @@
 """Seats: used = active members; a pending invitation reserves one; suspended members and bot users never count.
 
 How many are used is a number of its own, changed with every member who becomes active or ceases to be, in the same
-transaction. That change is also the lock: who takes a seat is alone until the end of her transaction.
+transaction (docs/decisions/0007). That change is also the lock: who takes a seat is alone until her transaction ends.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from peewee import SQL, fn
 
 from idp_bridge import clock
-from idp_bridge.db import locked
+from idp_bridge.db import at_end, locked
 from idp_bridge.errors import Code, Forbidden
 from idp_bridge.models import Account, Invitation, SeatCount
 from idp_bridge.statement import Statement, parameter
@@ -49,8 +50,8 @@ _COUNT = Statement((SeatCount.used, SQL("")), _counted)
 
 
 def lock(account: Account) -> None:
-    """Hold the account's row until the transaction ends: whoever counts seats or administrators before changing them
-    must be alone with them and know the limit as it is now. SQLite's write transaction is alone already."""
+    """Hold the account's row until the transaction ends: whoever looks for administrators, or for somebody who may be
+    there already, before a change must be alone with them. SQLite's write transaction is alone already."""
     ((account.seats,),) = _LOCK.rows(account=account.id)
 
 
@@ -75,8 +76,17 @@ def take(account: Account) -> None:
 
 
 def free(account: Account) -> None:
-    """An active member is one no longer."""
-    _change(account, by=-1)
+    """An active member is one no longer. Where there is no limit nobody asks for the number before the transaction
+    ends, and it is changed there, where no lock comes after."""
+    if account.seats is None:
+        at_end(_free, account.id)
+    else:
+        _change(account, by=-1)
+
+
+def _free(account_ids: list[str]) -> None:
+    for account_id, number in sorted(Counter(account_ids).items()):
+        _CHANGE.run(account=account_id, by=-number)
 
 
 def check(account: Account) -> None:

@@ -1,5 +1,6 @@
 """The production server: gunicorn, threads in a few preloaded processes, started from code rather than a shell."""
 
+import gc
 import os
 from typing import Any
 
@@ -47,6 +48,8 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is untyped
         """The application, made once before the workers are forked. They open their own connections."""
         app = create_app(self._config)
         db.disconnect()
+        gc.collect()
+        gc.freeze()  # what is there by now stays: not looked at again, it stays shared by the processes
         return app
 
     def _ready(self, arbiter: Arbiter) -> None:

@@ -81,6 +81,13 @@ class BulkRequest:
         circles = [_depth_first([place], needed_by, seen) for place in reversed(finished) if place not in seen]
         return [_step([self.operations[place] for place in sorted(circle)]) for circle in reversed(circles)]
 
+    def texts(self) -> Iterator[str]:
+        """Every text of what may be performed: all the ids that the request changes or refers to are among them."""
+        for operation in self.operations:
+            if operation.fault is None:
+                yield operation.id
+                yield from _texts(operation.data)
+
     def ready(self, operation: Operation, ids: Mapping[str, str]) -> Operation:
         """The operation as it can be performed now, with ids in the place of references, of which `later` are left out.
 
@@ -261,6 +268,13 @@ def _references(node: object) -> frozenset[str]:
         if not level:
             return frozenset(found)
     raise InvalidSyntax(f"`data` is nested more than {MAX_DEPTH} levels deep.")
+
+
+def _texts(node: object) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    for item in _inner(node):
+        yield from _texts(item)
 
 
 def _inner(node: object) -> Iterable[Any]:

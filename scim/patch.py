@@ -121,11 +121,11 @@ class _Reader:
             raise NoTarget("`remove` needs a `path`.")
         if not isinstance(value, dict):
             raise InvalidValue("Without `path`, `value` must be an object of attributes.")
-        return self._each(value)
+        return self._each(quirks.members_of(value, urn=self.resource_type.schema.id))
 
-    def _each(self, values: dict[str, Any], prefix: str = "") -> Iterator[Operation]:
+    def _each(self, members: Iterable[tuple[str, Any]], prefix: str = "") -> Iterator[Operation]:
         """Every key is a path; what a client cannot change it may still repeat here."""
-        for key, value in values.items():
+        for key, value in members:
             path = self._known(prefix + key)
             if path is not None and not quirks.is_ignored_in_object(path.leaf):
                 yield from self._targeted(path, value)
@@ -153,7 +153,7 @@ class _Reader:
         if value is MISSING:
             raise InvalidValue(f"`{self.op}` needs a `value`.")
         if isinstance(value, dict) and _is_structure(path, value):
-            return self._each(value, prefix=f"{path}.")
+            return self._each(value.items(), prefix=f"{path}.")
         return self._assignment(path, value)
 
     def _removal(self, path: Path, value: object) -> Iterator[Operation]:

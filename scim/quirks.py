@@ -5,7 +5,7 @@ Each function names who sends it and where that is written down or seen. A new q
 call at the place where such values pass, and a fixture that shows it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from scim.attributes import Attribute
@@ -93,6 +93,19 @@ def short_spelling(name: str, *, urn: str) -> str:
     ("Develop a SCIM endpoint").
     """
     return name.removeprefix(f"{urn}:")
+
+
+def members_of(values: Mapping[str, Any], *, urn: str) -> Iterator[tuple[str, Any]]:
+    """The members of a resource; those in an object under the URN of its core schema are its own, as if they were
+    those of an extension.
+
+    SCIM Playground and its scimverify (limosa-io/scimverify, src/users.js, "Creates a new user - Alternative 2").
+    """
+    for name, value in values.items():
+        if isinstance(value, dict) and name.lower() == urn.lower():
+            yield from value.items()
+        else:
+            yield name, value
 
 
 def is_ignored(name: str) -> bool:

@@ -36,7 +36,7 @@ def parse(resource_type: ResourceType, body: object, *, strict: bool = False) ->
     if not isinstance(body, dict):
         raise InvalidSyntax("The body must be a JSON object.")
     resource: dict[str, Any] = {}
-    for key, value in body.items():
+    for key, value in quirks.members_of(body, urn=resource_type.schema.id):
         path = resource_type.resolve(key)
         if path is None or path.sub_attribute is not None:
             _refuse_unknown(key, strict=strict)

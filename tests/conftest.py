@@ -140,7 +140,7 @@ def make_account(slug: str, plan: str = "enterprise", *, seats: int | None = Non
     with db.transaction():
         account = accounts.create(name=slug.capitalize(), slug=slug, plan=plan, seats=seats)
         system = actors.system(account, source="cli")
-        person = people.for_owner(f"owner@{slug}.test")
+        person = people.create(f"owner@{slug}.test")
         if person.password_hash is None:
             people.set_password(person, PASSWORD)
         owner = members.create(

@@ -1,5 +1,6 @@
 """Directory: one identity provider's tenant. Nothing outside it can be read or written through these functions."""
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 from idp_bridge import clock
 from idp_bridge.actors import Actor
 from idp_bridge.db import database, locked
-from idp_bridge.models import Account, IdentityProvider
-from idp_bridge.statement import Statement, parameter
-from scim.errors import Conflict
+from idp_bridge.models import Account, DirectoryGroup, DirectoryUser, GroupMember, IdentityProvider
+from idp_bridge.statement import Statement, among, parameter
+from idp_bridge.text import fold
+from scim.errors import Conflict, InvalidValue
+from scim.meta import location
 from scim.schemas import STANDARD, Catalogue
 
 
@@ -36,10 +39,19 @@ class Directory:
         if known and _VERSION.rows(account=self.account.id) != [(known,)]:
             raise Conflict("The account's schema extensions have just been changed; send this again.")
 
-    def take_turn(self) -> None:
-        """For many changes in one transaction: those of another such wait until this one ends. Two that change the same
-        records in opposite order would else wait for each other, and the database would end one of them."""
+    def take_turn(self, ids: Collection[str]) -> None:
+        """For many changes in one transaction: those of another such wait until this one ends, and the groups and users
+        with these ids are nobody else's to change. All at once, in the order in which a single request takes them: in
+        another two would wait for each other, and the database would end one of them."""
         _TURN.rows(directory=self.id)
+        if database.for_update and ids:
+            _GROUPS.rows(directory=self.id, ids=ids)
+            _USERS.rows(directory=self.id, ids=ids)
+
+    @property
+    def groups_url(self) -> str:
+        """What a reference to a group begins with."""
+        return location(self.catalogue.group, "", base=self.base_url)
 
     @property
     def strict(self) -> bool:
@@ -59,6 +71,32 @@ _TURN = Statement(
     (IdentityProvider.id,),
     lambda: locked(IdentityProvider.select(IdentityProvider.id).where(IdentityProvider.id == parameter("directory"))),
 )
+
+
+def _held(model: Any, which: Callable[[], Any]) -> Statement:
+    def query() -> Any:
+        own = model.select(model.id).where(model.identity_provider == parameter("directory"), which())
+        return locked(own.order_by(model.id))
+
+    return Statement((model.id,), query)
+
+
+# With the groups that a user is in, who leaves them where she is deleted.
+_GROUPS = _held(
+    DirectoryGroup,
+    lambda: among(DirectoryGroup.id, "ids")
+    | DirectoryGroup.id.in_(GroupMember.select(GroupMember.group).where(among(GroupMember.user, "ids"))),
+)
+_USERS = _held(DirectoryUser, lambda: among(DirectoryUser.id, "ids"))
+
+LONGEST_KEY = 2_000  # bytes, as they are compared: an index of PostgreSQL takes 2,700, its other columns included
+
+
+def check_keys(**values: str | None) -> None:
+    """What is looked up by an index must fit into it. Raises InvalidValue naming the attribute."""
+    for name, value in values.items():
+        if value is not None and len(value) * 4 > LONGEST_KEY and len(fold(value).encode()) > LONGEST_KEY:
+            raise InvalidValue(f"{name} is longer than the {LONGEST_KEY} bytes that can be looked up.")
 
 
 def moment() -> datetime:

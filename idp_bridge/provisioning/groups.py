@@ -13,7 +13,7 @@ from idp_bridge import events, groups, ids
 from idp_bridge.events import Type
 from idp_bridge.models import DirectoryGroup
 from idp_bridge.provisioning import memberships
-from idp_bridge.provisioning.directory import Directory, moment
+from idp_bridge.provisioning.directory import Directory, check_keys, moment
 from idp_bridge.provisioning.memberships import Change
 from idp_bridge.provisioning.records import Kind, Records, Resource, Written
 from idp_bridge.statement import Table
@@ -53,6 +53,7 @@ def create(directory: Directory, resource: Resource) -> Written:
     Raises Uniqueness where the displayName is taken, InvalidValue for an unknown member.
     """
     resource, delta = _without_members(resource)
+    _check(resource)
     now = moment()
     row = DirectoryGroup(
         id=ids.new("grp"),
@@ -137,6 +138,7 @@ def _write(directory: Directory, row: DirectoryGroup, resource: Resource) -> dic
     if resource == row.resource:
         _TABLE.save(row, "version", "modified_at")
         return {}
+    _check(resource)
     renamed = resource["displayName"] != row.display_name
     before = {"display_name_before": row.display_name} if renamed else {}
     row.resource, row.external_id = resource, resource.get("externalId")
@@ -146,6 +148,10 @@ def _write(directory: Directory, row: DirectoryGroup, resource: Resource) -> dic
     if renamed:
         groups.bind_mappings(directory.id, row)
     return before
+
+
+def _check(resource: Resource) -> None:
+    check_keys(displayName=resource["displayName"], externalId=resource.get("externalId"))
 
 
 _TABLE = Table(DirectoryGroup)

@@ -23,13 +23,15 @@ from scim.schemas import Catalogue, ResourceType
 @dataclass(frozen=True)
 class Listing:
     """The lists of one type's records, whose fields Records explains. ``place`` finds where a page of all begins and
-    how many there are; without it they are counted."""
+    how many there are; without it they are counted. ``along`` selects what is read with a record that is looked up by a
+    key, and becomes its ``listed``."""
 
     of_type: Callable[[Catalogue], ResourceType]
     model: Any
     columns: Sequence[Field]
     live: Callable[[Any], Any]
     place: Callable[[str, int], Place] | None = None
+    along: Callable[[], Any] | None = None
     _page: Statement = field(init=False, repr=False)
     _rest: Statement = field(init=False, repr=False)
     _with_ids: Statement = field(init=False, repr=False)
@@ -115,13 +117,23 @@ class Listing:
 
     def _with(self, key: Field, value: str, *, directory: Directory, count: int) -> list[Any]:
         if key not in self._by_key:
-            self._by_key[key] = Statement(self.columns, lambda: self._keyed(key))
-        return _single(self._by_key[key].instances(directory=directory.id, value=value, count=count))
+            columns = self.columns if self.along is None else (*self.columns, SQL(""))
+            self._by_key[key] = Statement(columns, lambda: self._keyed(key))
+        asked = {"directory": directory.id, "value": value, "count": count, "groups": directory.groups_url}
+        rows = []
+        for row, *along in self._by_key[key].instances(**asked):
+            if along:
+                (row.listed,) = along
+            rows.append(row)
+        return rows
 
     def _keyed(self, key: Field) -> Any:
         """Every key but externalId is unique. To sort and cut one record would lead PostgreSQL astray: until it has
         statistics it takes the index of the living for tiny, and reads all of it for its order."""
-        rows = self._all(parameter("directory")).where(key == parameter("value"))
+        along = [] if self.along is None else [self.along()]
+        rows = self.model.select(*self.columns, *along).where(
+            self.live(parameter("directory")), key == parameter("value")
+        )
         return rows.order_by(self.model.id).limit(parameter("count")) if key.name == "external_id" else rows
 
 

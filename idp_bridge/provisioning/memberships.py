@@ -133,9 +133,11 @@ def _users_among() -> Any:
     is_member = GroupMember.select(SQL("1")).where(
         GroupMember.group == parameter("group"), GroupMember.user == DirectoryUser.id
     )
-    # Whether one is deleted is read and not asked: see Records._found.
+    # Whether one is deleted is read and not asked: see Records._found. And the directory is compared in a form that no
+    # index has: SQLite would rather read all of it than look for a few ids.
+    of_directory = DirectoryUser.identity_provider.concat(SQL("''"))
     query: Any = DirectoryUser.select(DirectoryUser.id, DirectoryUser.deleted_at, fn.EXISTS(is_member)).where(
-        DirectoryUser.identity_provider == parameter("directory"), among(DirectoryUser.id, "ids")
+        of_directory == parameter("directory"), among(DirectoryUser.id, "ids")
     )
     # A share lock: a DELETE of one of them waits for us, and we for it, but two groups do not wait for each other.
     return query.for_update("FOR SHARE") if database.for_update else query

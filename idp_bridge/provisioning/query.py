@@ -105,7 +105,7 @@ _USERS = _Table(
             {
                 ("value",): _Column(GroupMember.group, _same),
                 ("display",): _Column(DirectoryGroup.display_name_key, fold),
-                ("type",): _Column(Value("direct", converter=False), fold),
+                ("type",): _Column(SQL("'direct'"), fold),
             },
         ),
     },

@@ -18,11 +18,11 @@ from idp_bridge.spans import Place
 from idp_bridge.statement import Statement, among, parameter
 from scim.errors import NotFound
 from scim.filter import Filter
-from scim.meta import check_if_match, etag, location, meta_block
+from scim.meta import check_if_match, etag, meta_block
 from scim.paging import Page
 from scim.patch import parse_patch
 from scim.projection import Projection, is_whole, named_by, named_in, project, wants
-from scim.resource import parse, render
+from scim.resource import is_storable, parse, render
 from scim.schemas import Catalogue, ResourceType
 
 Resource = dict[str, Any]
@@ -64,7 +64,9 @@ class Records:
         def lists() -> Any:
             return self.model.select(self.model.id, self.listed()).where(among(self.model.id, "ids"))
 
-        object.__setattr__(self, "listing", Listing(self.of_type, self.model, self.columns, self.live, self.place))
+        along = None if self.versioned else self.listed
+        listing = Listing(self.of_type, self.model, self.columns, self.live, self.place, along)
+        object.__setattr__(self, "listing", listing)
         object.__setattr__(self, "_by_id", Statement(self.columns, by_id))
         object.__setattr__(self, "_locked", Statement(self.columns, lambda: db.locked(by_id())))
         object.__setattr__(
@@ -81,7 +83,7 @@ class Records:
         """The wire form of the record, by one statement. Raises NotFound."""
         if not wants(projection, self.lists, self.of_type(directory.catalogue)):
             return self.shown(directory, [self.get(directory, id)], projection)[0]
-        row, row.listed = self._found(directory, self._with_list, id=id, groups=_groups(directory))
+        row, row.listed = self._found(directory, self._with_list, id=id, groups=directory.groups_url)
         return self.shown(directory, [row], projection)[0]
 
     def locked(self, directory: Directory, id: str, if_match: str | None) -> Any:
@@ -90,7 +92,7 @@ class Records:
         if self.versioned:
             (row,) = self._found(directory, self._locked, id=id)
         else:  # the list is short, will be answered, and is not what changes
-            row, row.listed = self._found(directory, self._locked_with_list, id=id, groups=_groups(directory))
+            row, row.listed = self._found(directory, self._locked_with_list, id=id, groups=directory.groups_url)
         check_if_match(if_match, self.version(row))
         return row
 
@@ -103,7 +105,7 @@ class Records:
         not come with the row as ``listed``."""
         wanted = wants(projection, self.lists, self.of_type(directory.catalogue))
         unread = [row.id for row in rows if not hasattr(row, "listed")] if wanted else []
-        listed = dict(self._lists.rows(ids=unread, groups=_groups(directory))) if unread else {}
+        listed = dict(self._lists.rows(ids=unread, groups=directory.groups_url)) if unread else {}
         show = self._showing(directory, projection)
         return [show(row, _present(getattr(row, "listed", listed.get(row.id))) if wanted else None) for row in rows]
 
@@ -117,7 +119,7 @@ class Records:
     def _found(self, directory: Directory, statement: Statement, *, id: str, **values: Any) -> tuple[Any, ...]:
         """A deleted one is told by its row and not by the statement: PostgreSQL, until it has statistics, takes an
         index of the living for tiny, and would rather read all of a directory by that than one row by its key."""
-        found = statement.first(directory=directory.id, id=id, **values)
+        found = statement.first(directory=directory.id, id=id, **values) if is_storable(id) else None
         if found is None or getattr(found[0], "deleted_at", None) is not None:
             name = self.of_type(directory.catalogue).name
             raise NotFound(f"{name} {id} was not found in this directory.")
@@ -172,10 +174,6 @@ class Shown:
     id: str
     etag: str
     text: str
-
-
-def _groups(directory: Directory) -> str:
-    return location(directory.catalogue.group, "", base=directory.base_url)
 
 
 def _present(listed: str | None) -> str | None:

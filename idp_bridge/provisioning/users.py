@@ -19,7 +19,7 @@ from idp_bridge.errors import Conflict
 from idp_bridge.events import Type
 from idp_bridge.models import DirectoryUser, Member
 from idp_bridge.provisioning import emails, memberships
-from idp_bridge.provisioning.directory import Directory, moment
+from idp_bridge.provisioning.directory import Directory, check_keys, moment
 from idp_bridge.provisioning.records import Kind, Records, Resource, Written
 from idp_bridge.statement import Statement, Table, parameter
 from idp_bridge.text import fold
@@ -90,6 +90,7 @@ def create(directory: Directory, resource: Resource) -> Written:
     missed. Raises what members.py says of seats and of members that another directory owns.
     """
     resource = {"active": True, **resource}
+    _check(resource)
     key = fold(resource["userName"])
     member = _member_for(directory, resource, key)
     now = moment()
@@ -266,7 +267,7 @@ def patch(
 def delete(directory: Directory, user_id: str, *, if_match: str | None = None) -> Written:
     """DELETE: gone for the directory (404, the userName free again) and out of the account and of every group; her
     member is kept for undoing. Raises Conflict for the last administrator."""
-    # The groups, then the user, then the account inside deprovision: the order in which a change of a group takes locks.
+    # Groups, then the user, then the account inside deprovision: a change of a group takes its locks in this order.
     # Again for those that took her in meanwhile: what becomes a new version must be what she leaves.
     memberships.hold_groups_of(directory, user_id)
     row = RECORDS.locked(directory, user_id, if_match)
@@ -290,6 +291,7 @@ def _update(directory: Directory, row: DirectoryUser, resource: Resource) -> Wri
     written = Written(row, _part(before, changed), _part(resource, changed))
     if not changed:
         return written
+    _check(resource)
     addresses = emails.keys_of(row)
     row.resource = resource
     row.user_name, row.user_name_key = resource["userName"], fold(resource["userName"])
@@ -304,6 +306,10 @@ def _update(directory: Directory, row: DirectoryUser, resource: Resource) -> Wri
     else:
         events.record(directory.actor, Type.USER_UPDATED, {"id": row.member_id, "record": row.id, "changed": changed})
     return written
+
+
+def _check(resource: Resource) -> None:
+    check_keys(userName=resource["userName"], externalId=resource.get("externalId"), emails=_address(resource))
 
 
 def _part(resource: Resource, names: Iterable[str]) -> Resource:

@@ -12,13 +12,14 @@ from typing import Any
 
 from flask import Flask, Response, g, redirect, render_template, request, url_for
 from flask_wtf.csrf import CSRFError
+from gunicorn.http.errors import NoMoreData, ParseException
 from peewee import DataError, IntegrityError, OperationalError
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from idp_bridge import errors, sign_in
 from idp_bridge.errors import Code, DomainError
 from idp_bridge.web.headers import scim_media_type
-from scim.errors import ERROR_URN, ScimError
+from scim.errors import ERROR_URN, ScimError, excerpt
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +109,10 @@ def _read(error: Exception) -> _Refusal:
         return _Refusal(403, Code.CSRF, f"{error.description} Reload the page and try again.")
     if isinstance(error, HTTPException):
         return _http(error)
+    if isinstance(error, ParseException | NoMoreData):  # of a chunked body, which the server reads as we ask for it
+        refusal = _Refusal(400, Code.INVALID_BODY, "The body did not arrive whole: its chunks are malformed.")
+        refusal.scim_type = "invalidSyntax"
+        return refusal
     if isinstance(error, OperationalError):
         refusal = _Refusal(503, Code.UNAVAILABLE, "The database is busy or away. Try again shortly.")
         refusal.headers["Retry-After"] = str(RETRY_SECONDS)
@@ -139,7 +144,10 @@ def _http(error: HTTPException) -> _Refusal:
     status = 400 if error.code == 422 else error.code or 500
     refusal = _Refusal(status, _HTTP_CODES.get(status, Code.INTERNAL), error.description or HTTPStatus(status).phrase)
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
-        refusal.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+        refusal.headers["Allow"] = allowed = ", ".join(sorted(error.valid_methods))
+        refusal.message = f"There is no {request.method} here, only {allowed}."
+    if isinstance(error, NotFound) and error is request.routing_exception:
+        refusal.message = f"There is nothing at {excerpt(request.path)}. Check how it is spelt, capitals included."
     if isinstance(error, RequestEntityTooLarge):
         refusal.message = f"The body is larger than the {request.max_content_length} bytes allowed here."
     messages = (getattr(error, "data", None) or {}).get("messages")  # webargs hangs marshmallow's words on the 422

@@ -48,30 +48,41 @@ def password(token: str) -> Any:
 @blueprint.post("/login/password/<token>")
 @public
 def set_password(token: str) -> Any:
-    """Set the password and sign in. Who has one already gives that: a link alone never replaces a password."""
+    """Set the password and sign in; whoever gives the password that she has here already is that person. A link alone
+    never replaces a password."""
     guard.csrf.protect()
     link = people.peek(token, people.PASSWORD_SETUP)
     try:
         form = forms.read(NewPasswordForm)
-        known = link.person.password_hash is not None
-        if known:
-            attempt(Way.PASSWORD, link.person.email)
-            if not people.has_password(link.person, form["password"]):
-                raise Invalid("This is not the password that you have here already.", fields={"password": ["wrong"]})
+        person = _known(link.person.email, form["password"])
         with db.transaction():
             people.use(token, people.PASSWORD_SETUP)
-            if not known:
-                people.set_password(link.person, form["password"])
             member = _member(link)
+            if person is None:
+                _first_password(member, form["password"])
+            elif person.id != member.person_id:
+                people.hand_over(member, person)
             _check(member, Way.PASSWORD)
             return enter(member, Way.PASSWORD)
     except DomainError as refused:
         return _password_page(link, refused)
 
 
+def _known(email: str, password: str) -> Person | None:
+    """Who has shown by this password that she is here already. Counted, whether there is anybody or not: whoever holds
+    a link could guess at her password."""
+    attempt(Way.PASSWORD, email)
+    return next(iter(people.with_password(email, password)), None)
+
+
+def _first_password(member: Member, password: str) -> None:
+    if member.person.password_hash is not None:
+        raise Invalid("This is not the password that you have here already.", fields={"password": ["wrong"]})
+    people.set_password(member.person, password)
+
+
 def _password_page(link: OneTimeLink, refused: DomainError | None = None) -> Response:
-    known = link.person.password_hash is not None
-    return _page("login/password.html", refused, email=link.person.email, account=link.account, known=known)
+    return _page("login/password.html", refused, email=link.person.email, account=link.account)
 
 
 # --- break-glass ------------------------------------------------------------------------------------------------
@@ -146,8 +157,7 @@ def accept(token: str) -> Any:
         if found.account.sso_mode == "enforced":
             raise Refused(Outcome.SSO_ENFORCED, email=found.email)
         form = forms.read(AcceptForm)
-        attempt(Way.PASSWORD, found.email)
-        person = next(iter(people.with_password(found.email, form["password"])), None)
+        person = _known(found.email, form["password"])
         with db.transaction():
             member = _join(found, person, form)
             answer = enter(member, Way.PASSWORD)

@@ -7,6 +7,7 @@
     directory   the SCIM and API benchmarks
     sign_in     the SAML benchmarks
     statements  how many SQL statements each request takes
+    shapes      cost against stored users and group size; plot draws them into docs/shapes.svg
     report      the table and the JSON
 
 It judges nothing in the test suite; docs/performance.md has its figures and the marks they are held against.

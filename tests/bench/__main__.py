@@ -11,7 +11,7 @@ import click
 warnings.filterwarnings("ignore", "CFB has been moved")
 
 from tests import postgres as pg  # noqa: E402
-from tests.bench import report  # noqa: E402
+from tests.bench import plot, report, shapes  # noqa: E402
 from tests.bench.directory import Directory  # noqa: E402
 from tests.bench.lanes import Figures  # noqa: E402
 from tests.bench.servers import busy_seconds  # noqa: E402
@@ -29,9 +29,13 @@ QUICK, THOROUGH = (5, 0.5), (9, 2.0)  # rounds, and seconds of a slice
 )
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes of each server.")
 @click.option("--postgres", "on_postgres", is_flag=True, help="Both sides on a PostgreSQL instead of SQLite files.")
+@click.option("--shapes", "only_shapes", is_flag=True, help="Only cost against size, as docs/shapes.svg; SQLite.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Keep the figures here.")
-def main(quick: bool, users: int, workers: int, on_postgres: bool, json_file: Path | None) -> None:
+def main(quick: bool, users: int, workers: int, on_postgres: bool, only_shapes: bool, json_file: Path | None) -> None:
     """Measure the served product against the least that the same libraries need, in one run."""
+    if only_shapes:
+        _draw_shapes()
+        return
     if on_postgres and (reason := pg.why_not()):
         raise click.ClickException(reason)
     console = report.console()
@@ -70,6 +74,21 @@ def main(quick: bool, users: int, workers: int, on_postgres: bool, json_file: Pa
             "other_cores": others,
         }
         json_file.write_text(json.dumps(report.as_json(rows, verified, counts, **facts), indent=1) + "\n")
+
+
+def _draw_shapes() -> None:
+    """Every shape as a table, with the largest size against the smallest, and all as a plot."""
+    by_users, by_group = shapes.measure(say=click.echo)
+    panels = []
+    for number, (title, lines) in enumerate((("stored users", by_users), ("members of a group", by_group))):
+        for line in lines:
+            sizes = sorted(line.points)
+            told = " · ".join(f"{size:,}: {line.points[size]:.3f}" for size in sizes)
+            share = line.points[sizes[0]] / line.points[sizes[-1]]
+            click.echo(f"{line.name:28} {told}   rate at the largest {share:.2f} of the smallest")
+        named = {line.name: line.points for line in lines}
+        panels.append(plot.panel(f"CPU ms of a request, by {title}", named, x=plot.place(number)))
+    shapes.PLOT.write_text(plot.drawing(panels, legends=max(len(by_users), len(by_group))))
 
 
 if __name__ == "__main__":

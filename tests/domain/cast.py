@@ -21,7 +21,7 @@ def open_account(slug: str = "acme", plan: str = "enterprise", *, seats: int | N
             actors.system(account),
             email=f"owner@{slug}.test",
             managed_by="local",
-            person=people.for_owner(f"owner@{slug}.test"),
+            person=people.create(f"owner@{slug}.test"),
             roles=[roles.ADMIN],
         )
     return World(account=account, owner=owner, api_key="")

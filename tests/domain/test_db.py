@@ -1,5 +1,6 @@
 """Transactions, locks and the types of columns, on both databases."""
 
+import threading
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -115,6 +116,36 @@ def test_an_end_that_fails_undoes_the_transaction(database: None) -> None:
     with pytest.raises(LookupError):
         change()
     assert Person.select().count() == 0
+
+
+def test_what_waits_in_a_circle_is_done_again(database: None, database_url: str) -> None:
+    """PostgreSQL undoes one of two transactions that wait for each other; SQLite's writers come one by one."""
+    with db.transaction():
+        people = [_person(), _person()]
+    both = threading.Barrier(1 if database_url.startswith("sqlite") else 2)
+    runs: list[int] = []
+
+    def change(first: Person, second: Person) -> None:
+        begun = 0
+
+        def work() -> int:
+            nonlocal begun
+            begun += 1
+            Person.update(email="changed").where(Person.id == first.id).execute()
+            if begun == 1:
+                both.wait()
+            Person.update(email="changed").where(Person.id == second.id).execute()
+            return begun
+
+        with db.connection():
+            runs.append(db.repeated(work))
+
+    threads = [threading.Thread(target=change, args=pair) for pair in (people, people[::-1])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(runs) == ([1, 1] if both.parties == 1 else [1, 2])
 
 
 def test_an_instant_comes_back_aware_and_exact(database: None) -> None:

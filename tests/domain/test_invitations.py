@@ -20,7 +20,7 @@ def _invite(world: World, email: str = "new@acme.test", **options: object) -> in
 
 def _person(email: str) -> Person:
     with db.transaction():
-        return people.for_owner(email)
+        return people.create(email)
 
 
 def test_accepting_makes_a_member_with_the_invitations_roles(acme: World) -> None:
@@ -68,7 +68,7 @@ def test_somebody_who_became_a_member_meanwhile_does_not_become_two(sso: World) 
 
 
 def _person_now(email: str) -> Person:
-    return people.for_owner(email)
+    return people.create(email)
 
 
 def test_a_person_who_is_a_member_under_another_address_does_not_become_two(sso: World) -> None:

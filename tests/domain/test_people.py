@@ -14,11 +14,11 @@ from tests.domain import cast
 def test_an_owner_is_the_same_person_again_once_she_has_a_password(database: None) -> None:
     """Case does not matter; a look-alike letter does, and so does whether anybody has used the first link."""
     with db.transaction():
-        ann = people.for_owner("Ann@Example.test")
-        assert people.for_owner("ann@example.TEST") != ann
+        ann = people.create("Ann@Example.test")
+        assert people.create("ann@example.TEST") != ann
         people.set_password(ann, PASSWORD)
-        assert people.for_owner("ann@example.TEST") == ann
-        assert people.for_owner("\N{LATIN SMALL LETTER LONG S}ue@example.test") != people.for_owner("sue@example.test")
+        assert people.create("ann@example.TEST") == ann
+        assert people.create("\N{LATIN SMALL LETTER LONG S}ue@example.test") != people.create("sue@example.test")
 
 
 def test_somebody_who_was_invited_owns_nothing_that_the_operator_makes(database: None) -> None:
@@ -26,7 +26,7 @@ def test_somebody_who_was_invited_owns_nothing_that_the_operator_makes(database:
     with db.transaction():
         invited = people.create("ceo@corp.test")
         people.set_password(invited, PASSWORD)
-        assert people.for_owner("ceo@corp.test") != invited
+        assert people.create("ceo@corp.test") != invited
 
 
 def test_somebody_only_a_provider_speaks_of_has_no_proven_address(sso: World) -> None:
@@ -39,10 +39,10 @@ def test_somebody_only_a_provider_speaks_of_has_no_proven_address(sso: World) ->
 def test_a_password_opens_for_its_address_only(database: None) -> None:
     """Unknown address, wrong password, no password at all: nobody."""
     with db.transaction():
-        ann = people.for_owner("ann@example.test")
+        ann = people.create("ann@example.test")
         assert people.with_password("ann@example.test", PASSWORD) == []
         people.set_password(ann, PASSWORD)
-        people.for_owner("bob@example.test")
+        people.create("bob@example.test")
     assert people.with_password("ANN@example.test", PASSWORD) == [ann]
     assert people.with_password("ann@example.test", PASSWORD + "x") == []
     assert people.with_password("bob@example.test", PASSWORD) == []

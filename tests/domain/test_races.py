@@ -82,7 +82,7 @@ def test_an_invitation_is_accepted_by_one_of_eight(acme: World) -> None:
     """A double click, eight times over."""
     with db.transaction():
         sent = invitations.create(acme.system, "new@acme.test")
-        person = people.for_owner("new@acme.test")
+        person = people.create("new@acme.test")
     results = cast.at_once(*[lambda: invitations.accept(_fresh(acme).system, sent.invitation, person)] * 8)
     assert len([result for result in results if isinstance(result, Member)]) == 1
     assert len([result for result in results if isinstance(result, Gone | Conflict)]) == 7

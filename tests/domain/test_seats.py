@@ -102,7 +102,7 @@ def test_an_account_that_is_exactly_full_can_be_joined_by_its_invitation(acme: W
         sent = invitations.create(acme.system, "new@acme.test")
     assert seats.count(acme.account).full
     with db.transaction():
-        invitations.accept(acme.system, sent.invitation, people.for_owner("new@acme.test"))
+        invitations.accept(acme.system, sent.invitation, people.create("new@acme.test"))
     assert seats.count(acme.account) == Seats(used=2, reserved=0, limit=2)
 
 

@@ -3,6 +3,7 @@
 What no row explains is a failure. A row says which RFC decides, or that none does.
 """
 
+import json
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -133,10 +134,10 @@ def _values(case: Patched, resource: dict[str, Json] | None) -> list[Json]:
 
 
 def _replaces_nothing(case: Patched) -> bool:
-    """`replace emails[type eq "work"]` where there is none."""
+    """`replace emails[type eq "work"]` where there is none, or `.value` of a type that the schema does not know."""
     op = case.single
-    selected = op is not None and op.path.value_filter is not None and op.path.sub_attribute is None
-    return case.ours is None and selected and op.op == "replace" and "matches no value" in case.words
+    selected = op is not None and op.op == "replace" and op.path.value_filter is not None
+    return selected and case.ours is None and "matches no value" in case.words and "only `eq`" not in case.words
 
 
 def _replaced_whole(case: Patched) -> bool:
@@ -157,6 +158,14 @@ def _selects_otherwise(case: Patched) -> bool:
     condition = case.single.path.value_filter if case.single else None
     texts = [*_texts(case.before), *_texts(case.operation)]
     return condition is not None and any(fold(text) != _lowered(text) for text in texts)
+
+
+def _added_in_another_case(case: Patched) -> bool:
+    """The values are the same but for the case of what is no part of their identity, such as `display`."""
+    if case.single is None or case.single.op != "add" or not case.single.path.attribute.multi_valued:
+        return False
+    ours, theirs = _values(case, case.ours), _values(case, case.theirs)
+    return ours != theirs and fold(json.dumps(ours, sort_keys=True)) == fold(json.dumps(theirs, sort_keys=True))
 
 
 def _null_describes_nothing(case: Patched) -> bool:
@@ -220,7 +229,7 @@ PATCHES = (
     Difference(
         "replace selects nothing",
         "RFC 7644 §3.5.2.3",
-        "A filter that matches no value is noTarget; the oracle, asked to create `emails[…].value`, creates here too.",
+        "A filter that matches no value is noTarget, but for `.value` of a known type; the oracle creates what it can.",
         _replaces_nothing,
     ),
     Difference(
@@ -228,6 +237,12 @@ PATCHES = (
         "RFC 7644 §3.5.2.3",
         "All values that the filter matches are replaced; the oracle merges into them.",
         _replaced_whole,
+    ),
+    Difference(
+        "add in another case",
+        "RFC 7644 §3.5.2.1",
+        "What is added is read back as it was sent; the oracle takes a `display` in another case for the same.",
+        _added_in_another_case,
     ),
     Difference("case mapping in a path", "RFC 7643 §2.2", "As with filters.", _selects_otherwise),
     Difference(

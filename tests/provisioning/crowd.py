@@ -19,20 +19,20 @@ def fill(directory: Directory, number: int) -> list[str]:
     The ids of the users."""
     users = [ids.new("du") for _ in range(number)]
     with db.transaction():
-        _insert(DirectoryUser, (_user(directory, n, id) for n, id in enumerate(users)))
+        insert(DirectoryUser, (_user(directory, n, id) for n, id in enumerate(users)))
         emails = ((n, id, key) for n, id in enumerate(users) for key in (f"work{n}@x.test", f"home{n}@x.test"))
         of_directory = {"identity_provider": directory.id}
-        _insert(DirectoryEmail, ({**of_directory, "value_key": key, "user": id} for _, id, key in emails))
-        _insert(DirectorySpan, ({**of_directory, **span} for span in _spans(users)))
+        insert(DirectoryEmail, ({**of_directory, "value_key": key, "user": id} for _, id, key in emails))
+        insert(DirectorySpan, ({**of_directory, **span} for span in _spans(users)))
         groups = [ids.new("grp") for _ in range(0, number, GROUP)]
-        _insert(DirectoryGroup, (_group(directory, n, id) for n, id in enumerate(groups)))
-        _insert(GroupMember, ({"group": groups[n // GROUP], "user": id} for n, id in enumerate(users)))
+        insert(DirectoryGroup, (_group(directory, n, id) for n, id in enumerate(groups)))
+        insert(GroupMember, ({"group": groups[n // GROUP], "user": id} for n, id in enumerate(users)))
     if db.database.for_update:
         db.database.execute_sql("ANALYZE")
     return users
 
 
-def _insert(model: Any, rows: Iterator[dict[str, Any]]) -> None:
+def insert(model: Any, rows: Iterator[dict[str, Any]]) -> None:
     for batch in chunked(rows, 500):
         model.insert_many(batch).execute()
 

@@ -114,6 +114,10 @@ SHOWN: dict[str, Case] = {
         {"userName": "u", "roles": [{"type": "a", "display": "d"}]},
         [{"op": "replace", "path": 'roles[type eq "a"]', "value": {"value": "v"}}],
     ),
+    "add in another case": Case(
+        {"userName": "u", "roles": [{"value": "v", "display": "D"}]},
+        [{"op": "add", "path": "roles", "value": [{"value": "v", "display": "d"}]}],
+    ),
     "case mapping in a path": Case(
         {"userName": "u", "roles": [{"display": "w", "type": "t"}]},
         [{"op": "remove", "path": 'roles[display gt "ß"]'}],

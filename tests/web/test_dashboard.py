@@ -60,7 +60,7 @@ def text_of(client: FlaskClient, path: str) -> str:
 
 def add_member(world: World, email: str, *, role: str = "developer", password: bool = False, **options: Any) -> Member:
     with db.connection(), db.transaction():
-        person = people.for_owner(email) if password else None
+        person = people.create(email) if password else None
         if person is not None:
             people.set_password(person, PASSWORD)
         options = {"managed_by": "local", "name": email.partition("@")[0].capitalize(), **options}
@@ -376,7 +376,7 @@ def test_a_preview_says_when_the_change_would_be_refused(
     assert "would be refused" not in text_of(signed_in, f"groups/mappings/{mapping.id}/remove")
     with db.connection():
         Member.update(active=False, directory_active=False).where(Member.id == world.owner.id).execute()
-        person = people.for_owner("second@acme.test")
+        person = people.create("second@acme.test")
         people.set_password(person, PASSWORD)
         Member.update(person=person, email="second@acme.test").where(Member.id == member.id).execute()
     sign_in(signed_in, email="second@acme.test")

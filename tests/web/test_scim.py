@@ -1,5 +1,6 @@
 """SCIM over HTTP: who may speak, what is read, and the form of every answer."""
 
+import gzip
 import json
 import threading
 from datetime import timedelta
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from gunicorn.http.body import Body, ChunkedReader
+from gunicorn.http.unreader import IterUnreader
 
 from idp_bridge import clock, credentials, db, idps, tokens
 from idp_bridge.models import Account, IdentityProvider, ScimToken
@@ -319,10 +322,39 @@ def test_media_types_of_bodies(directory: Directory) -> None:
             refused(answer, status)
 
 
+def test_compressed_bodies_are_refused(directory: Directory) -> None:
+    """415 says what is wrong; read as JSON they would be called malformed (RFC 9110 §15.5.16)."""
+    sent = gzip.compress(json.dumps({"userName": "ann"}).encode())
+    assert "Content-Encoding" in refused(directory.send("POST", "/Users", sent, Content_Encoding="gzip"), 415)
+    assert directory.send("POST", "/Users", {"userName": "ann"}, Content_Encoding="identity").status_code == 201
+
+
+def test_malformed_chunks_are_the_clients_fault(directory: Directory) -> None:
+    """gunicorn reads a chunked body only when the application asks for it; what it raises then is 400, not 500."""
+    for chunks in (b"zz\r\n{}\r\n0\r\n\r\n", b"2\r\n{}0\r\n\r\n", b"5\r\n{}"):
+        body = Body(ChunkedReader(None, IterUnreader([chunks])))
+        answer = directory.app.test_client().open(
+            "/scim/v2/Users",
+            method="POST",
+            headers=directory.headers,
+            environ_overrides={"wsgi.input": body, "wsgi.input_terminated": True},
+        )
+        refused(answer, 400, "invalidSyntax")
+
+
+def test_wrong_addresses_and_methods_say_so(directory: Directory) -> None:
+    """The base URL or a path is what a first attempt most often has wrong."""
+    assert "'/scim/v2/users'" in refused(directory.send("GET", "/users"), 404)
+    answer = directory.send("PUT", "/Users", {})
+    assert refused(answer, 405) == "There is no PUT here, only GET, HEAD, OPTIONS, POST."
+
+
 REFUSALS: list[tuple[str, str, Any, int, str | None]] = [
     ("GET", "/Devices", None, 404, None),
     ("GET", "/Users/none/other", None, 404, None),
     ("GET", "/Users/none", None, 404, None),
+    ("GET", "/Users/%00", None, 404, None),
+    ("DELETE", "/Groups/grp_%00", None, 404, None),
     ("GET", "/Users?filter=nosuch%20eq%20%22x%22", None, 400, "invalidFilter"),
     ("GET", "/Users?filter=userName%20eq", None, 400, "invalidFilter"),
     ("GET", "/Users?count=many", None, 400, "invalidValue"),

@@ -4,6 +4,7 @@ How the request is read and in which order it is done is in ``scim.bulk``; each 
 Its data is read inside the transaction, since a reference has no value before what it names is made.
 """
 
+import re
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from scim.bulk import METHODS, BulkRequest, Operation, Outcome, Step, bulk_respo
 from scim.errors import Conflict
 from scim.meta import location
 
+_RECORD = re.compile(r"(?:du|grp)_[0-9a-z]{26}")
+
 _CHANGES: Mapping[str, Callable[[Kind, Directory, Operation], Callable[[], Written]]] = {
     "POST": lambda kind, directory, asked: kind.creation(directory, asked.data),
     "PUT": lambda kind, directory, asked: kind.replacement(directory, asked.id, asked.data, asked.version),
@@ -37,11 +40,15 @@ _CHANGES: Mapping[str, Callable[[Kind, Directory, Operation], Callable[[], Writt
 def bulk(directory: Directory) -> Response:
     """200, whatever became of each operation; only what keeps the database from working undoes all of them."""
     asked = parse_bulk(body(), directory.catalogue, base=directory.base_url)
-    with db.transaction():
-        directory.take_turn()
+    named = {text for text in asked.texts() if _RECORD.fullmatch(text)}
+
+    def work() -> Response:
+        directory.take_turn(named)
         run = _Run(directory, asked)
         response = answer(bulk_response(run.outcomes()))
         return keep_bulk(response, [_logged(operation, written) for operation, written in run.made])
+
+    return db.repeated(work)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from scim.filter import Filter, Names, parse_filter
 from scim.meta import location, not_modified
 from scim.paging import Cursors, Page, parse_page
 from scim.projection import Projection, parse_projection
+from scim.quirks import message_members
 from scim.sorting import parse_sort
 
 KINDS = {"Users": users.KIND, "Groups": groups.KIND}
@@ -141,11 +142,14 @@ def _one(directory: Directory, kind: Kind, row: Any, projection: Projection, *, 
     return text_answer(shown.text, 201 if created else 200, headers)
 
 
+_SEARCH = ("attributes", "excludedAttributes", "filter", "sortBy", "sortOrder", "startIndex", "count", "cursor")
+
+
 def _search_request() -> dict[str, Any]:
     asked = body()
     if not isinstance(asked, dict):
         raise errors.InvalidSyntax("The body must be a SearchRequest object.")
-    return asked
+    return message_members(asked, *_SEARCH)
 
 
 def _found(directory: Directory, kinds: Sequence[Kind], asked: Mapping[str, Any]) -> Response:

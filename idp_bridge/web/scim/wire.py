@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from flask import Response, g, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from idp_bridge.db import encode
 from idp_bridge.web.headers import scim_media_type
@@ -20,7 +21,11 @@ def body() -> Any:
         raise errors.UnsupportedMediaType(f"Send {MEDIA_TYPE} or application/json, in UTF-8.")
     if request.mimetype_params.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
         raise errors.UnsupportedMediaType("JSON is sent in UTF-8.")
+    if (request.content_encoding or "identity").lower() != "identity":
+        raise errors.UnsupportedMediaType("Send the body uncompressed, without Content-Encoding.")
     g.scim_body = request.get_data(cache=False)  # for the request log, once more as it came
+    if request.content_length is None and request.environ["wsgi.input"].read(1):
+        raise RequestEntityTooLarge  # what comes in chunks, of a length that nobody said, is cut at the limit
     try:
         read = _decode(g.scim_body.decode())
     except (ValueError, RecursionError) as error:

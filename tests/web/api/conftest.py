@@ -86,7 +86,7 @@ def member_with(api: Caller, *roles: str, email: str = "dana@acme.test") -> tupl
     with db.connection(), db.transaction():
         system = actors.system(accounts.find(account["id"]))
         member = members.create(
-            system, email=email, name="Dana", managed_by="local", person=people.for_owner(email), roles=roles
+            system, email=email, name="Dana", managed_by="local", person=people.create(email), roles=roles
         )
     key = api.post("api_keys", {"owner_id": member.id})["token"]
     return member.id, Caller(api.app, key)
