@@ -336,10 +336,14 @@ def revive(actor: Actor, member: Member, identity_provider: IdentityProvider, *,
 def restore(actor: Actor, member: Member) -> None:
     """Undo her directory's DELETE by hand: she and her directory record are back, memberships of groups are not.
 
-    Raises Forbidden (seats), Conflict where the directory has given her userName to another record.
+    Raises Forbidden (seats), Conflict where she has joined again or the directory has given her userName to another
+    record.
     """
     _check_touch(actor, member)
     _hold_again(member)
+    people.hold(member.person_id)
+    if people.is_member(member.person, actor.account):
+        raise Conflict("She is a member of this account again already.", code=Code.ALREADY_MEMBER)
     deleted = (DirectoryUser.member == member.id) & DirectoryUser.deleted_at.is_null(False)
     record = DirectoryUser.select().where(deleted).order_by(DirectoryUser.deleted_at.desc()).first()
     if record is not None:

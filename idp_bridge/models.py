@@ -56,7 +56,6 @@ class Person(Base):
     email = TextField(null=True)
     email_key = TextField(null=True)
     password_hash = TextField(null=True)
-    vouched = BooleanField(default=False)  # the operator made her the owner of an account
     created_at = InstantField()
 
 

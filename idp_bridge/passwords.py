@@ -23,13 +23,18 @@ _NOBODY = _hasher.hash("nobody's password, for the time it takes")
 
 
 def hash_password(password: str, *, salt: bytes | None = None) -> str:
-    """What is stored; ``salt`` None takes a random one. Raises Invalid for a password that is too short or too long."""
+    """What is stored; ``salt`` None takes a random one. Raises Invalid as ``check`` does."""
+    check(password)
+    return _hasher.hash(password, salt=salt)
+
+
+def check(password: str) -> None:
+    """Raises Invalid for a password that is too short or too long."""
     if not SHORTEST <= len(password) <= LONGEST:
         raise Invalid(
             f"A password has {SHORTEST} to {LONGEST} characters.",
             fields={"password": [f"{SHORTEST}-{LONGEST} characters"]},
         )
-    return _hasher.hash(password, salt=salt)
 
 
 def salt_of(password_hash: str) -> bytes:

@@ -33,8 +33,11 @@ def create(email: str) -> Person:
 
 def set_password(person: Person, password: str) -> None:
     """Raises Invalid for a password that is too short or too long."""
-    others = [other.password_hash for other in with_address(person.email) if other.password_hash is not None]
-    person.password_hash = passwords.hash_password(password, salt=passwords.salt_of(others[0]) if others else None)
+    with_one = (Person.email_key == person.email_key) & Person.password_hash.is_null(False)
+    first = Person.select().where(with_one).order_by(Person.id).first()
+    person.password_hash = passwords.hash_password(
+        password, salt=passwords.salt_of(first.password_hash) if first else None
+    )
     person.save(only=[Person.password_hash])
 
 
@@ -54,9 +57,9 @@ def is_member(person: Person, account: Account) -> bool:
 
 def hold(person_id: str) -> None:
     """Nobody else gives her a membership, or takes her last one and her with it, until the transaction ends. Taken
-    before the account's own locks. Raises Conflict where she has just gone."""
+    before the account's own locks. Raises Gone where she has just been."""
     if not list(db.locked(Person.select(Person.id).where(Person.id == person_id))):
-        raise Conflict("Your last membership has just been ended. Send the form again to join as somebody new.")
+        raise Gone("Your last membership has just been ended. Send the form again to join as somebody new.")
 
 
 def forget_unless_member(person_id: str) -> None:
@@ -67,7 +70,7 @@ def forget_unless_member(person_id: str) -> None:
 
 def hand_over(member: Member, person: Person) -> None:
     """The membership of somebody without a password is this person's, who has shown hers. Raises Conflict where she is
-    in that account already."""
+    in that account already, Gone where she is nobody any more."""
     hold(person.id)
     if is_member(person, member.account):
         raise Conflict("You are a member of this account already: sign in.", code=Code.ALREADY_MEMBER)

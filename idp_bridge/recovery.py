@@ -4,8 +4,11 @@ They work under enforced single sign-on too; that is what they are for. Shown on
 """
 
 import secrets
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
 
-from idp_bridge import clock, db, events, members, passwords, sign_in
+from idp_bridge import clock, db, events, members, passwords, people, sign_in
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Forbidden
 from idp_bridge.events import Type
@@ -18,6 +21,7 @@ NUMBER = 10
 
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # nothing that reads like something else
 _GROUPS, _GROUP = 4, 5  # 20 characters of 31: 99 bits
+_SALT = b"recovery codes"  # one for all, so that one computation tries whosever they are; chance they have enough of
 
 
 def make(actor: Actor, member: Member) -> list[str]:
@@ -29,7 +33,7 @@ def make(actor: Actor, member: Member) -> list[str]:
     if not actor.administrator or actor.id != member.id:
         raise Forbidden("Recovery codes are made by an administrator for herself.", code=Code.ADMINISTRATORS_ONLY)
     codes = [f"{place}{_random()}" for place in range(NUMBER)]
-    hashes = [passwords.hash_password(_plain(code)) for code in codes]
+    hashes = [passwords.hash_password(_plain(code), salt=_SALT) for code in codes]
     with db.transaction():
         RecoveryCode.delete().where(RecoveryCode.member == member).execute()
         for code_hash in hashes:
@@ -43,44 +47,51 @@ def left(member: Member) -> int:
     return RecoveryCode.select().where(RecoveryCode.member == member, RecoveryCode.used_at.is_null()).count()
 
 
-def use(email: str, code: str) -> Member:
-    """The administrator whose code this is, used up with it. Raises Refused; the same for a wrong code and an unknown
-    address, and in about the same time."""
+def find(email: str, code: str) -> RecoveryCode:
+    """The code, if it is one that an administrator with this address has left. Raises Refused; the same for a wrong
+    code and an unknown address, and in about the same time. Called outside a transaction, as ``make`` is."""
     candidates = _candidates(email, code)
-    if not candidates:
-        passwords.verify(None, _plain(code))
-    found = [(member, row) for member, row in candidates if passwords.verify(row.code_hash, _plain(code))]
-    if not found:
-        raise Refused(Outcome.NOT_A_MEMBER, email=email)
-    member, row = found[0]
-    unused = (RecoveryCode.id == row.id) & RecoveryCode.used_at.is_null()
+    right = passwords.which([row.code_hash for row in candidates], _plain(code))
+    for row, hers in zip(candidates, right, strict=True):
+        if hers:
+            return row
+    raise Refused(Outcome.NOT_A_MEMBER, email=email)
+
+
+def use(found: RecoveryCode, email: str) -> Member:
+    """Use the code up, and let its holder in. Of several at once, one succeeds. Raises Refused."""
+    unused = (RecoveryCode.id == found.id) & RecoveryCode.used_at.is_null()
     if not RecoveryCode.update(used_at=clock.now()).where(unused).execute():
         raise Refused(Outcome.NOT_A_MEMBER, email=email)
+    member: Member = Member.select(Member, Account).join(Account).where(Member.id == found.member_id).get()
     state = State.ACTIVE if member.active else State.SUSPENDED
     outcome = sign_in.decide(Situation(way=Way.RECOVERY_CODE, state=state, mode=member.account.sso_mode))
     if outcome is Outcome.ADMIT and ADMIN not in members.roles_of(member.account, member):
         outcome = Outcome.NOT_A_MEMBER
     if outcome is not Outcome.ADMIT:
-        raise Refused(outcome, email=email)
+        raise Refused(outcome, memberships=[(member, outcome)], email=email)
     return member
 
 
-def _candidates(email: str, code: str) -> list[tuple[Member, RecoveryCode]]:
-    """The one code at that place of each member with the address, in whatever account."""
+def has_address(email: str) -> Any:
+    """The condition on a member to be meant by an address: the one her account knows, or her own, which no directory
+    that is wrongly set up can change."""
+    return (Member.email_key == fold(email)) | Member.person.in_(people.with_address(email))
+
+
+def _candidates(email: str, code: str) -> list[RecoveryCode]:
+    """The one code at that place of each holder with the address, in whatever account."""
     place = _plain(code)[:1]
     if not place.isascii() or not place.isdigit():
         return []
-    holders = (
-        Member.select(Member, Account)
-        .join(Account)
-        .where(Member.email_key == fold(email), Member.removed_at.is_null())
-        .order_by(Member.id)
+    rows = (
+        RecoveryCode.select()
+        .join(Member)
+        .where(has_address(email), Member.removed_at.is_null())
+        .order_by(RecoveryCode.member, RecoveryCode.id)
     )
-    pairs = []
-    for member in holders:
-        rows = RecoveryCode.select().where(RecoveryCode.member == member).order_by(RecoveryCode.id)
-        pairs += [(member, row) for row in list(rows)[int(place) : int(place) + 1] if row.used_at is None]
-    return pairs
+    places = (list(codes)[int(place) : int(place) + 1] for _, codes in groupby(rows, attrgetter("member_id")))
+    return [row for codes in places for row in codes if row.used_at is None]
 
 
 def _random() -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from peewee import SQL, fn
 
 from idp_bridge import clock
-from idp_bridge.db import at_end, locked
+from idp_bridge.db import at_end, database, locked
 from idp_bridge.errors import Code, Forbidden
 from idp_bridge.models import Account, Invitation, SeatCount
 from idp_bridge.statement import Statement, parameter
@@ -52,12 +52,11 @@ _COUNT = Statement((SeatCount.used, SQL("")), _counted)
 def lock(account: Account) -> None:
     """Hold the account's row until the transaction ends: whoever looks for administrators, or for somebody who may be
     there already, before a change must be alone with them. SQLite's write transaction is alone already."""
-    ((account.seats,),) = _LOCK.rows(account=account.id)
+    if database.for_update:
+        _LOCK.run(account=account.id)
 
 
-_LOCK = Statement(
-    (Account.seats,), lambda: locked(Account.select(Account.seats).where(Account.id == parameter("account")))
-)
+_LOCK = Statement((), lambda: locked(Account.select(Account.id).where(Account.id == parameter("account"))))
 
 
 def begin(account: Account) -> None:

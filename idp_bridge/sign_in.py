@@ -5,7 +5,7 @@
 directory deleted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -116,11 +116,17 @@ PUBLIC = {
 
 
 class Refused(Forbidden):
-    """Not let in. ``outcome`` is the reason, ``facts`` are for administrators."""
+    """Not let in. ``outcome`` is the reason, ``facts`` are for administrators.
 
-    def __init__(self, outcome: Outcome, **facts: str | None) -> None:
+    ``memberships``: those of somebody who has shown who she is, each with its own reason; empty where nobody has.
+    """
+
+    def __init__(
+        self, outcome: Outcome, *, memberships: Sequence[tuple[Member, Outcome]] = (), **facts: str | None
+    ) -> None:
         super().__init__(PUBLIC[outcome])
         self.outcome = outcome
+        self.memberships = tuple(memberships)
         self.facts = facts
 
 
@@ -261,7 +267,7 @@ def _absent(account: Account, address: str, left: list[Member]) -> Found:
 
 
 def _check_address(provider: IdentityProvider, identity: Identity) -> None:
-    domain = identity.email.rpartition("@")[2].lower()
+    domain = fold(identity.email.rpartition("@")[2])  # lower() would read the Kelvin sign as a k
     if provider.domains and domain not in provider.domains:
         raise Refused(Outcome.ADDRESS_NOT_ALLOWED, email=identity.email, domains=", ".join(provider.domains))
 
@@ -350,13 +356,13 @@ def by_password(email: str, password: str, *, account: Account | None = None) ->
 
     Raises Refused; the same for a wrong password and an unknown address.
     """
-    refusals = []
+    refusals: list[tuple[Member, Outcome]] = []
     for member in _memberships(people.with_password(email, password), account):
         outcome = decide(Situation(way=Way.PASSWORD, state=_state(member), mode=member.account.sso_mode))
         if outcome is Outcome.ADMIT:
             return member
-        refusals.append(outcome)
-    raise Refused(refusals[0] if refusals else Outcome.NOT_A_MEMBER, email=email)
+        refusals.append((member, outcome))
+    raise Refused(refusals[0][1] if refusals else Outcome.NOT_A_MEMBER, memberships=refusals, email=email)
 
 
 def _memberships(persons: list[Person], account: Account | None) -> list[Member]:

@@ -122,6 +122,16 @@ def equalities(filter_: Filter) -> dict[str, Any] | None:
     return wanted
 
 
+def terms(filter_: Filter | None) -> int:
+    """How many comparisons it takes to tell whether a value matches; without a filter one."""
+    match filter_:
+        case And(inner) | Or(inner):
+            return sum(map(terms, inner))
+        case Not(term) | ValuePath(_, term):
+            return terms(term)
+    return 1
+
+
 # Writing
 
 

@@ -25,10 +25,12 @@ from scim.errors import (
     TooMany,
     excerpt,
 )
-from scim.filter import Compare, Filter, Or, equalities, matches
+from scim.filter import Compare, Filter, Or, equalities, matches, terms
 from scim.path import Path, parse_path
-from scim.resource import canonical, canonical_entry, canonical_list, identity, merged, require
+from scim.resource import canonical, canonical_entry, canonical_list, check_number, identity, merged, require
 from scim.schemas import MAX_OPERATIONS, MEMBERS, ResourceType
+
+MAX_COMPARED = 100_000  # values, by all operations of a request together: about a second
 
 
 class _Missing:
@@ -233,17 +235,20 @@ def apply(
     """The resource after all operations, and the top-level names whose values differ; the input stays as it is.
 
     No name differs if nothing changed, and then neither may `lastModified` (RFC 7644 §3.5.2.1). Raises NoTarget if
-    a filter selects nothing that could be changed, Mutability for an immutable value that would be another one.
+    a filter selects nothing that could be changed, Mutability for an immutable value that would be another one, TooMany
+    for operations whose product with the values that they compare is more than MAX_COMPARED.
     """
-    changed, names = dict(resource), set()
+    changed, names, compared = dict(resource), set(), 0
     for operation in operations:
         path = operation.path
         if path.schema_urn is None:
-            _change(changed, operation)
+            compared += _change(changed, operation)
         else:
             extension = dict(changed.get(path.schema_urn, ()))
-            _change(extension, operation)
+            compared += _change(extension, operation)
             _put(changed, path.schema_urn, extension)
+        if compared > MAX_COMPARED:
+            raise TooMany("The operations look through too many values; spread them over several requests.")
         names.add(path.schema_urn or path.attribute.name)
     require(resource_type, changed)
     mutability.check(resource_type, resource, changed)
@@ -280,17 +285,24 @@ def _put(holder: dict[str, Any], name: str, value: Any) -> None:
         holder[name] = value
 
 
-def _change(holder: dict[str, Any], operation: Operation) -> None:
-    """Changes one attribute of a resource or extension that is ours to change; values in it are not."""
+def _change(holder: dict[str, Any], operation: Operation) -> int:
+    """Changes one attribute of a resource or extension that is ours to change; values in it are not. How many values
+    there were to compare."""
     path, name = operation.path, operation.path.attribute.name
     if path.attribute.multi_valued:
-        _put(holder, name, _changed_list(holder.get(name, []), operation))
-    elif path.sub_attribute is not None:
+        before = holder.get(name, [])
+        after = _changed_list(before, operation)
+        check_number(path.attribute, after)
+        _put(holder, name, after)
+        sent = operation.value if isinstance(operation.value, list) else ()
+        return (len(before) + len(sent)) * terms(path.value_filter)
+    if path.sub_attribute is not None:
         inner = dict(holder.get(name, ()))
         _put(inner, path.sub_attribute.name, _assigned(operation))
         _put(holder, name, inner)
     else:
         _put(holder, name, _assigned(operation, holder.get(name)))
+    return 0
 
 
 def _assigned(operation: Operation, before: Any = None) -> Any:

@@ -99,7 +99,8 @@ def members_of(values: Mapping[str, Any], *, urn: str) -> Iterator[tuple[str, An
     """The members of a resource; those in an object under the URN of its core schema are its own, as if they were
     those of an extension.
 
-    SCIM Playground and its scimverify (limosa-io/scimverify, src/users.js, "Creates a new user - Alternative 2").
+    scimverify, the test suite of SCIM Playground (limosa-io/scimverify, src/users.js, "Creates a new user - Alternative
+    2").
     """
     for name, value in values.items():
         if isinstance(value, dict) and name.lower() == urn.lower():
@@ -132,6 +133,32 @@ def message_members(message: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """
     known = {name.lower(): name for name in names}
     return {known[key.lower()]: item for key, item in message.items() if key.lower() in known}
+
+
+def is_strict_reader(user_agent: str, accept: str) -> bool:
+    """scim2-client 0.7 and 0.8, with which canaille 0.3 provisions: httpx with its own headers and no others.
+
+    It refuses a ServiceProviderConfig that has the `pagination` of RFC 9865, which is younger, and canaille
+    (scim/client, scim/casting) gives every user a `password`, which it cannot where /Schemas has none. Either ends the
+    provisioning before its first change.
+    """
+    return user_agent.startswith("python-httpx/") and accept in ("", "*/*")
+
+
+def for_strict_reader(document: Mapping[str, Any], *, user_urn: str) -> dict[str, Any]:
+    """A discovery document, or a list of them, as canaille's scim2-client can read it: without `pagination`, and with
+    the `password` that is passed over when it comes."""
+    known = {name: value for name, value in document.items() if name != "pagination"}
+    if known.get("id") == user_urn:
+        known["attributes"] = [*known["attributes"], _PASSWORD.as_dict()]
+    if "Resources" in known:
+        known["Resources"] = [for_strict_reader(one, user_urn=user_urn) for one in known["Resources"]]
+    return known
+
+
+_PASSWORD = Attribute(
+    "password", "string", mutability="writeOnly", returned="never", description="Passed over: users sign in elsewhere."
+)
 
 
 def bare_operations(data: object) -> object:

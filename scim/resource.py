@@ -8,14 +8,14 @@ its JSON type (no URI, phone, locale or base64 rules).
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from scim import quirks
 from scim.attributes import Attribute
 from scim.errors import InvalidSyntax, InvalidValue, excerpt
-from scim.schemas import MEMBERS, ResourceType
+from scim.schemas import MAX_VALUES, MEMBERS, ResourceType
 
 # C0 controls but tab and line ends: no name holds them, logs and terminals suffer from them, and PostgreSQL cannot
 # store U+0000. Lone surrogates cannot be written as UTF-8 at all.
@@ -79,11 +79,19 @@ def canonical(attribute: Attribute, value: object, *, strict: bool = False) -> A
 
 def canonical_list(attribute: Attribute, value: object, *, strict: bool = False) -> list[Any] | None:
     """The values of a multi-valued attribute, each once, `primary` true at most once (RFC 7643 §2.4)."""
-    found = [canonical_entry(attribute, item, strict=strict) for item in quirks.as_list(value)]
+    sent = quirks.as_list(value)
+    check_number(attribute, sent)
+    found = [canonical_entry(attribute, item, strict=strict) for item in sent]
     entries = merged(attribute, (entry for entry in found if entry is not None))
     if attribute.type == "complex" and sum(entry.get("primary") is True for entry in entries) > 1:
         raise InvalidValue(f"{attribute.name}: `primary` can be true for one value only.")
     return entries or None
+
+
+def check_number(attribute: Attribute, entries: Sequence[Any]) -> None:
+    """A list is compared value by value with each operation on it, so that it must stay short; members are not."""
+    if len(entries) > MAX_VALUES and attribute is not MEMBERS:
+        raise InvalidValue(f"{attribute.name} can have {MAX_VALUES} values, not {len(entries)}.")
 
 
 def canonical_entry(attribute: Attribute, value: object, *, strict: bool = False) -> Any:
@@ -179,10 +187,13 @@ def _check_entry(attribute: Attribute, entry: dict[str, Any]) -> None:
         if sub.required and sub.name not in entry:
             raise InvalidValue(f"{attribute.name}.{sub.name} is required.")
     if attribute is MEMBERS and _is_group(entry):
-        raise InvalidValue(
-            f"members: {excerpt(entry['value'])} is a group, and groups within groups are not supported; "
-            "add its users instead."
-        )
+        raise nested_group(entry["value"])
+
+
+def nested_group(id: str) -> InvalidValue:
+    """The refusal of a group as a member."""
+    words = "is a group, and groups within groups are not supported; add its users instead."
+    return InvalidValue(f"members: {excerpt(id)} {words}")
 
 
 def _is_group(member: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from idp_bridge import credentials, db, people
 from idp_bridge.cli import main
 from idp_bridge.models import Account, Event, Member
 from tests import postgres as pg
-from tests.conftest import SECRET_KEY
+from tests.conftest import PASSWORD, SECRET_KEY
 
 
 @pytest.fixture
@@ -62,6 +62,18 @@ def test_create_account_prints_what_the_owner_needs(run: Any) -> None:
         assert key is not None
         assert credentials.owner_of(key).id == made["owner"]["id"]
         assert people.peek(token, people.PASSWORD_SETUP).account_id == made["account"]["id"]
+
+
+def test_create_account_makes_nobody_the_owner_who_was_here_before(run: Any) -> None:
+    """Whoever had an account made in her name, and set its password, does not own those that are made for her."""
+    make(run)
+    with db.connection():
+        early = Member.get()
+        with db.transaction():
+            people.set_password(early.person, PASSWORD)
+    made = json.loads(run("create-account", "--name", "B", "--slug", "b", "--owner", "ann@acme.test", "--json").stdout)
+    with db.connection():
+        assert Member.get_by_id(made["owner"]["id"]).person_id != early.person_id
 
 
 @pytest.mark.parametrize(

@@ -84,8 +84,10 @@ def _held(model: Any, which: Callable[[], Any]) -> Statement:
 # With the groups that a user is in, who leaves them where she is deleted.
 _GROUPS = _held(
     DirectoryGroup,
-    lambda: among(DirectoryGroup.id, "ids")
-    | DirectoryGroup.id.in_(GroupMember.select(GroupMember.group).where(among(GroupMember.user, "ids"))),
+    lambda: (
+        among(DirectoryGroup.id, "ids")
+        | DirectoryGroup.id.in_(GroupMember.select(GroupMember.group).where(among(GroupMember.user, "ids")))
+    ),
 )
 _USERS = _held(DirectoryUser, lambda: among(DirectoryUser.id, "ids"))
 

@@ -17,6 +17,7 @@ from idp_bridge.provisioning.directory import Directory
 from idp_bridge.statement import Statement, among, parameter
 from scim.errors import InvalidValue
 from scim.patch import MemberDelta
+from scim.resource import nested_group
 
 Entry = dict[str, Any]
 
@@ -109,6 +110,8 @@ def _users(directory: Directory, group: DirectoryGroup, ids: Iterable[str]) -> t
 
 def _check_known(user_ids: Sequence[str], known: Set[str]) -> None:
     unknown = [user_id for user_id in user_ids if user_id not in known]
+    if groups_among := [id for id in unknown if id.startswith("grp_")]:
+        raise nested_group(groups_among[0])
     if unknown:
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         raise InvalidValue(f"members: no user of this directory has the id {', '.join(unknown[:3])}{more}.")

@@ -16,7 +16,7 @@ from peewee import SQL, fn
 from idp_bridge import clock, db, ids
 from idp_bridge.errors import NotFound
 from idp_bridge.models import IdentityProvider, ScimRequest
-from idp_bridge.provisioning import masking
+from idp_bridge.provisioning.masking import PLAIN, Masking
 from idp_bridge.statement import Table
 
 KEPT_FOR = timedelta(days=30)
@@ -34,7 +34,7 @@ _OWN = re.compile(r"'[^']*'|\"[^\"]*\"|\b[a-z]{2,6}_[0-9a-z]{26}\b|[^\s@<>()]+@[
 
 
 class Sent(NamedTuple):
-    """A request, as the edge read it. ``is_json``: the body was read, and as JSON."""
+    """As the edge read it. ``is_json``: the body was read, and as JSON. ``masking``: what is secret in it."""
 
     directory_id: str
     token_id: str
@@ -48,6 +48,7 @@ class Sent(NamedTuple):
     address: str | None
     user_agent: str
     request_id: str | None
+    masking: Masking = PLAIN
 
 
 class Answered(NamedTuple):
@@ -75,8 +76,8 @@ def record(
 ) -> None:
     """Write one row; ``name`` is that of what the request was about, where it is at hand, ``error`` the SCIM Error that
     is in the answer, where it is not the answer itself."""
-    body = masking.document(sent.body, is_json=sent.is_json)
-    answer = masking.document(answered.body, is_json=True)
+    body = sent.masking.document(sent.body, is_json=sent.is_json)
+    answer = sent.masking.document(answered.body, is_json=True)
     changed = before is not None or after is not None
     if error is None and answered.failed:
         error = _read(answered.body)
@@ -90,9 +91,9 @@ def record(
     }
     # Only what there is: each column costs a change about a microsecond.
     if changed:
-        row |= {"before": _part(before), "after": _part(after)}
+        row |= {"before": _part(before, sent.masking), "after": _part(after, sent.masking)}
     if error is not None:
-        row |= _reason(error, answered.status)
+        row |= _reason(error, answered.status, sent.masking)
     if skipped:
         row["skipped"] = skipped
     _TABLE.insert(**row)
@@ -109,7 +110,7 @@ def _facts(sent: Sent) -> dict[str, Any]:
         "timestamp": sent.timestamp,
         "method": sent.method,
         "path": _clipped(sent.path, SHORT_BYTES),
-        "query": _clipped(masking.query(sent.query), QUERY_BYTES) if sent.query else "",
+        "query": _clipped(sent.masking.query(sent.query), QUERY_BYTES) if sent.query else "",
         "resource_id": _clipped(sent.resource_id, 64),
         "address": sent.address,
         "user_agent": _clipped(sent.user_agent, 255),
@@ -129,12 +130,12 @@ def _clipped(text: Any, most: int) -> str | None:
     return f"{data[:most].decode('utf-8', 'ignore')}… ({len(data)} bytes in all)"
 
 
-def _part(resource: Mapping[str, Any] | None) -> str | None:
+def _part(resource: Mapping[str, Any] | None, masking: Masking) -> str | None:
     return None if resource is None else masking.text(_shortened(resource))
 
 
-def _reason(error: Mapping[str, Any], status: int) -> dict[str, Any]:
-    detail = _clipped(error.get("detail"), SHORT_BYTES) or str(status)
+def _reason(error: Mapping[str, Any], status: int, masking: Masking) -> dict[str, Any]:
+    detail = _clipped(masking.words(str(error.get("detail") or "")), SHORT_BYTES) or str(status)
     return {"error": detail, "cause": _OWN.sub("…", detail), "scim_type": error.get("scimType")}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from peewee import SQL, IntegrityError
 
-from idp_bridge import db, events, ids, members, spans
+from idp_bridge import db, events, ids, members, seats, spans
 from idp_bridge.errors import Conflict
 from idp_bridge.events import Type
 from idp_bridge.models import DirectoryUser, Member
@@ -122,6 +122,8 @@ def _member_for(directory: Directory, resource: Resource, key: str) -> Member:
     """The member who is to stand behind a new record: who has her address now, else who left this directory. Raises
     Uniqueness where a record has the name."""
     known = profile(resource)
+    # Who signs in for the first time at this moment is found here, or finds the record there: never two members.
+    seats.lock(directory.account)
     traces = _traces(directory, resource.get("externalId"), key, known.email)
     if "record" in traces:
         raise _taken(resource["userName"])

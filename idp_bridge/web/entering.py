@@ -1,13 +1,14 @@
 """Letting somebody in, and noting who was not let in: what all ways in share."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from flask import redirect, request, url_for
+from peewee import fn
 
 from idp_bridge import db, events, sessions
 from idp_bridge.events import Type
-from idp_bridge.models import Member
+from idp_bridge.models import Account, Member
 from idp_bridge.sign_in import Refused, Way
 from idp_bridge.web import cookies, guard
 
@@ -35,15 +36,21 @@ def enter(
     return cookies.sign_in(redirect(target, 303), opened)
 
 
-def note_refusal(memberships: Iterable[Member], way: Way, refused: Refused) -> str | None:
-    """An event in each account that knows the address, in a transaction of its own; the last one's id.
+def note_refusal(known: Any, way: Way, refused: Refused) -> None:
+    """An event in each account that refused her, with its own reason, which no other account learns. Where nobody has
+    shown who she is, one in each account that has a member by the condition ``known``, in a transaction of its own.
 
     An address that no account knows leaves no event: it would have no account to belong to.
     """
-    reference = None
+    told = refused.memberships or [(member, refused.outcome) for member in _one_in_each_account(known)]
     with db.transaction():
-        for member in memberships:
+        for member, outcome in told:
             actor = guard.member_actor(member, source="dashboard")
-            facts = {"id": member.id, "method": way.value, "reason": refused.outcome.value, "facts": refused.facts}
-            reference = events.record(actor, Type.SIGN_IN_REFUSED, facts)
-    return reference
+            facts = {"id": member.id, "method": way.value, "reason": outcome.value, "facts": refused.facts}
+            events.record(actor, Type.SIGN_IN_REFUSED, facts)
+
+
+def _one_in_each_account(known: Any) -> list[Member]:
+    """A directory may give one address to ever so many: they are told of once."""
+    first = Member.select(fn.MIN(Member.id)).where(known, Member.removed_at.is_null()).group_by(Member.account)
+    return list(Member.select(Member, Account).join(Account).where(Member.id.in_(first)))

@@ -12,9 +12,9 @@ from typing import Any
 
 from flask import Flask, Response, g, redirect, render_template, request, url_for
 from flask_wtf.csrf import CSRFError
-from gunicorn.http.errors import NoMoreData, ParseException
+from gunicorn.http.errors import ParseException
 from peewee import DataError, IntegrityError, OperationalError
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from idp_bridge import errors, sign_in
 from idp_bridge.errors import Code, DomainError
@@ -107,12 +107,12 @@ def _read(error: Exception) -> _Refusal:
         return refusal
     if isinstance(error, CSRFError):
         return _Refusal(403, Code.CSRF, f"{error.description} Reload the page and try again.")
-    if isinstance(error, HTTPException):
-        return _http(error)
-    if isinstance(error, ParseException | NoMoreData):  # of a chunked body, which the server reads as we ask for it
-        refusal = _Refusal(400, Code.INVALID_BODY, "The body did not arrive whole: its chunks are malformed.")
+    if isinstance(error, ClientDisconnected | ParseException):  # a body is read, and its chunks parsed, on demand
+        refusal = _Refusal(400, Code.INVALID_BODY, "The body ends too early, or its chunks are malformed.")
         refusal.scim_type = "invalidSyntax"
         return refusal
+    if isinstance(error, HTTPException):
+        return _http(error)
     if isinstance(error, OperationalError):
         refusal = _Refusal(503, Code.UNAVAILABLE, "The database is busy or away. Try again shortly.")
         refusal.headers["Retry-After"] = str(RETRY_SECONDS)

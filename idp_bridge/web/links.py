@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, flash, render_template
 from peewee import DoesNotExist
 
-from idp_bridge import db, events, invitations, people, sign_in
+from idp_bridge import db, events, invitations, passwords, people, sign_in
 from idp_bridge.actors import Actor
 from idp_bridge.errors import DomainError, Invalid
 from idp_bridge.events import Type
@@ -54,31 +54,31 @@ def set_password(token: str) -> Any:
     link = people.peek(token, people.PASSWORD_SETUP)
     try:
         form = forms.read(NewPasswordForm)
-        person = _known(link.person.email, form["password"])
+        passwords.check(form["password"])
+        _check(_member(link), Way.PASSWORD)  # before others' passwords are looked at: a wrong guess uses the link up
+        if link.person.password_hash is not None:
+            attempt(Way.PASSWORD, link.person.email)
+        hers = people.with_password(link.person.email, form["password"])
         with db.transaction():
             people.use(token, people.PASSWORD_SETUP)
             member = _member(link)
-            if person is None:
-                _first_password(member, form["password"])
-            elif person.id != member.person_id:
-                people.hand_over(member, person)
+            _prove(member, form["password"], hers)
             _check(member, Way.PASSWORD)
             return enter(member, Way.PASSWORD)
     except DomainError as refused:
         return _password_page(link, refused)
 
 
-def _known(email: str, password: str) -> Person | None:
-    """Who has shown by this password that she is here already. Counted, whether there is anybody or not: whoever holds
-    a link could guess at her password."""
-    attempt(Way.PASSWORD, email)
-    return next(iter(people.with_password(email, password)), None)
-
-
-def _first_password(member: Member, password: str) -> None:
+def _prove(member: Member, password: str, hers: list[Person]) -> None:
+    """Whoever is one of those with that password is she; a membership whose person has another is not to be had."""
+    if member.person in hers:
+        return
     if member.person.password_hash is not None:
         raise Invalid("This is not the password that you have here already.", fields={"password": ["wrong"]})
-    people.set_password(member.person, password)
+    if hers:
+        people.hand_over(member, hers[0])
+    else:
+        people.set_password(member.person, password)
 
 
 def _password_page(link: OneTimeLink, refused: DomainError | None = None) -> Response:
@@ -157,9 +157,10 @@ def accept(token: str) -> Any:
         if found.account.sso_mode == "enforced":
             raise Refused(Outcome.SSO_ENFORCED, email=found.email)
         form = forms.read(AcceptForm)
-        person = _known(found.email, form["password"])
+        attempt(Way.PASSWORD, found.email)
+        hers = people.with_password(found.email, form["password"])
         with db.transaction():
-            member = _join(found, person, form)
+            member = _join(found, hers, form)
             answer = enter(member, Way.PASSWORD)
     except DomainError as refused:
         return _invitation_page(found, refused)
@@ -167,11 +168,11 @@ def accept(token: str) -> Any:
     return answer
 
 
-def _join(found: Invitation, person: Person | None, form: dict[str, Any]) -> Member:
+def _join(found: Invitation, hers: list[Person], form: dict[str, Any]) -> Member:
     """As the person whose password was given, else as somebody new: whoever sent the invitation holds its link too,
     so it proves nothing about anybody who is here already."""
-    if person is None:
-        person = people.create(found.email)
+    person = hers[0] if hers else people.create(found.email)
+    if not hers:
         people.set_password(person, form["password"])
     actor = Actor(account=found.account, type="user", subject=found.email, source="dashboard")
     return invitations.accept(actor, found, person, name=form["name"])

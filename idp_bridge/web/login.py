@@ -16,7 +16,6 @@ from idp_bridge.errors import DomainError, Invalid
 from idp_bridge.events import Type
 from idp_bridge.models import Account, IdentityProvider, Member
 from idp_bridge.sign_in import Outcome, Refused, Way
-from idp_bridge.text import fold
 from idp_bridge.web import cookies, forms, guard, links
 from idp_bridge.web.entering import attempt, enter, note_refusal
 from idp_bridge.web.errors import STATUS, headers_of
@@ -112,10 +111,8 @@ def _by_password(slug: str | None) -> Any:
     try:
         member = _member(slug, account, form)
     except Refused as refused:
-        hers = Member.person.in_(people.with_address(form["email"]))
-        known = Member.select(Member, Account).join(Account).where(hers, Member.removed_at.is_null())
-        where = known.where(Member.account == account) if slug is not None else known
-        note_refusal(where, Way.PASSWORD, refused)
+        known = Member.person.in_(people.with_address(form["email"]))
+        note_refusal(known if slug is None else known & (Member.account == account), Way.PASSWORD, refused)
         raise
     with db.transaction():
         return enter(member, Way.PASSWORD, _next())
@@ -145,16 +142,15 @@ def submit_recovery() -> Any:
         form = forms.read(RecoveryForm)
         email = form["email"]
         attempt(Way.RECOVERY_CODE, email)
+        found = recovery.find(email, form["code"])
         with db.transaction():
-            member = recovery.use(email, form["code"])
+            member = recovery.use(found, email)
             left = recovery.left(member)
             actor = guard.member_actor(member, source="dashboard")
             events.record(actor, Type.RECOVERY_CODE_USED, {"id": member.id, "email": member.email, "left": left})
             answer = enter(member, Way.RECOVERY_CODE)
     except Refused as refused:
-        holders = Member.select(Member, Account).join(Account)
-        known = holders.where(Member.email_key == fold(email), Member.removed_at.is_null())
-        note_refusal(known, Way.RECOVERY_CODE, refused)
+        note_refusal(recovery.has_address(email), Way.RECOVERY_CODE, refused)
         return _page("login/recovery.html", refused)
     except DomainError as refused:
         return _page("login/recovery.html", refused)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from idp_bridge import db, groups, idps, members, seats
+from idp_bridge import db, groups, idps, invitations, members, people, seats
 from idp_bridge.errors import Code, Conflict, Forbidden, Invalid, NotFound
 from idp_bridge.models import DirectoryUser, GroupMember, Member, Person
 from idp_bridge.provisioning import groups as pushed_groups
@@ -461,3 +461,17 @@ def test_a_team_manager_cannot_bring_an_administrator_back(sso: World) -> None:
         members.restore(cast.acting(sso, manager), cast.again(left))
     assert caught.value.code is Code.ADMINISTRATORS_ONLY
     assert cast.again(left).removed_at is not None
+
+
+def test_restoring_does_not_make_two_members_of_one_person(sso: World) -> None:
+    """Who was invited again since, and came with her password, would be let in by one when the other is suspended."""
+    with db.transaction():
+        person = people.create("ann@acme.test")
+    left = cast.join(sso, "ann@acme.test", person=person, managed_by="scim", identity_provider=sso.provider)
+    with db.transaction():
+        members.deprovision(sso.system, left)
+        sent = invitations.create(sso.system, "ann@acme.test")
+        invitations.accept(sso.system, sent.invitation, person)
+    with pytest.raises(Conflict) as caught, db.transaction():
+        members.restore(sso.system, cast.again(left))
+    assert caught.value.code is Code.ALREADY_MEMBER

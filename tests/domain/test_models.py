@@ -2,17 +2,22 @@
 
 from datetime import timedelta
 
-from idp_bridge import bots, clock, credentials, db, groups, invitations, models, people, sessions
+from idp_bridge import bots, clock, credentials, db, groups, invitations, models, people, schema_extensions, sessions
 from idp_bridge.models import (
     Account,
     AuthnRequest,
+    DirectoryEmail,
+    DirectorySpan,
+    DirectoryUser,
     IdentityProvider,
     Member,
     RecoveryCode,
     Role,
+    ScimRequest,
     UsedAssertion,
     WaitingSignIn,
 )
+from scim.attributes import Attribute
 from tests.conftest import World
 from tests.domain import cast
 from tests.domain.test_sign_in import come, said
@@ -40,6 +45,19 @@ def _fill(world: World) -> None:
         WaitingSignIn.create(
             digest="d", identity_provider=provider, browser_digest="", facts={}, next_path="/", expires_at=soon
         )
+        schema_extensions.create(
+            world.system, urn="urn:acme:User", name="Acme", resource_type="User", attributes=[Attribute("badge")]
+        )
+        DirectoryEmail.create(identity_provider=provider, value_key="a@acme.test", user=DirectoryUser.get())
+        DirectorySpan.create(identity_provider=provider, first_id="", number=1)
+        ScimRequest.create(
+            **dict.fromkeys(("token_id", "method", "path", "query", "user_agent"), ""),
+            identity_provider=provider,
+            id="sr_1",
+            timestamp=soon,
+            status=200,
+            microseconds=1,
+        )
 
 
 def _filled() -> set[str]:
@@ -49,7 +67,8 @@ def _filled() -> set[str]:
 def test_deleting_an_account_deletes_all_that_hangs_on_it(sso: World) -> None:
     """Nothing of a former customer is left but people, who may be members elsewhere."""
     _fill(sso)
-    assert {model.__name__ for model in models.ALL} - _filled() == {"OperatorKey"}
+    of_the_service = {"OperatorKey", "RateCount"}
+    assert {model.__name__ for model in models.ALL} - _filled() == of_the_service
     with db.transaction():
         Account.delete().where(Account.id == sso.account.id).execute()
     assert _filled() == {"Person"}

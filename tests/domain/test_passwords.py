@@ -36,3 +36,19 @@ def test_no_password_is_as_slow_as_a_wrong_one() -> None:
     started = time.perf_counter()
     assert not passwords.verify(None, "nobody's password, for the time it takes")
     assert time.perf_counter() - started > 0.005
+
+
+def test_those_who_share_a_salt_are_told_apart() -> None:
+    """One computation, and each with her own answer; who has no password is never meant."""
+    first = passwords.hash_password("the first pass phrase")
+    second = passwords.hash_password("the second pass phrase", salt=passwords.salt_of(first))
+    other = passwords.hash_password("the second pass phrase")
+    assert passwords.salt_of(second) == passwords.salt_of(first) != passwords.salt_of(other)
+    assert passwords.which([first, None, second, other, "no hash"], "the second pass phrase") == [
+        False,
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert passwords.which([], "the second pass phrase") == []

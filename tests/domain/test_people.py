@@ -5,28 +5,58 @@ from datetime import timedelta
 import pytest
 import time_machine
 
-from idp_bridge import clock, db, people
-from idp_bridge.errors import Gone, Invalid
+from idp_bridge import clock, db, passwords, people
+from idp_bridge.errors import Code, Conflict, Gone, Invalid
+from idp_bridge.models import Person
 from tests.conftest import PASSWORD, World
 from tests.domain import cast
 
 
-def test_an_owner_is_the_same_person_again_once_she_has_a_password(database: None) -> None:
-    """Case does not matter; a look-alike letter does, and so does whether anybody has used the first link."""
+def test_an_address_is_meant_in_any_case_and_by_no_look_alike(database: None) -> None:
+    """Whoever gives the Kelvin sign or a long s for a letter is somebody else."""
     with db.transaction():
-        ann = people.create("Ann@Example.test")
-        assert people.create("ann@example.TEST") != ann
-        people.set_password(ann, PASSWORD)
-        assert people.create("ann@example.TEST") == ann
-        assert people.create("\N{LATIN SMALL LETTER LONG S}ue@example.test") != people.create("sue@example.test")
+        ann, sue = people.create("Ann@Example.test"), people.create("sue@kent.test")
+        look_alikes = ("\N{LATIN SMALL LETTER LONG S}ue@kent.test", "sue@\N{KELVIN SIGN}ent.test")
+        alike = [people.create(email) for email in look_alikes]
+    assert people.with_address("ann@example.TEST") == [ann]
+    assert people.with_address("SUE@kent.test") == [sue]
+    assert [people.with_address(one.email) for one in alike] == [[one] for one in alike]
 
 
-def test_somebody_who_was_invited_owns_nothing_that_the_operator_makes(database: None) -> None:
-    """Whoever sent the invitation could have accepted it herself."""
+def test_a_password_is_tried_once_however_many_have_the_address(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the time would tell an inviter whether she is known elsewhere, and he could lengthen it as he likes."""
     with db.transaction():
-        invited = people.create("ceo@corp.test")
-        people.set_password(invited, PASSWORD)
-        assert people.create("ceo@corp.test") != invited
+        many = [people.create("ann@example.test") for _ in range(5)]
+        for number, person in enumerate(many[:4]):
+            people.set_password(person, f"{PASSWORD} {number % 3}")
+    tried: list[str] = []
+
+    def counted(password: str, like: str) -> str | None:
+        tried.append(password)
+        return hashed(password, like)
+
+    hashed = passwords._hashed
+    monkeypatch.setattr(passwords, "_hashed", counted)
+    assert people.with_password("ann@example.test", f"{PASSWORD} 0") == [many[0], many[3]]
+    assert people.with_password("ann@example.test", f"{PASSWORD} 1") == [many[1]]
+    assert people.with_password("ann@example.test", PASSWORD) == []
+    assert people.with_password("eve@example.test", PASSWORD) == []
+    assert len(tried) == 4
+
+
+def test_a_membership_is_handed_over_with_all_that_hangs_on_it(acme: World) -> None:
+    """To who has shown that it is hers; whom it stood for is nobody any more. Not twice into one account."""
+    beta = cast.open_account("beta")
+    stood, person = beta.owner.person_id, acme.owner.person
+    with db.transaction():
+        people.hand_over(beta.owner, person)
+    assert (cast.again(beta.owner).person_id, Person.get_or_none(Person.id == stood)) == (person.id, None)
+    second = cast.join(beta, "b@beta.test")
+    with pytest.raises(Conflict) as caught, db.transaction():
+        people.hand_over(second, person)
+    assert caught.value.code is Code.ALREADY_MEMBER
 
 
 def test_somebody_only_a_provider_speaks_of_has_no_proven_address(sso: World) -> None:

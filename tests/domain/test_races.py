@@ -1,5 +1,6 @@
 """Several at once, in real threads and transactions: a rule that counts before it writes must hold the count."""
 
+from functools import partial
 from itertools import count
 from threading import Barrier
 
@@ -7,7 +8,9 @@ import pytest
 
 from idp_bridge import db, invitations, members, people, seats, sign_in
 from idp_bridge.errors import Code, Conflict, Forbidden, Gone
-from idp_bridge.models import Account, IdentityProvider, Member
+from idp_bridge.models import Account, IdentityProvider, Member, Person
+from idp_bridge.provisioning import users
+from idp_bridge.provisioning.directory import Directory
 from tests.conftest import World, counted_seats, seat_counts
 from tests.domain import cast
 from tests.domain.test_sign_in import said
@@ -130,3 +133,61 @@ def test_one_address_is_invited_once(acme: World, name: str) -> None:
     results = cast.at_once(*[lambda: invitations.create(_fresh(acme).system, name)] * 4)
     assert len([result for result in results if isinstance(result, invitations.Sent)]) == 1
     assert {r.code for r in results if isinstance(r, Conflict)} == {Code.ALREADY_INVITED}
+
+
+def test_somebody_who_joins_while_she_leaves_elsewhere_stays_a_member(acme: World) -> None:
+    """With her last membership the person goes too, and whatever is hers: not one that she has just been given."""
+    beta = cast.open_account("beta")
+    for n in range(8):
+        with db.transaction():
+            person = people.create(f"m{n}@acme.test")
+            sent = invitations.create(beta.system, f"m{n}@acme.test")
+        there = cast.join(acme, f"m{n}@acme.test", person=person)
+        left, joined = cast.at_once(
+            lambda: members.remove(_fresh(acme).system, cast.again(there)),  # noqa: B023 - run before the next round
+            lambda: invitations.accept(_fresh(beta).system, sent.invitation, person),  # noqa: B023
+        )
+        assert left is None
+        stayed = Person.select().where(Person.id == person.id).exists()
+        assert isinstance(joined, Member if stayed else Gone), joined
+        assert members.of_account(beta.account).where(Member.person == person).exists() is stayed
+        assert seat_counts() == counted_seats()
+
+
+def test_whoever_leaves_her_last_two_accounts_at_once_is_nobody(acme: World) -> None:
+    """Neither of the two takes the other's membership for one that is left."""
+    beta = cast.open_account("beta")
+    for n in range(8):
+        with db.transaction():
+            person = people.create(f"m{n}@acme.test")
+        here, there = (cast.join(world, f"m{n}@acme.test", person=person) for world in (acme, beta))
+        results = cast.at_once(
+            lambda: members.remove(_fresh(acme).system, cast.again(here)),  # noqa: B023 - run before the next round
+            lambda: members.remove(_fresh(beta).system, cast.again(there)),  # noqa: B023
+        )
+        assert results == [None, None]
+        assert not Person.select().where(Person.id == person.id).exists()
+
+
+def test_a_first_sign_in_and_the_directorys_post_make_one_member(sso: World) -> None:
+    """Whichever comes second finds the other: two members would leave one whom the directory cannot take out."""
+    assert sso.provider is not None
+    provider_id = sso.provider.id
+
+    def fresh() -> tuple[IdentityProvider, World]:
+        provider = IdentityProvider.get_by_id(provider_id)
+        return provider, _fresh(sso)
+
+    def signed_in(email: str) -> Member:
+        provider, world = fresh()
+        return sign_in.by_assertion(world.system, provider, said(email))
+
+    def posted(email: str) -> object:
+        provider, world = fresh()
+        directory = Directory(provider, world.account, world.system, "https://sso.test/scim/v2")
+        return users.create(directory, {"userName": email})
+
+    for n in range(10):
+        email = f"n{n}@acme.test"
+        results = cast.at_once(partial(signed_in, email), partial(posted, email))
+        assert len(members.with_address(sso.account, email)) == 1, results

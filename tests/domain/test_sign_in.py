@@ -377,6 +377,7 @@ def test_one_removed_by_hand_joins_again_as_a_new_member(sso: World) -> None:
         (["acme.test"], "a@sub.acme.test", False),
         (["acme.test"], "a@notacme.test", False),
         (["acme.test"], "a@acme.test@evil.test", False),
+        (["kent.test"], "a@\N{KELVIN SIGN}ent.test", False),
     ],
 )
 def test_a_provider_asserts_addresses_of_its_domains_only(

@@ -128,6 +128,9 @@ USER_FILTERS = [
     'groups[display eq "crew" and type eq "direct"]',
     "groups pr",
     "not (groups pr)",
+    "groups.type pr",
+    "groups.type eq null",
+    "groups.type ne null",
 ]
 
 GROUP_FILTERS = [

@@ -362,6 +362,34 @@ def test_a_patch_carries_a_thousand_operations_and_no_more() -> None:
         parse_patch(_body(*operations, operations[0]), USER_TYPE)
 
 
+LONG = [{"value": f"x{number}", "type": "work"} for number in range(900)]
+
+
+@pytest.mark.parametrize(
+    ("operation", "times"),
+    [
+        (_op("add", "emails", [{"value": "x1", "type": "work"}]), 1000),
+        (_op("add", "emails", LONG), 100),
+        (_op("replace", 'emails[value sw "x"].display', "y"), 1000),
+        (_op("remove", "emails[" + " or ".join(['value eq "z"'] * 99) + "]"), 50),
+    ],
+)
+def test_a_patch_that_takes_long_is_refused(operation: Op, times: int) -> None:
+    """It would hold a lock for as long: how many values its operations compare is bounded."""
+    with pytest.raises(TooMany, match="spread them"):
+        _patched({"userName": "babs", "emails": LONG}, *[operation] * times)
+
+
+def test_an_attribute_has_a_thousand_values_and_no_more() -> None:
+    """Whether they come at once or one after the other; the members of a group are as many as they are."""
+    more = [{"value": f"y{number}"} for number in range(101)]
+    with pytest.raises(InvalidValue, match="emails can have 1000 values, not 1001"):
+        _patched({"userName": "babs", "emails": LONG}, _op("add", "emails", more))
+    with pytest.raises(InvalidValue, match="emails can have 1000 values"):
+        parse(USER_TYPE, {"userName": "babs", "emails": [*LONG, *more]})
+    assert len(parse(GROUP_TYPE, {"displayName": "g", "members": [*LONG, *more]})["members"]) == 1001
+
+
 def test_schemas_may_be_missing_and_keys_capitalised() -> None:
     """scimgateway sends no `schemas`; .NET clients write `Op`, `Path` and `Value`."""
     body = {"operations": [{"Op": "Replace", "Path": "title", "Value": "Chef"}]}

@@ -8,7 +8,7 @@ import pytest
 from scim import quirks
 from scim.attributes import Attribute
 from scim.errors import InvalidSyntax, InvalidValue, NoTarget
-from scim.schemas import ENTERPRISE_URN, MEMBERS, USER_TYPE, USER_URN
+from scim.schemas import ENTERPRISE_URN, MEMBERS, USER_TYPE, USER_URN, schemas_list, service_provider_config
 
 
 def _attribute(name: str) -> Attribute:
@@ -104,6 +104,14 @@ def test_enterprise_attributes_come_in_three_spellings() -> None:
     assert len({USER_TYPE.resolve(spelling) for spelling in (name, *spellings)}) == 1
 
 
+def test_core_attributes_may_lie_under_their_urn() -> None:
+    """As those of an extension do; an object under another name stays what it is."""
+    values = {"active": True, USER_URN.upper(): {"userName": "ann"}, ENTERPRISE_URN: {"division": "d"}}
+    members = dict(quirks.members_of(values, urn=USER_URN))
+    assert members == {"active": True, "userName": "ann", ENTERPRISE_URN: {"division": "d"}}
+    assert dict(quirks.members_of({USER_URN: "no object"}, urn=USER_URN)) == {USER_URN: "no object"}
+
+
 def test_the_password_is_passed_over_in_any_case() -> None:
     """Okta always sends one."""
     assert quirks.is_ignored("Password")
@@ -120,6 +128,33 @@ def test_read_only_attributes_are_passed_over_in_objects(name: str, ignored: boo
 def test_message_members_come_in_any_case() -> None:
     """Unknown members are left out."""
     assert quirks.message_members({"Op": "add", "VALUE": 1, "x": 2}, "op", "path", "value") == {"op": "add", "value": 1}
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "accept", "strict"),
+    [
+        ("python-httpx/0.28.1", "*/*", True),
+        ("python-httpx/0.28.1", "", True),
+        ("python-httpx/0.28.1", "application/scim+json", False),
+        ("python-httpx2/2.16.2", "*/*", False),
+        ("Okta SCIM Client 1.0.0", "*/*", False),
+        ("", "*/*", False),
+    ],
+)
+def test_the_client_of_canaille_is_known_by_its_headers(user_agent: str, accept: str, strict: bool) -> None:
+    """Whoever sets one of them reads what the RFCs say."""
+    assert quirks.is_strict_reader(user_agent, accept) is strict
+
+
+def test_canaille_reads_the_discovery_documents() -> None:
+    """scim2-client 0.7 refuses `pagination`, and canaille sends a `password` that the schema must have."""
+    config = service_provider_config("https://example.com/scim/v2")
+    assert quirks.for_strict_reader(config, user_urn=USER_URN) == {k: v for k, v in config.items() if k != "pagination"}
+    listed = schemas_list("https://example.com/scim/v2")
+    user, enterprise, group = quirks.for_strict_reader(listed, user_urn=USER_URN)["Resources"]
+    assert [*listed["Resources"][0]["attributes"], user["attributes"][-1]] == user["attributes"]
+    assert user["attributes"][-1]["name"] == "password"
+    assert [enterprise, group] == listed["Resources"][1:]
 
 
 def test_the_operations_of_a_patch_come_bare_in_a_bulk_request() -> None:
@@ -164,7 +199,17 @@ def test_an_empty_removal_is_not_a_removal_of_all(value: object) -> None:
 
 def test_every_quirk_names_who_sends_it() -> None:
     """A quirk without a source cannot be judged, nor ever be taken out again."""
-    vendors = ("Okta", "Entra", "Microsoft", "OneLogin", "JumpCloud", "authentik", "scimgateway", "example of RFC")
+    clients = (
+        "Okta",
+        "Entra",
+        "Microsoft",
+        "OneLogin",
+        "JumpCloud",
+        "authentik",
+        "scimgateway",
+        "scimverify",
+        "canaille",
+    )
     for name, function in inspect.getmembers(quirks, inspect.isfunction):
         if function.__module__ == quirks.__name__:
-            assert any(vendor in str(function.__doc__) for vendor in vendors), name
+            assert any(source in str(function.__doc__) for source in (*clients, "example of RFC")), name

@@ -7,9 +7,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp_bridge import clock, db, invitations, members, people, recovery
+from idp_bridge import accounts, actors, clock, db, invitations, members, passwords, people, recovery
 from idp_bridge.actors import Actor
-from idp_bridge.models import Account, Event, Invitation, Member, Person
+from idp_bridge.models import Account, Event, Invitation, Member, Person, SeatCount
 from idp_bridge.roles import Permission
 from tests.conftest import PASSWORD, World, add_provider, make_account
 from tests.web.pages import csrf_of, post, sign_in
@@ -215,6 +215,41 @@ def test_new_codes_kill_the_former(client: FlaskClient, world: World, codes: lis
     assert post(client, "/login/recovery", email="owner@acme.test", code=codes[0]).status_code == 403
 
 
+def test_a_recovery_code_opens_under_her_own_address_too(client: FlaskClient, world: World, codes: list[str]) -> None:
+    """A directory that has given everybody a wrong address shuts nobody out; the account's address works as well."""
+    with db.connection():
+        Member.update(email="x@wrong.test", email_key="x@wrong.test").where(Member.id == world.owner.id).execute()
+    assert post(client, "/login/recovery", email="owner@acme.test", code=codes[0]).location == MEMBERS
+    assert post(client, "/login/recovery", email="x@wrong.test", code=codes[1]).location == MEMBERS
+    assert post(client, "/login/recovery", email="x@acme.test", code=codes[2]).status_code == 403
+
+
+def test_a_code_is_tried_once_however_many_have_the_address(
+    client: FlaskClient, world: World, codes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does a refusal cost an event for each of them: a directory may give one address to ever so many."""
+    with db.connection():
+        evil = make_account("evil")
+        with db.transaction():
+            crowd = [members.create(evil.system, email="owner@acme.test", managed_by="local") for _ in range(5)]
+        theirs = recovery.make(administrator(World(evil.account, crowd[0], "")), crowd[0])
+    tried: list[str] = []
+    hashed = passwords._hashed
+
+    def counted(password: str, like: str) -> str | None:
+        tried.append(password)
+        return hashed(password, like)
+
+    monkeypatch.setattr(passwords, "_hashed", counted)
+    assert post(client, "/login/recovery", email="owner@acme.test", code=codes[0] + "x").status_code == 403
+    assert len(tried) == 1
+    with db.connection():
+        refused = list(Event.select().where(Event.type == "sign_in_refused.v0"))
+        assert sorted(event.account_id for event in refused) == sorted([world.account.id, evil.account.id])
+    assert post(client, "/login/recovery", email="owner@acme.test", code=codes[0]).location == MEMBERS
+    assert post(client, "/login/recovery", email="owner@acme.test", code=theirs[0]).status_code == 403
+
+
 def test_codes_of_somebody_who_is_no_administrator_any_more_are_dead(
     client: FlaskClient, world: World, codes: list[str]
 ) -> None:
@@ -302,6 +337,77 @@ def test_somebody_known_joins_with_the_password_she_has(client: FlaskClient, wor
     path = invite(world, "owner@globex.test")
     assert post(client, path, page=path, password=PASSWORD).location == MEMBERS
     assert f'href="/accounts/{other.account.slug}/members"' in client.get(MEMBERS).get_data(as_text=True)
+
+
+def account_for(slug: str, email: str) -> str:
+    """As create-account makes one: the path of the link to set the owner's password."""
+    with db.connection(), db.transaction():
+        account = accounts.create(name=slug.capitalize(), slug=slug, plan="enterprise")
+        person = people.create(email)
+        system = actors.system(account, source="cli")
+        members.create(system, email=email, managed_by="local", person=person, roles=["admin"])
+        return f"/login/password/{people.one_time_link(person, account, people.PASSWORD_SETUP)}"
+
+
+def test_nobody_waits_in_an_account_for_its_owner(app: Flask, world: World) -> None:
+    """Whoever had an account made in another's name, and set its password, is not in those that are made for her."""
+    early, owner = app.test_client(), app.test_client()
+    path = account_for("early", "ceo@corp.test")
+    assert post(early, path, page=path, password="the early bird's password").status_code == 303
+    path = account_for("corp", "ceo@corp.test")
+    assert early.get("/accounts/corp/members").status_code == 404
+    answer = sign_in(early, email="ceo@corp.test", password="the early bird's password")
+    assert answer.location == "/accounts/early/members"
+    assert early.get("/accounts/corp/members").status_code == 404
+    assert post(owner, path, page=path, password="her very own password").location == "/accounts/corp/members"
+    assert owner.get("/accounts/early/members").status_code == 404
+
+
+def test_an_owner_gives_the_password_she_has_and_owns_both(client: FlaskClient, world: World) -> None:
+    """One sign-in opens both accounts; any other password makes somebody new, and takes nothing from her."""
+    path = account_for("second", "owner@acme.test")
+    assert post(client, path, page=path, password=PASSWORD).location == "/accounts/second/members"
+    assert client.get(MEMBERS).status_code == 200
+    path = account_for("third", "owner@acme.test")
+    assert post(client, path, page=path, password="a brand new password").location == "/accounts/third/members"
+    assert client.get(MEMBERS).status_code == 404
+    assert sign_in(client).location == "/accounts/second/members"
+    assert client.get("/accounts/third/members").status_code == 404
+
+
+def test_a_password_link_gives_nothing_to_a_namesake(client: FlaskClient, world: World) -> None:
+    """Whoever has her address and a password of his own shows by that only who he is."""
+    with db.connection():
+        other = make_account("globex")
+        with db.transaction():
+            namesake = people.create(world.owner.email)
+            people.set_password(namesake, "a namesake's password")
+            members.create(other.system, email=namesake.email, managed_by="local", person=namesake)
+    path = f"/login/password/{link(world, people.PASSWORD_SETUP)}"
+    assert post(client, path, page=path, password="a namesake's password").status_code == 400
+    assert post(client, path, page=path, password=PASSWORD).location == MEMBERS
+
+
+def test_a_refusal_is_told_to_the_account_that_refused(client: FlaskClient, world: World) -> None:
+    """Each with its own reason: nobody learns that she is suspended elsewhere, nor that her password was right."""
+    with db.connection():
+        mine, planted = make_account("globex"), make_account("evil")
+        with db.transaction():
+            person = Person.get_by_id(world.owner.person_id)
+            members.create(mine.system, email=person.email, managed_by="local", person=person)
+            namesake = people.create(person.email)
+            people.set_password(namesake, "a namesake's password")
+            members.create(planted.system, email=person.email, managed_by="local", person=namesake)
+        Member.update(active=False, held=True).where(Member.id == world.owner.id).execute()
+        SeatCount.update(used=0).where(SeatCount.account == world.account).execute()
+        Account.update(sso_mode="enforced").where(Account.id == mine.account.id).execute()
+    assert sign_in(client).status_code == 403
+    with db.connection():
+        refused = Event.select().where(Event.type == "sign_in_refused.v0")
+        assert {event.account_id: event.object["reason"] for event in refused} == {
+            world.account.id: "member_suspended",
+            mine.account.id: "sso_enforced",
+        }
 
 
 def test_inviting_the_owner_of_another_account_opens_nothing_there(client: FlaskClient, world: World) -> None:

@@ -216,8 +216,9 @@ def test_a_stranger_shuts_neither_single_sign_on_nor_the_last_ways_in(
     with db.connection():
         provider = add_provider(world, idp_certificate)
         with db.transaction():
-            new = members.create(world.system, email="new@acme.test", managed_by="local")
-            first = people.one_time_link(new.person, world.account, people.PASSWORD_SETUP)
+            new = people.create("new@acme.test")
+            members.create(world.system, email="new@acme.test", managed_by="local", person=new)
+            first = people.one_time_link(new, world.account, people.PASSWORD_SETUP)
             glass = people.one_time_link(world.owner.person, world.account, people.BREAK_GLASS)
     answers = attempts(client, BY_PERSON) + attempts(client, BY_PERSON + 1, "new@acme.test")
     assert statuses(answers)[-1] == 429

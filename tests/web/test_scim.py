@@ -342,6 +342,55 @@ def test_malformed_chunks_are_the_clients_fault(directory: Directory) -> None:
         refused(answer, 400, "invalidSyntax")
 
 
+def test_a_body_in_chunks_is_as_long_as_any_other(directory: Directory) -> None:
+    """Nobody says how long it is; past the limit it is 413, and not read as if it ended there."""
+    sent = b'{"userName": "ann"}'.ljust(MAX_PAYLOAD_BYTES) + b"x"
+    for held, status in ((sent, 413), (sent[:-1], 201)):
+        answer = directory.app.test_client().open(
+            "/scim/v2/Users",
+            method="POST",
+            headers=directory.headers,
+            environ_overrides={
+                "wsgi.input": Body(ChunkedReader(None, IterUnreader([b"%x\r\n%s\r\n0\r\n\r\n" % (len(held), held)]))),
+                "wsgi.input_terminated": True,
+            },
+        )
+        assert answer.status_code == status, answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/Users", {"userName": "é" * 1001}),
+        ("/Users", {"userName": "ann", "externalId": "x" * 2001}),
+        ("/Users", {"userName": "ann", "emails": [{"value": "x" * 2001}]}),
+        ("/Groups", {"displayName": "x" * 2001}),
+        ("/Groups", {"displayName": "crew", "externalId": "x" * 2001}),
+    ],
+)
+def test_what_is_looked_up_fits_into_an_index(directory: Directory, path: str, body: dict[str, Any]) -> None:
+    """Longer it is 400 on every database, by POST, PUT and PATCH, and alone in a bulk request."""
+    (name, long) = list(body.items())[-1]
+    short = {"userName": "bob"} if path == "/Users" else {"displayName": "deck"}
+    id = directory.create(path, short)["id"]
+    replaced = {"op": "replace", "path": name, "value": long}
+    operations = [{"method": "POST", "bulkId": "b", "path": path, "data": body}]
+    assert name in refused(directory.send("POST", path, body), 400, "invalidValue")
+    assert name in refused(directory.send("PUT", f"{path}/{id}", {**short, **body}), 400, "invalidValue")
+    assert name in refused(directory.send("PATCH", f"{path}/{id}", {"Operations": [replaced]}), 400, "invalidValue")
+    answer = json.loads(directory.send("POST", "/Bulk", {"Operations": operations}).data)
+    assert [operation["status"] for operation in answer["Operations"]] == ["400"]
+
+
+def test_a_group_within_a_group_is_refused_by_its_id_alone(directory: Directory) -> None:
+    """Entra ID sends no type with a member."""
+    deck = directory.create("/Groups", {"displayName": "Deck"})["id"]
+    crew = {"displayName": "Crew", "members": [{"value": deck}]}
+    assert "groups within groups are not supported" in refused(
+        directory.send("POST", "/Groups", crew), 400, "invalidValue"
+    )
+
+
 def test_wrong_addresses_and_methods_say_so(directory: Directory) -> None:
     """The base URL or a path is what a first attempt most often has wrong."""
     assert "'/scim/v2/users'" in refused(directory.send("GET", "/users"), 404)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from peewee import SqliteDatabase
 
 from idp_bridge import db
 from idp_bridge.models import Account, DirectoryUser, Event, IdentityProvider, ScimRequest
@@ -449,6 +450,30 @@ def test_bulk_requests_at_once_lose_nothing(directory: Directory) -> None:
     assert [len(directory.get(f"/Groups/{crew}")["members"]) for crew in crews] == [8] * 8
 
 
+def test_bulk_and_single_requests_at_once_wait_for_each_other(directory: Directory) -> None:
+    """A bulk request takes users before groups, as its operations come, and a single one the other way round: both are
+    done, without a deadlock that one of them would pay for."""
+    users = [directory.create("/Users", {"userName": f"u{number}"}) for number in range(6)]
+    crews = [directory.create("/Groups", {"displayName": f"Crew {number}"}) for number in range(3)]
+    add = {"op": "add", "path": "members", "value": [{"value": user} for user in users]}
+
+    def together(number: int) -> list[str]:
+        titles = [patch(f"/Users/{user}", {"op": "replace", "path": "title", "value": str(number)}) for user in users]
+        return statuses(directory.bulk(*titles, *[patch(f"/Groups/{crew}", add) for crew in crews]))
+
+    def alone(number: int) -> list[str]:
+        operations: list[Op] = [add, {"op": "remove", "path": "members"}]
+        return [
+            str(directory.send("PATCH", f"/Groups/{crew}?attributes=id", {"Operations": [operation]}).status_code)
+            for crew in crews
+            for operation in operations
+        ]
+
+    with ThreadPoolExecutor(6) as pool:
+        done = [pool.submit(alone if number % 3 else together, number) for number in range(18)]
+    assert {status for future in done for status in future.result()} == {"200"}
+
+
 @contextmanager
 def sent_to_the_database(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The statements of one request."""
@@ -480,7 +505,10 @@ def test_an_operation_costs_its_single_request_and_a_savepoint(
     own = {"SAVEPOINT part": 3, "RELEASE SAVEPOINT part": 3}
     singles = [*created, *changed, *created]
     more = [sql for sql in set(together) if together.count(sql) > singles.count(sql)]
-    (turn,) = set(more) - own.keys()
-    assert "identity_provider" in turn
-    assert {sql: together.count(sql) for sql in more} == {**own, turn: 1}
+    turn = set(more) - own.keys()
+    assert len(turn) == (
+        1 if isinstance(db.database.obj, SqliteDatabase) else 3
+    )  # with what it names, groups and users
+    assert all("identity_provider" in sql for sql in turn)
+    assert {sql: together.count(sql) for sql in more} == {**own, **dict.fromkeys(turn, 1)}
     assert len(together) <= len(singles) + sum(own.values())

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from idp_bridge import db
+from idp_bridge.models import ScimRequest
 from scim.schemas import ENTERPRISE_URN, GROUP_URN, USER_URN
 from tests.conftest import ScimClient, add_provider, make_account
 from tests.web.test_scim import Directory, refused
@@ -209,3 +210,17 @@ def test_an_attribute_called_members_is_not_the_groups_members(directory: Direct
     assert (shown["members"], GROUPS in shown) == ([{"value": user["id"]}], False)
     shown = read(directory, f"/Groups/{group['id']}?excludedAttributes=members")
     assert ("members" in shown, shown[GROUPS]) == (False, {"members": "many"})
+
+
+def test_the_log_keeps_nothing_of_what_is_never_returned(directory: Directory, ann: dict[str, Any]) -> None:
+    """Neither what was sent nor what it was before, nor a filter by it, whatever became of the request."""
+    changed = {"op": "replace", "path": f"{URN}:pin", "value": "98765"}
+    assert patch(directory, ann, changed).status_code == 200
+    refused(patch(directory, ann, {**changed, "value": "98\u000076"}), 400, "invalidValue")
+    assert directory.send("GET", f'/Users?filter={URN}:pin eq "98765" or x eq 1').status_code == 400
+    assert directory.send("GET", f'/nosuch?filter={URN}:pin eq "98765"').status_code == 404
+    with db.connection():
+        kept = list(ScimRequest.select().order_by(ScimRequest.id).dicts())
+    assert [row["status"] for row in kept] == [201, 200, 400, 400, 404]
+    assert not [row for row in kept if any(pin in str(row) for pin in ("1234", "98765", "98\\x0076"))]
+    assert all("pin" in str(row) for row in kept)

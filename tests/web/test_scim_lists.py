@@ -186,6 +186,12 @@ def test_pages_by_index_have_no_cursor(lists: Lists) -> None:
     assert not {"nextCursor", "previousCursor"} & lists.get(count=2).keys()
 
 
+def test_members_of_a_search_request_have_no_case(lists: Lists) -> None:
+    """RFC 7643 §2.1: passing over a `Filter` would answer with everybody."""
+    assert lists.post("/Users/.search", 200, **{"Filter": 'userName eq "nobody"'})["totalResults"] == 0
+    assert lists.post("/Users/.search", 200, **{"COUNT": 1})["itemsPerPage"] == 1
+
+
 REFUSED = [
     ("/Users", {"sortBy": "shoeSize"}),
     ("/Users", {"sortBy": "name"}),

@@ -5,9 +5,9 @@ from typing import Any
 from flask import request
 from marshmallow import validate
 
-from idp_bridge import groups, idps, plans
+from idp_bridge import groups, idps, plans, spans
 from idp_bridge.errors import Invalid
-from idp_bridge.models import DirectoryGroup, DirectoryUser, IdentityProvider, Member, RoleMapping, ScimToken
+from idp_bridge.models import DirectoryGroup, IdentityProvider, Member, RoleMapping, ScimToken
 from idp_bridge.plans import Feature
 from idp_bridge.roles import Permission
 from idp_bridge.saml.metadata import MetadataError, check_url
@@ -167,13 +167,10 @@ def _page(provider_id: str, *, issued: idps.IssuedToken | None = None) -> Any:
 
 
 def _counts(provider: IdentityProvider) -> dict[str, int]:
-    users = DirectoryUser.select().where(
-        DirectoryUser.identity_provider == provider, DirectoryUser.deleted_at.is_null()
-    )
     given = groups.mappings(provider.account).where(RoleMapping.identity_provider == provider)
     return {
         "members": Member.select().where(Member.identity_provider == provider, Member.removed_at.is_null()).count(),
-        "users": users.count(),
+        "users": spans.find(provider.id, 0).total,
         "groups": DirectoryGroup.select().where(DirectoryGroup.identity_provider == provider).count(),
         "mappings": given.count(),
     }

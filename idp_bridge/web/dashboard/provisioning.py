@@ -7,8 +7,8 @@ from typing import Any
 from flask import request
 from peewee import fn
 
-from idp_bridge import clock, idps
-from idp_bridge.models import DirectoryGroup, DirectoryUser, IdentityProvider, ScimRequest, ScimToken
+from idp_bridge import clock, idps, spans
+from idp_bridge.models import DirectoryGroup, IdentityProvider, ScimRequest, ScimToken
 from idp_bridge.provisioning import request_log
 from idp_bridge.roles import Permission
 from idp_bridge.web.dashboard.identity_providers import LABELS
@@ -29,14 +29,13 @@ def provisioning_page() -> Any:
     for token in ScimToken.select().where(ScimToken.identity_provider.in_(providers)).order_by(ScimToken.id.desc()):
         tokens[token.identity_provider_id].append(token)
     heard = {provider.id: _latest(tokens[provider.id]) for provider in providers}
-    live = DirectoryUser.deleted_at.is_null()
     return render(
         "provisioning.html",
         providers=providers,
         tokens=tokens,
         heard=heard,
-        users=_counted(DirectoryUser, providers, live),
-        groups=_counted(DirectoryGroup, providers),
+        users={provider.id: spans.find(provider.id, 0).total for provider in providers},
+        groups=_groups(providers),
         base_url=f"{base_url()}/scim/v2",
         labels=LABELS,
         log=_log(providers, heard),
@@ -47,11 +46,11 @@ def _latest(tokens: list[ScimToken]) -> Any:
     return max((token.last_used_at for token in tokens if token.last_used_at), default=None)
 
 
-def _counted(model: Any, providers: list[IdentityProvider], *conditions: Any) -> dict[str, int]:
-    rows = model.select(model.identity_provider, fn.COUNT(model.id)).where(
-        model.identity_provider.in_(providers), *conditions
+def _groups(providers: list[IdentityProvider]) -> dict[str, int]:
+    rows: Any = DirectoryGroup.select(DirectoryGroup.identity_provider, fn.COUNT(DirectoryGroup.id)).where(
+        DirectoryGroup.identity_provider.in_(providers)
     )
-    return dict(rows.group_by(model.identity_provider).tuples())
+    return dict(rows.group_by(DirectoryGroup.identity_provider).tuples())
 
 
 # --- the log ----------------------------------------------------------------------------------------------------

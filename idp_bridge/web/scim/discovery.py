@@ -11,7 +11,7 @@ from idp_bridge.web import guard
 from idp_bridge.web.scim.blueprint import PREFIX, blueprint, route
 from idp_bridge.web.scim.door import catalogue, opened
 from idp_bridge.web.scim.wire import answer
-from scim import errors, schemas
+from scim import errors, quirks, schemas
 
 ROOT, _, VERSION = PREFIX.rpartition("/")
 
@@ -26,7 +26,10 @@ def _discovery(path: str, document: Callable[..., Mapping[str, Any]]) -> None:
         asked = catalogue()
         if "filter" in request.args:
             raise errors.Forbidden("The discovery endpoints cannot be filtered.")
-        return answer(document(guard.base_url() + PREFIX, catalogue=asked, **values))
+        found = document(guard.base_url() + PREFIX, catalogue=asked, **values)
+        if quirks.is_strict_reader(request.headers.get("User-Agent", ""), request.headers.get("Accept", "")):
+            found = quirks.for_strict_reader(found, user_urn=schemas.USER_URN)
+        return answer(found)
 
     view.guard = "public"  # type: ignore[attr-defined]
     blueprint.add_url_rule(path, document.__name__, view, methods=["GET"], strict_slashes=False)

@@ -37,14 +37,13 @@ def authenticate() -> Directory:
     moment = clock.now()
     if token is None or _expired(token, moment):
         raise errors.Unauthorized(_complaint(expired=token is not None))
-    g.scim_token = token  # from here on the request is one of this directory, and its log's
+    catalogue = _remember(token)
     guard.rates().scim.take(token.id)
     provider = token.identity_provider
     plans.require(provider.account, Feature.SCIM)
     if token.last_used_at is None or moment - token.last_used_at > USED_STEP:
         ScimToken.update(last_used_at=moment).where(ScimToken.id == token.id).execute()
     actor = guard.provider_actor(provider.account, provider, source="scim", credential_id=token.id)
-    catalogue = schema_extensions.catalogue(provider.account)
     return Directory(provider, provider.account, actor, guard.base_url() + PREFIX, catalogue)
 
 
@@ -57,10 +56,19 @@ def catalogue() -> Catalogue:
         return authenticate().catalogue
 
 
-def valid_token() -> ScimToken | None:
-    """The request's token, where it is one that opens a directory; None where it is not."""
+def remembered() -> ScimToken | None:
+    """The token of a request that no view answers, where it is one that opens a directory; None where it is not."""
     token = _token()
-    return None if token is None or _expired(token, clock.now()) else token
+    if token is None or _expired(token, clock.now()):
+        return None
+    _remember(token)
+    return token
+
+
+def _remember(token: ScimToken) -> Catalogue:
+    """From here on the request is one of this directory, and its log's."""
+    g.scim_token, g.scim_catalogue = token, schema_extensions.catalogue(token.identity_provider.account)
+    return cast(Catalogue, g.scim_catalogue)
 
 
 def _expired(token: ScimToken, moment: datetime) -> bool:

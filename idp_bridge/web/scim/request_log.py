@@ -24,6 +24,7 @@ from peewee import OperationalError
 from idp_bridge import clock, db
 from idp_bridge.models import DirectoryUser, ScimToken
 from idp_bridge.provisioning import request_log
+from idp_bridge.provisioning.masking import Masking
 from idp_bridge.provisioning.records import Written
 from idp_bridge.provisioning.request_log import Answered, Sent
 from idp_bridge.web.scim import door
@@ -120,7 +121,7 @@ def _token_of_a_stray() -> ScimToken | None:
     if request.routing_exception is None:
         return None
     with db.connection():
-        return door.valid_token()
+        return door.remembered()
 
 
 def _keep_failure(response: Response, token: ScimToken) -> None:
@@ -168,6 +169,7 @@ def _sent(token: ScimToken, resource_id: str | None = None) -> Sent:
         address=came.remote_addr,
         user_agent=came.headers.get("User-Agent", ""),
         request_id=facts.request_id,
+        masking=Masking.of(facts.scim_catalogue),
     )
 
 
