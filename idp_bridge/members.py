@@ -390,7 +390,7 @@ def remove(actor: Actor, member: Member) -> None:
 def let_go(identity_provider: IdentityProvider) -> None:
     """A provider that goes leaves its members to be managed by hand. Whom its directory kept out stays out until an
     administrator lifts that."""
-    its_own = Member.identity_provider == identity_provider
+    its_own = (Member.account == identity_provider.account_id) & (Member.identity_provider == identity_provider)
     Member.update(held=True, directory_active=True).where(its_own, ~Member.directory_active).execute()
     Member.update(managed_by="local").where(its_own, Member.managed_by == "scim").execute()
 

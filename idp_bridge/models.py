@@ -115,7 +115,7 @@ class Member(Base):
     first_name = TextField(default="")
     last_name = TextField(default="")
     managed_by = TextField()  # local | invite | jit | scim
-    identity_provider = _reference(IdentityProvider, null=True, on_delete="SET NULL")
+    identity_provider = _reference(IdentityProvider, null=True, on_delete="SET NULL", index=False)
     identity_provider_id: str | None
     active = BooleanField(default=True)
     held = BooleanField(default=False)  # suspended by an administrator; a directory does not lift it

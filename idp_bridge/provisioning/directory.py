@@ -1,17 +1,17 @@
 """Directory: one identity provider's tenant. Nothing outside it can be read or written through these functions."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from idp_bridge import clock
 from idp_bridge.actors import Actor
-from idp_bridge.db import database, locked
+from idp_bridge.db import database, encode, locked
 from idp_bridge.models import Account, DirectoryGroup, DirectoryUser, GroupMember, IdentityProvider
 from idp_bridge.statement import Statement, among, parameter
 from idp_bridge.text import fold
-from scim.errors import Conflict, InvalidValue
+from scim.errors import Conflict, InvalidValue, PayloadTooLarge
 from scim.meta import location
 from scim.schemas import STANDARD, Catalogue
 
@@ -92,11 +92,15 @@ _GROUPS = _held(
 _USERS = _held(DirectoryUser, lambda: among(DirectoryUser.id, "ids"))
 
 LONGEST_KEY = 2_000  # bytes, as they are compared: an index of PostgreSQL takes 2,700, its other columns included
+LARGEST_RESOURCE = 256 * 1024  # characters, without members: a page has a thousand, and is made in memory
 
 
-def check_keys(**values: str | None) -> None:
-    """What is looked up by an index must fit into it. Raises InvalidValue naming the attribute."""
-    for name, value in values.items():
+def check_size(resource: Mapping[str, Any], **keys: str | None) -> None:
+    """What is looked up by an index must fit into it, and a page of such resources into memory. Raises InvalidValue
+    naming the attribute, PayloadTooLarge."""
+    if len(encode(resource)) > LARGEST_RESOURCE:
+        raise PayloadTooLarge(f"A resource has at most {LARGEST_RESOURCE // 1024} KiB.")
+    for name, value in keys.items():
         if value is not None and len(value) * 4 > LONGEST_KEY and len(fold(value).encode()) > LONGEST_KEY:
             raise InvalidValue(f"{name} is longer than the {LONGEST_KEY} bytes that can be looked up.")
 

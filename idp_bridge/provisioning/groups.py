@@ -13,7 +13,7 @@ from idp_bridge import events, groups, ids
 from idp_bridge.events import Type
 from idp_bridge.models import DirectoryGroup
 from idp_bridge.provisioning import memberships
-from idp_bridge.provisioning.directory import Directory, check_keys, moment
+from idp_bridge.provisioning.directory import Directory, check_size, moment
 from idp_bridge.provisioning.memberships import Change
 from idp_bridge.provisioning.records import Kind, Records, Resource, Written
 from idp_bridge.statement import Table
@@ -144,18 +144,18 @@ def _write(directory: Directory, row: DirectoryGroup, resource: Resource) -> dic
     row.resource, row.external_id = resource, resource.get("externalId")
     row.display_name, row.display_name_key = resource["displayName"], fold(resource["displayName"])
     with _unique(row):
-        _TABLE.save(row, *_CHANGING)
+        _TABLE.save(row, "resource", "external_id", "version", "modified_at", *(_NAMES if renamed else ()))
     if renamed:
         groups.bind_mappings(directory.id, row)
     return before
 
 
 def _check(resource: Resource) -> None:
-    check_keys(displayName=resource["displayName"], externalId=resource.get("externalId"))
+    check_size(resource, displayName=resource["displayName"], externalId=resource.get("externalId"))
 
 
 _TABLE = Table(DirectoryGroup)
-_CHANGING = ("resource", "display_name", "display_name_key", "external_id", "version", "modified_at")
+_NAMES = ("display_name", "display_name_key")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from idp_bridge.errors import Conflict
 from idp_bridge.events import Type
 from idp_bridge.models import DirectoryUser, Member
 from idp_bridge.provisioning import emails, memberships
-from idp_bridge.provisioning.directory import Directory, check_keys, moment
+from idp_bridge.provisioning.directory import Directory, check_size, moment
 from idp_bridge.provisioning.records import Kind, Records, Resource, Written
 from idp_bridge.statement import Statement, Table, parameter
 from idp_bridge.text import fold
@@ -300,7 +300,7 @@ def _update(directory: Directory, row: DirectoryUser, resource: Resource) -> Wri
     row.external_id, row.active = resource.get("externalId"), resource.get("active", was_active)
     row.version, row.modified_at = row.version + 1, moment()
     with _unique(row):
-        _TABLE.save(row, *_CHANGING)
+        _TABLE.save(row, "resource", "version", "modified_at", *_columns_of(changed))
     emails.write(row, addresses)
     old, new = profile(before), profile(resource)
     if row.member_id is not None and (old != new or was_active != row.active):
@@ -311,14 +311,22 @@ def _update(directory: Directory, row: DirectoryUser, resource: Resource) -> Wri
 
 
 def _check(resource: Resource) -> None:
-    check_keys(userName=resource["userName"], externalId=resource.get("externalId"), emails=_address(resource))
+    check_size(
+        resource, userName=resource["userName"], externalId=resource.get("externalId"), emails=_address(resource)
+    )
 
 
 def _part(resource: Resource, names: Iterable[str]) -> Resource:
     return {name: resource[name] for name in names if name in resource}
 
 
-_CHANGING = ("resource", "user_name", "user_name_key", "external_id", "active", "version", "modified_at")
+def _columns_of(names: Iterable[str]) -> list[str]:
+    """The columns beside the document that hold one of these attributes: an index is written anew for every column
+    that an UPDATE names, changed or not."""
+    return [column for name in names for column in _COLUMNS.get(name, ())]
+
+
+_COLUMNS = {"userName": ("user_name", "user_name_key"), "externalId": ("external_id",), "active": ("active",)}
 
 
 def _follow(directory: Directory, row: DirectoryUser, *, old: Profile, new: Profile) -> None:

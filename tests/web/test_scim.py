@@ -382,6 +382,16 @@ def test_what_is_looked_up_fits_into_an_index(directory: Directory, path: str, b
     assert [operation["status"] for operation in answer["Operations"]] == ["400"]
 
 
+def test_a_resource_is_no_larger_than_a_page_can_bear(directory: Directory) -> None:
+    """A thousand of them are answered at once; a PATCH cannot go beyond it bit by bit."""
+    ann = directory.create("/Users", {"userName": "ann", "title": "x" * 200_000})["id"]
+    more = {"op": "add", "path": "nickName", "value": "x" * 100_000}
+    assert "256 KiB" in refused(directory.send("PATCH", f"/Users/{ann}", {"Operations": [more]}), 413)
+    assert "256 KiB" in refused(directory.send("POST", "/Users", {"userName": "bob", "title": "x" * 300_000}), 413)
+    members = [{"value": ann, "display": "x" * 300_000}]
+    assert directory.create("/Groups", {"displayName": "Crew", "members": members})
+
+
 def test_a_group_within_a_group_is_refused_by_its_id_alone(directory: Directory) -> None:
     """Entra ID sends no type with a member."""
     deck = directory.create("/Groups", {"displayName": "Deck"})["id"]

@@ -5,7 +5,7 @@ from typing import Any
 from flask import request
 from marshmallow import validate
 
-from idp_bridge import groups, idps, plans, spans
+from idp_bridge import groups, idps, members, plans, spans
 from idp_bridge.errors import Invalid
 from idp_bridge.models import DirectoryGroup, IdentityProvider, Member, RoleMapping, ScimToken
 from idp_bridge.plans import Feature
@@ -169,7 +169,7 @@ def _page(provider_id: str, *, issued: idps.IssuedToken | None = None) -> Any:
 def _counts(provider: IdentityProvider) -> dict[str, int]:
     given = groups.mappings(provider.account).where(RoleMapping.identity_provider == provider)
     return {
-        "members": Member.select().where(Member.identity_provider == provider, Member.removed_at.is_null()).count(),
+        "members": members.of_account(provider.account).where(Member.identity_provider == provider).count(),
         "users": spans.find(provider.id, 0).total,
         "groups": DirectoryGroup.select().where(DirectoryGroup.identity_provider == provider).count(),
         "mappings": given.count(),
