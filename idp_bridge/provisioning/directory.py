@@ -95,14 +95,16 @@ LONGEST_KEY = 2_000  # bytes, as they are compared: an index of PostgreSQL takes
 LARGEST_RESOURCE = 256 * 1024  # characters, without members: a page has a thousand, and is made in memory
 
 
-def check_size(resource: Mapping[str, Any], **keys: str | None) -> None:
-    """What is looked up by an index must fit into it, and a page of such resources into memory. Raises InvalidValue
-    naming the attribute, PayloadTooLarge."""
-    if len(encode(resource)) > LARGEST_RESOURCE:
+def written(resource: Mapping[str, Any], **keys: str | None) -> str:
+    """The resource as it is stored. What is looked up by an index must fit into it, and a page of such resources into
+    memory. Raises InvalidValue naming the attribute, PayloadTooLarge."""
+    text = encode(resource)
+    if len(text) > LARGEST_RESOURCE:
         raise PayloadTooLarge(f"A resource has at most {LARGEST_RESOURCE // 1024} KiB.")
     for name, value in keys.items():
         if value is not None and len(value) * 4 > LONGEST_KEY and len(fold(value).encode()) > LONGEST_KEY:
             raise InvalidValue(f"{name} is longer than the {LONGEST_KEY} bytes that can be looked up.")
+    return text
 
 
 def moment() -> datetime:

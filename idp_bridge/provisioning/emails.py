@@ -7,7 +7,7 @@ her rows: they are joined with the users who live.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -27,15 +27,14 @@ def key(address: str) -> str:
     return fold(address)[:LONGEST]
 
 
-def keys_of(row: DirectoryUser) -> set[str]:
+def keys_of(resource: Mapping[str, Any], user_name_key: str) -> set[str]:
     """The keys of the addresses by which the index of userNames does not find her."""
-    addresses = {key(entry["value"]) for entry in row.resource.get("emails", ()) if entry.get("value")}
-    return addresses - {row.user_name_key}
+    addresses = {key(entry["value"]) for entry in resource.get("emails", ()) if entry.get("value")}
+    return addresses - {user_name_key}
 
 
-def write(row: DirectoryUser, before: AbstractSet[str] = frozenset()) -> None:
-    """Bring the rows of a user in line with her record; ``before`` is what ``keys_of`` said until now."""
-    after = keys_of(row)
+def write(row: DirectoryUser, after: AbstractSet[str], before: AbstractSet[str] = frozenset()) -> None:
+    """Bring the rows of a user in line with what ``keys_of`` says now, and said before."""
     if gone := before - after:
         _DELETE.run(user=row.id, keys=gone)
     if new := after - before:

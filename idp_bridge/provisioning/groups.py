@@ -13,7 +13,7 @@ from idp_bridge import events, groups, ids
 from idp_bridge.events import Type
 from idp_bridge.models import DirectoryGroup
 from idp_bridge.provisioning import memberships
-from idp_bridge.provisioning.directory import Directory, check_size, moment
+from idp_bridge.provisioning.directory import Directory, moment, written
 from idp_bridge.provisioning.memberships import Change
 from idp_bridge.provisioning.records import Kind, Records, Resource, Written
 from idp_bridge.statement import Table
@@ -53,15 +53,14 @@ def create(directory: Directory, resource: Resource) -> Written:
     Raises Uniqueness where the displayName is taken, InvalidValue for an unknown member.
     """
     resource, delta = _without_members(resource)
-    _check(resource)
-    now = moment()
+    text, now = _text(resource), moment()
     row = DirectoryGroup(
         id=ids.new("grp"),
         identity_provider=directory.id,
         display_name=resource["displayName"],
         display_name_key=fold(resource["displayName"]),
         external_id=resource.get("externalId"),
-        resource=resource,
+        resource=text,
         version=1,
         created_at=now,
         modified_at=now,
@@ -112,13 +111,13 @@ def _without_members(resource: Resource) -> tuple[Resource, MemberDelta]:
 def _update(directory: Directory, row: DirectoryGroup, resource: Resource, delta: MemberDelta) -> Written:
     """Write what changed. No change, no write, no new version."""
     changed = memberships.change(directory, row, delta) if delta else Change()
-    written = _compared(row, resource, changed)
+    change = _compared(row, resource, changed)
     if resource == row.resource and not changed:
-        return written
+        return change
     row.version, row.modified_at = row.version + 1, moment()
     before = _write(directory, row, resource)
     events.record(directory.actor, Type.GROUP_UPDATED, {**_described(row), **before, **_told(changed)})
-    return written
+    return change
 
 
 def _compared(row: DirectoryGroup, resource: Resource, changed: Change) -> Written:
@@ -138,10 +137,10 @@ def _write(directory: Directory, row: DirectoryGroup, resource: Resource) -> dic
     if resource == row.resource:
         _TABLE.save(row, "version", "modified_at")
         return {}
-    _check(resource)
+    text = _text(resource)
     renamed = resource["displayName"] != row.display_name
     before = {"display_name_before": row.display_name} if renamed else {}
-    row.resource, row.external_id = resource, resource.get("externalId")
+    row.resource, row.external_id = text, resource.get("externalId")
     row.display_name, row.display_name_key = resource["displayName"], fold(resource["displayName"])
     with _unique(row):
         _TABLE.save(row, "resource", "external_id", "version", "modified_at", *(_NAMES if renamed else ()))
@@ -150,8 +149,8 @@ def _write(directory: Directory, row: DirectoryGroup, resource: Resource) -> dic
     return before
 
 
-def _check(resource: Resource) -> None:
-    check_size(resource, displayName=resource["displayName"], externalId=resource.get("externalId"))
+def _text(resource: Resource) -> str:
+    return written(resource, displayName=resource["displayName"], externalId=resource.get("externalId"))
 
 
 _TABLE = Table(DirectoryGroup)

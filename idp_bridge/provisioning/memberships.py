@@ -114,7 +114,13 @@ def _check_known(user_ids: Sequence[str], known: Set[str]) -> None:
         raise nested_group(groups_among[0])
     if unknown:
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-        raise InvalidValue(f"members: no user of this directory has the id {', '.join(unknown[:3])}{more}.")
+        raise InvalidValue(
+            f"members: no user of this directory has the id {', '.join(map(_shown, unknown[:3]))}{more}."
+        )
+
+
+def _shown(id: str) -> str:
+    return id if len(id) <= 64 else f"{id[:64]}…"
 
 
 def _insert(group: DirectoryGroup, members: Sequence[Entry]) -> None:

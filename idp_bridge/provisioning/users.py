@@ -19,7 +19,7 @@ from idp_bridge.errors import Conflict
 from idp_bridge.events import Type
 from idp_bridge.models import DirectoryUser, Member
 from idp_bridge.provisioning import emails, memberships
-from idp_bridge.provisioning.directory import Directory, check_size, moment
+from idp_bridge.provisioning.directory import Directory, moment, written
 from idp_bridge.provisioning.records import Kind, Records, Resource, Written
 from idp_bridge.statement import Statement, Table, parameter
 from idp_bridge.text import fold
@@ -90,8 +90,7 @@ def create(directory: Directory, resource: Resource) -> Written:
     missed. Raises what members.py says of seats and of members that another directory owns.
     """
     resource = {"active": True, **resource}
-    _check(resource)
-    key = fold(resource["userName"])
+    text, key = _text(resource), fold(resource["userName"])
     member = _member_for(directory, resource, key)
     now = moment()
     row = DirectoryUser(
@@ -102,7 +101,7 @@ def create(directory: Directory, resource: Resource) -> Written:
         user_name_key=key,
         external_id=resource.get("externalId"),
         active=resource["active"],
-        resource=resource,
+        resource=text,
         version=1,
         created_at=now,
         modified_at=now,
@@ -110,7 +109,7 @@ def create(directory: Directory, resource: Resource) -> Written:
     row.listed = None  # she is in no group yet
     with _unique(row):
         _TABLE.add(row)
-    emails.write(row)
+    emails.write(row, emails.keys_of(resource, key))
     spans.add(directory.id, row.id)
     return Written(row, None, resource)
 
@@ -290,28 +289,27 @@ def _update(directory: Directory, row: DirectoryUser, resource: Resource) -> Wri
     """Write what changed, in one statement, and let the member follow. No change, no write, no new version."""
     before, was_active = row.resource, row.active
     changed = sorted(name for name in before.keys() | resource.keys() if before.get(name) != resource.get(name))
-    written = Written(row, _part(before, changed), _part(resource, changed))
+    change = Written(row, _part(before, changed), _part(resource, changed))
     if not changed:
-        return written
-    _check(resource)
-    addresses = emails.keys_of(row)
-    row.resource = resource
+        return change
+    addresses = emails.keys_of(before, row.user_name_key)
+    row.resource = _text(resource)
     row.user_name, row.user_name_key = resource["userName"], fold(resource["userName"])
     row.external_id, row.active = resource.get("externalId"), resource.get("active", was_active)
     row.version, row.modified_at = row.version + 1, moment()
     with _unique(row):
         _TABLE.save(row, "resource", "version", "modified_at", *_columns_of(changed))
-    emails.write(row, addresses)
+    emails.write(row, emails.keys_of(resource, row.user_name_key), addresses)
     old, new = profile(before), profile(resource)
     if row.member_id is not None and (old != new or was_active != row.active):
         _follow(directory, row, old=old, new=new)
     else:
         events.record(directory.actor, Type.USER_UPDATED, {"id": row.member_id, "record": row.id, "changed": changed})
-    return written
+    return change
 
 
-def _check(resource: Resource) -> None:
-    check_size(
+def _text(resource: Resource) -> str:
+    return written(
         resource, userName=resource["userName"], externalId=resource.get("externalId"), emails=_address(resource)
     )
 

@@ -3,6 +3,7 @@ copied and written again. ``scim.resource.render`` makes the same of dicts."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from idp_bridge import clock
 from idp_bridge.db import encode
@@ -13,6 +14,7 @@ from scim.schemas import ResourceType
 Splice = Callable[[str, str, str, str | None], str]
 
 
+@lru_cache(maxsize=64)
 def splicing(resource_type: ResourceType, lists: str) -> Splice:
     """How records of a type become wire forms; ``lists`` names the attribute that is not in the stored resource.
 
@@ -29,6 +31,7 @@ def splicing(resource_type: ResourceType, lists: str) -> Splice:
     return splice
 
 
+@lru_cache(maxsize=64)
 def meta_text(resource_type: ResourceType, base: str) -> Callable[[str, str | datetime, str | datetime, str], str]:
     """How (id, created, last modified, entity tag) become a ``meta``; what ``scim.meta.meta_block`` makes of them.
 

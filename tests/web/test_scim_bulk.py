@@ -425,6 +425,18 @@ def test_a_failure_of_ours_leaves_nothing_of_the_request(directory: Directory) -
     assert statuses(directory.bulk(*operations)) == ["201", "201", "201"]
 
 
+def test_a_request_that_takes_long_does_not_begin_the_rest(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds SQLite's one write lock: what is done stands, and what is not is said to be sent again."""
+    monkeypatch.setattr("idp_bridge.web.scim.bulk.SECONDS", -1)
+    done = directory.bulk(user("ann"), user("bob"), user("cy"))
+    assert [operation["status"] for operation in done] == ["201", "503", "503"]
+    assert "Send this operation again" in done[1]["response"]["detail"]
+    monkeypatch.undo()
+    assert [operation["status"] for operation in directory.bulk(user("bob"), user("cy"))] == ["201", "201"]
+
+
 def test_a_thousand_operations_are_done(directory: Directory) -> None:
     """The limit itself is within it; half of them fail, which must not make the others slower and slower."""
     names = [f"u{number}" for number in range(500)]

@@ -5,6 +5,7 @@ Its data is read inside the transaction, since a reference has no value before w
 """
 
 import re
+import time
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from idp_bridge.web.scim.request_log import keep_bulk
 from idp_bridge.web.scim.resources import KINDS
 from idp_bridge.web.scim.wire import answer, body
 from scim.bulk import METHODS, BulkRequest, Operation, Outcome, Step, bulk_response, completion, parse_bulk, target
-from scim.errors import Conflict
+from scim.errors import Conflict, ScimError
 from scim.meta import location
 
 _RECORD = re.compile(r"(?:du|grp)_[0-9a-z]{26}")
@@ -51,6 +52,15 @@ def bulk(directory: Directory) -> Response:
     return db.repeated(work)
 
 
+SECONDS = 8  # less than anybody waits for SQLite's write lock, which is held meanwhile
+
+
+class OperationNotBegun(ScimError):
+    """The request has used up its time."""
+
+    status = 503
+
+
 @dataclass(frozen=True)
 class _Run:
     """One request as it is performed: every change ``made``, and the ``ids`` of what was created, by bulkId."""
@@ -63,9 +73,10 @@ class _Run:
     def outcomes(self) -> list[Outcome]:
         """Perform the operations, and say of each that is reached what became of it."""
         outcomes: list[Outcome] = []
-        failures = 0
+        failures, until = 0, time.monotonic() + SECONDS
         for step in self.asked.steps():
-            of_step = self._attempt(step)
+            late = outcomes and time.monotonic() > until
+            of_step = [self._failed(asked, _too_late()) for asked in step] if late else self._attempt(step)
             outcomes += of_step
             failures += sum(outcome.error is not None for outcome in of_step)
             if self.asked.ends_after(failures):
@@ -103,6 +114,10 @@ class _Run:
 
     def _location(self, asked: Operation, id: str) -> str:
         return location(KINDS[asked.endpoint].type(self.directory), id, base=self.directory.base_url)
+
+
+def _too_late() -> OperationNotBegun:
+    return OperationNotBegun(f"Not begun: what came before has taken {SECONDS} seconds. Send this operation again.")
 
 
 def _together_with(failed: Operation) -> Conflict:
