@@ -48,7 +48,7 @@ SQLITE_PRAGMAS = {
     "synchronous": "normal",  # with WAL: safe when the process is killed, whole after a power cut
     "cache_size": -16_384,  # KiB, per connection
     # Pages of the log before they go into the file, so that what every write touches goes there once in a few hundred.
-    "wal_autocheckpoint": 4_000,
+    "wal_autocheckpoint": 10_000,
     "temp_store": "memory",
 }
 
