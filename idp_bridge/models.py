@@ -93,6 +93,18 @@ class IdentityProvider(Base):
     created_at = InstantField()
     changed_at = InstantField()  # of what a sign-in rests on
     administrator_signed_in_at = InstantField(null=True)  # enforcement wants one later than changed_at
+    slo_binding = TextField(default="redirect")  # redirect | post
+    slo_response_url = TextField(null=True)  # where answers to its logout requests go, if elsewhere
+    require_gcm = BooleanField(default=False)  # AES-CBC is refused
+    allow_weak_signatures = BooleanField(default=False)  # SHA-1, and RSA keys under 2048 bits
+    bounce_idp_initiated = BooleanField(default=False)  # such a sign-in only begins one of our own
+    name_id_format = TextField(null=True)  # asked for in requests; NULL = none is asked for
+    redact_sign_in_flows = BooleanField(default=False)  # messages are kept without what they say of people
+    metadata_certificate = TextField(null=True)  # PEM: metadata signed by its key is taken without asking
+    metadata_checked_at = InstantField(null=True)
+    metadata_valid_until = InstantField(null=True)
+    metadata_error = TextField(null=True)  # why the last refresh took nothing; for an administrator
+    pending_trust = JsonField(null=True)  # what a refresh found and an administrator must accept
 
     class Meta:
         indexes = ((("account", "entity_id"), False),)
