@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from peewee import (
+    SQL,
     Database,
     DatabaseProxy,
+    EnclosedNodeList,
     Field,
     FieldAccessor,
     JSONField,
     Model,
     ModelSelect,
     Node,
+    NodeList,
     OperationalError,
     SqliteDatabase,
 )
@@ -311,6 +314,12 @@ def locked(query: "ModelSelect[Any]") -> "ModelSelect[Any]":
     """
     # peewee takes the clause's own words too, which its types do not say.
     return query.for_update("FOR NO KEY UPDATE") if database.for_update else query  # type: ignore[arg-type]
+
+
+def unindexed(condition: Any) -> Any:
+    """The condition in a form that PostgreSQL holds against no index's own: until a table has statistics, an index of
+    some of its rows looks tiny, and is read whole where another leads to the row."""
+    return NodeList((EnclosedNodeList((condition,)), SQL("IS TRUE")))
 
 
 def column(query: Any) -> list[Any]:

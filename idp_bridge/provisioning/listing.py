@@ -10,6 +10,7 @@ from typing import Any
 
 from peewee import SQL, Field, fn
 
+from idp_bridge import db
 from idp_bridge.provisioning import lookup, query
 from idp_bridge.provisioning.directory import Directory
 from idp_bridge.provisioning.ordering import Order, Position
@@ -128,13 +129,15 @@ class Listing:
         return rows
 
     def _keyed(self, key: Field) -> Any:
-        """Every key but externalId is unique. To sort and cut one record would lead PostgreSQL astray: until it has
-        statistics it takes the index of the living for tiny, and reads all of it for its order."""
+        """Every key but externalId is unique: its records are sorted and cut, for which PostgreSQL must not take an
+        index of all the living."""
         along = [] if self.along is None else [self.along()]
-        rows = self.model.select(*self.columns, *along).where(
-            self.live(parameter("directory")), key == parameter("value")
-        )
-        return rows.order_by(self.model.id).limit(parameter("count")) if key.name == "external_id" else rows
+        directory, rows = parameter("directory"), self.model.select(*self.columns, *along)
+        if key.name != "external_id":
+            return rows.where(self.live(directory), key == parameter("value"))
+        mine = (self.model.identity_provider == directory) & (key == parameter("value"))
+        alive = db.unindexed(self.live(directory))
+        return rows.where(mine, alive).order_by(self.model.id).limit(parameter("count"))
 
 
 def _total(found: Sequence[Any], page: Page, number_after: Callable[[str], int]) -> int:
