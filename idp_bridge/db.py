@@ -8,9 +8,10 @@ import json
 import os
 import select
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -185,6 +186,67 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]  # peewee's pool is
                 return False
         return bool(super()._is_closed(conn))
 
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        """Whatever is asked finds everything that was written before."""
+        _waiting.send()
+        return super().execute_sql(sql, params)
+
+
+class _Waiting(threading.local):
+    """Writes of this thread's transaction on PostgreSQL that wait for somebody who asks.
+
+    To send one and await its answer costs more there than the write itself. So those that follow each other go as one
+    statement, each a WITH clause of it. It sees no row that another clause of it writes, and says nothing of their
+    order (PostgreSQL, "Data-Modifying Statements in WITH"): two for one table are never in one, unless both insert.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self._writes: list[tuple[str, Sequence[Any]]] = []
+        self._inserts: dict[str, bool] = {}
+
+    def add(self, table: str, sql: str, parameters: Sequence[Any], *, inserts: bool) -> None:
+        if not (inserts and self._inserts.get(table, True)) and table in self._inserts:
+            self.send()
+        self._inserts[table] = inserts
+        self._writes.append((sql, parameters))
+
+    def send(self) -> None:
+        if self._writes:
+            self.send_with(*self._writes.pop())
+
+    def send_with(self, sql: str, parameters: Sequence[Any]) -> Any:
+        before = self._writes
+        self.clear()
+        if not before:
+            return database.execute_sql(sql, parameters)
+        clauses = ", ".join(f"w{number} AS ({text})" for number, (text, _) in enumerate(before))
+        return database.execute_sql(f"WITH {clauses} {sql}", [*chain.from_iterable(of for _, of in before), *parameters])
+
+
+_waiting = _Waiting()
+
+
+def write(table: str, sql: str, parameters: Sequence[Any], *, inserts: bool) -> None:
+    """INSERT or UPDATE one row, whose answer nobody wants. On PostgreSQL it may be sent later in the transaction: what
+    is wrong with it is raised then, at the next statement that asks for something, ``written()`` or the end."""
+    if _ending.works is None or isinstance(database.obj, SqliteDatabase):
+        database.execute_sql(sql, parameters)
+    else:
+        _waiting.add(table, sql, parameters, inserts=inserts)
+
+
+def apart(sql: str, parameters: Sequence[Any]) -> Any:
+    """Run what neither reads nor writes a table that ``write`` is used for: those that wait go along with it."""
+    return _waiting.send_with(sql, parameters)
+
+
+def written() -> None:
+    """Everything is written now, or has raised."""
+    _waiting.send()
+
 
 def _documents_as_text() -> AdaptersMap:
     """psycopg would parse every document that it reads; JsonField does, where it is asked."""
@@ -222,8 +284,10 @@ def transaction() -> Iterator[None]:
         try:
             yield
             _ending.run()
+            written()
         finally:
             _ending.works = None
+            _waiting.clear()
 
 
 def repeated(work: Callable[[], Result]) -> Result:
@@ -279,7 +343,9 @@ def savepoint() -> Iterator[None]:
     before = len(works)
     try:
         yield
+        written()
     except BaseException:
+        _waiting.clear()
         del works[before:]
         database.execute_sql("ROLLBACK TO SAVEPOINT part")
         raise

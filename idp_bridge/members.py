@@ -444,18 +444,16 @@ def update_profile(actor: Actor, member: Member, *, email: str, name: str, first
 
 def _change_active(actor: Actor, member: Member, type: Type, changed: str) -> None:
     """Bring ``active`` in line after ``held`` or ``directory_active`` changed, with all that follows."""
+    stopped = {} if _is_to_be_active(member) else _stop(member)
     with _guarding(actor.account, member):
         _settle_active(member, actor.account, changed)
-    facts: dict[str, Any] = describe(member)
-    if not member.active:
-        facts |= _stop(member)
-    events.record(actor, type, facts)
+    events.record(actor, type, {**describe(member), **stopped})
 
 
 def _settle_active(member: Member, account: Account, *changed: str) -> None:
     """Write what changed and the ``active`` that follows from it, with the seat; once she is not, no session reaches
     her. The caller holds her row, so that a seat is never taken or freed twice."""
-    was_active, member.active = member.active, not member.held and member.directory_active and not member.removed_at
+    was_active, member.active = member.active, _is_to_be_active(member)
     if not member.active:
         member.sessions_after = clock.now()
     _TABLE.save(member, "active", *changed, *(() if member.active else ("sessions_after",)))
@@ -463,6 +461,10 @@ def _settle_active(member: Member, account: Account, *changed: str) -> None:
         seats.take(account)
     elif was_active and not member.active:
         seats.free(account)
+
+
+def _is_to_be_active(member: Member) -> bool:
+    return not member.held and member.directory_active and not member.removed_at
 
 
 def hold(member_id: str) -> Member:

@@ -109,6 +109,7 @@ _CHANGE = Statement(
         .where(SeatCount.account == parameter("account"))
         .returning(Account.select(Account.seats).where(Account.id == parameter("account")))
     ),
+    apart=True,
 )
 
 

@@ -126,6 +126,6 @@ _SPANS: Statement = Statement(
     (DirectorySpan.first_id, DirectorySpan.number),
     lambda: _of(DirectorySpan.select(*_SPANS.columns)).order_by(DirectorySpan.first_id),
 )
-_CHANGE = Statement(DirectorySpan._meta.sorted_fields, _changing)
+_CHANGE = Statement(DirectorySpan._meta.sorted_fields, _changing, apart=True)
 _BEGIN = Statement((), _beginning)
 _NEXT = Statement((DirectoryUser.id,), _next)

@@ -24,7 +24,7 @@ from peewee import (
     fn,
 )
 
-from idp_bridge.db import database
+from idp_bridge.db import apart, database, write
 
 Convert = Callable[[Any], Any]
 
@@ -57,11 +57,13 @@ def _as_json(texts: Iterable[str]) -> str:
 class Statement:
     """What ``query`` builds, once for each database that is opened.
 
-    ``columns`` are what a SELECT selects, in order: fields, or expressions whose values are the driver's.
+    ``columns`` are what a SELECT selects, in order: fields, or expressions whose values are the driver's. ``apart``: it
+    has nothing to do with the tables that a ``Table`` writes, and need not wait for those (db.apart).
     """
 
     columns: Sequence[Any]
     query: Callable[[], Any]
+    apart: bool = False
     _composed: tuple[Any, str, list[Any], list[tuple[int, Convert]]] | None = field(
         default=None, init=False, repr=False
     )
@@ -101,18 +103,26 @@ class Statement:
             read[place] = convert(read[place])
         return tuple(read)
 
+    def write(self, table: str, *, inserts: bool, **values: Any) -> None:
+        """Run what writes one row of a table, whenever that is best in this transaction (db.write)."""
+        write(table, *self._bound(values), inserts=inserts)
+
     def _execute(self, values: Mapping[str, Any]) -> Any:
+        run = apart if self.apart else database.execute_sql
+        return run(*self._bound(values))
+
+    def _bound(self, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
         composed = self._composed
         if composed is None or composed[0] is not database.obj:
             sql, parameters = database.get_sql_context().sql(self.query()).query()
             named = [(place, item) for place, item in enumerate(parameters) if isinstance(item, _Parameter)]
             converted = [(place, item.convert) for place, item in named if item.convert]
             composed = self._composed = (database.obj, sql, parameters, converted)
-        opened, sql, parameters, converted = composed
+        _, sql, parameters, converted = composed
         bound = [values[item.name] if type(item) is _Parameter else item for item in parameters]
         for place, convert in converted:
             bound[place] = convert(bound[place])
-        return opened.execute_sql(sql, bound)
+        return sql, bound
 
 
 class Table:
@@ -120,6 +130,7 @@ class Table:
 
     def __init__(self, model: type[Model]) -> None:
         self._model: Any = model
+        self._name: str = self._model._meta.table_name
         self._inserts: dict[tuple[str, ...], Statement] = {}
         self._updates: dict[tuple[str, ...], Statement] = {}
 
@@ -128,7 +139,7 @@ class Table:
         names = tuple(values)
         if names not in self._inserts:
             self._inserts[names] = Statement((), lambda: self._model.insert(self._parameters(names)))
-        self._inserts[names].run(**values)
+        self._inserts[names].write(self._name, inserts=True, **values)
 
     def add(self, row: Model) -> None:
         """INSERT this instance."""
@@ -139,7 +150,7 @@ class Table:
         names = tuple(values)
         if names not in self._updates:
             self._updates[names] = Statement((), lambda: self._updating(names))
-        self._updates[names].run(key=key, **values)
+        self._updates[names].write(self._name, inserts=False, key=key, **values)
 
     def save(self, row: Any, *names: str) -> None:
         """UPDATE just these fields of this instance."""

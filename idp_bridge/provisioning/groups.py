@@ -9,7 +9,7 @@ from typing import Any
 
 from peewee import IntegrityError
 
-from idp_bridge import events, groups, ids
+from idp_bridge import db, events, groups, ids
 from idp_bridge.events import Type
 from idp_bridge.models import DirectoryGroup
 from idp_bridge.provisioning import memberships
@@ -162,6 +162,7 @@ def _unique(row: DirectoryGroup) -> Iterator[None]:
     """The unique index decides: two requests may bring the same displayName at the same moment."""
     try:
         yield
+        db.written()
     except IntegrityError as error:
         raise Uniqueness(
             f"A group with the displayName {row.display_name!r} exists in this directory already."

@@ -7,7 +7,7 @@ memory that lets the directory's next POST of the same person find the same memb
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from operator import attrgetter
 from typing import Any
@@ -297,14 +297,14 @@ def _update(directory: Directory, row: DirectoryUser, resource: Resource) -> Wri
     row.user_name, row.user_name_key = resource["userName"], fold(resource["userName"])
     row.external_id, row.active = resource.get("externalId"), resource.get("active", was_active)
     row.version, row.modified_at = row.version + 1, moment()
-    with _unique(row):
-        _TABLE.save(row, "resource", "version", "modified_at", *_columns_of(changed))
-    emails.write(row, emails.keys_of(resource, row.user_name_key), addresses)
     old, new = profile(before), profile(resource)
     if row.member_id is not None and (old != new or was_active != row.active):
         _follow(directory, row, old=old, new=new)
     else:
         events.record(directory.actor, Type.USER_UPDATED, {"id": row.member_id, "record": row.id, "changed": changed})
+    with _unique(row) if "userName" in changed else nullcontext():
+        _TABLE.save(row, "resource", "version", "modified_at", *_columns_of(changed))
+    emails.write(row, emails.keys_of(resource, row.user_name_key), addresses)
     return change
 
 
@@ -348,6 +348,7 @@ def _unique(row: DirectoryUser) -> Iterator[None]:
     """The unique index has the last word: two requests may bring the same userName at the same moment."""
     try:
         yield
+        db.written()
     except IntegrityError as error:
         raise _taken(row.user_name) from error
 

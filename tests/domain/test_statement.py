@@ -1,8 +1,12 @@
 """Statements composed once: the same rows as the query they come from, on whatever database is open."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from peewee import IntegrityError, SqliteDatabase
 
 from idp_bridge import clock, db
 from idp_bridge.models import Account, BotUser, OneTimeLink, Person
@@ -97,3 +101,126 @@ def test_a_row_is_written_by_names_and_python_values(database: None) -> None:
     changed, bot = Account.get_by_id("acct_a"), BotUser.get_by_id("bot_1")
     assert (changed.password_sessions_after, changed.seats, changed.name) == (now, 3, "a")
     assert (bot.name, bot.roles, bot.active, bot.metadata, bot.created_at) == ("C", [], True, "", now)
+
+
+# --- writes that wait for a reader ------------------------------------------------------------------------------
+
+
+@contextmanager
+def sent() -> Iterator[list[str]]:
+    """The statements that reach the database meanwhile."""
+    found: list[str] = []
+
+    def hook(event: Any) -> None:
+        found.append(event.sql)
+
+    db.database.obj.query_hooks.append(hook)
+    try:
+        yield found
+    finally:
+        db.database.obj.query_hooks.remove(hook)
+
+
+PEOPLE, ACCOUNTS = Table(Person), Table(Account)
+
+
+def person(id: str) -> None:
+    """A person, by a write that may wait."""
+    PEOPLE.insert(id=id, created_at=clock.now())
+
+
+def test_a_write_is_there_for_whoever_asks(database: None) -> None:
+    """A Statement, a query, the next transaction: each finds what was written before it."""
+    named = Statement((Person.id,), lambda: Person.select(Person.id).order_by(Person.id))
+    with db.transaction():
+        person("p1")
+        assert named.rows() == [("p1",)]
+        person("p2")
+        assert db.column(Person.select(Person.id).order_by(Person.id)) == ["p1", "p2"]
+        PEOPLE.update("p2", email="p2@x.test")
+        person("p3")
+    assert [(p.id, p.email) for p in Person.select().order_by(Person.id)] == [
+        ("p1", None), ("p2", "p2@x.test"), ("p3", None),
+    ]  # fmt: skip
+
+
+def test_writes_in_a_row_are_one_statement_on_postgresql(database: None) -> None:
+    """Inserts of one table, and updates of others; where one could touch what another writes they are two."""
+    together = not isinstance(db.database.obj, SqliteDatabase)
+    with db.transaction():
+        account("a")
+        with sent() as first:
+            person("p1")
+            person("p2")
+            ACCOUNTS.update("acct_a", name="A")
+            db.written()
+        with sent() as second:
+            PEOPLE.update("p1", email="a@x.test")
+            PEOPLE.update("p1", email="b@x.test")
+            person("p3")
+            PEOPLE.update("p3", email="c@x.test")
+            db.written()
+    assert (len(first), len(second)) == ((1, 4) if together else (3, 4))
+    assert db.column(Person.select(Person.email).order_by(Person.id)) == ["b@x.test", None, "c@x.test"]
+    assert db.column(Account.select(Account.name)) == ["A"]
+
+
+def test_what_stands_apart_takes_along_what_waits(database: None) -> None:
+    """Its answer is its own, and all is written."""
+    apart = Statement((Account.name,), lambda: Account.update(name="B").returning(Account.name), apart=True)
+    with db.transaction():
+        account("a")
+        with sent() as found:
+            person("p1")
+            assert apart.rows() == [("B",)]
+    assert len(found) == (2 if isinstance(db.database.obj, SqliteDatabase) else 1)
+    assert db.column(Person.select(Person.id)) == ["p1"]
+
+
+def test_a_write_that_fails_undoes_its_transaction(database: None) -> None:
+    """Wherever it is sent: at the end, or with what is asked next; and nothing of it waits in the next one."""
+
+    def twice(*, ask: bool) -> None:
+        with db.transaction():
+            person("p1")
+            person("p1")
+            if ask:
+                Person.select().count()
+
+    for ask in (False, True):
+        with pytest.raises(IntegrityError):
+            twice(ask=ask)
+        with db.transaction():
+            PEOPLE.insert(id=f"next {ask}", created_at=clock.now())
+    assert db.column(Person.select(Person.id).order_by(Person.id)) == ["next False", "next True"]
+
+
+def test_a_part_fails_with_its_own_writes(database: None) -> None:
+    """What waits in a savepoint is sent inside it, so that it fails there and alone."""
+
+    def fail() -> None:
+        with db.savepoint():
+            person("p2")
+            person("p1")
+
+    def leave() -> None:
+        with db.savepoint():
+            person("p3")
+            raise LookupError
+
+    with db.transaction():
+        person("p1")
+        with pytest.raises(IntegrityError):
+            fail()
+        with pytest.raises(LookupError):
+            leave()
+        person("p4")
+    assert db.column(Person.select(Person.id).order_by(Person.id)) == ["p1", "p4"]
+
+
+def test_a_write_outside_a_transaction_waits_for_nothing(database: None) -> None:
+    """There it is committed by itself, or has raised."""
+    person("p1")
+    with pytest.raises(IntegrityError):
+        person("p1")
+    assert Person.select().count() == 1

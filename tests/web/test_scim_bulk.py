@@ -1,6 +1,7 @@
 """POST /Bulk: each operation stands or fails alone, by the rules and with the errors of the single request."""
 
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -488,12 +489,12 @@ def test_bulk_and_single_requests_at_once_wait_for_each_other(directory: Directo
 
 @contextmanager
 def sent_to_the_database(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The statements of one request."""
+    """The statements of one request; of those that went together (db.write) each by itself."""
     sent: list[str] = []
     real = db.database.obj.execute_sql
 
     def execute(sql: str, params: Any = None) -> Any:
-        sent.append(sql)
+        sent.extend(re.split(r"\), w\d+ AS \(|\) (?=INSERT INTO |UPDATE )", sql.removeprefix("WITH w0 AS (")))
         return real(sql, params)
 
     with monkeypatch.context() as patched:
