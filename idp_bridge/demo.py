@@ -20,7 +20,7 @@ import click
 import requests
 from rich.progress import BarColumn, Progress, TextColumn
 
-from idp_bridge import accounts, actors, db, groups, idps, keyring, members, people, roles
+from idp_bridge import accounts, actors, db, groups, idps, keyring, members, people, roles, scim_tokens
 from idp_bridge.config import PREFIX, Config
 from idp_bridge.errors import NotFound
 from idp_bridge.models import Account, DirectoryUser
@@ -145,7 +145,7 @@ def _connect(place: Place) -> dict[str, str]:
             system = actors.system(account, source="cli")
             idps.change(system, provider, trust=_trust(place, name))
             if not DirectoryUser.select().where(DirectoryUser.identity_provider == provider).exists():
-                tokens[name] = idps.issue_scim_token(system, provider, description="demo").token
+                tokens[name] = scim_tokens.issue(system, provider, description="demo").token
         _fetch("PUT", f"{place.simulator_url}/{name}/apps/idp-bridge", idps.sp_metadata(provider, place.base_url))
     return tokens
 

@@ -46,6 +46,12 @@ class Type(StrEnum):
     IDENTITY_PROVIDER_CREATED = "identity_provider_created.v0"
     IDENTITY_PROVIDER_UPDATED = "identity_provider_updated.v0"
     IDENTITY_PROVIDER_DELETED = "identity_provider_deleted.v0"
+    IDENTITY_PROVIDER_CHANGE_PROPOSED = "identity_provider_change_proposed.v0"
+    IDENTITY_PROVIDER_CHANGE_DISCARDED = "identity_provider_change_discarded.v0"
+    IDENTITY_PROVIDER_CERTIFICATE_EXPIRING = "identity_provider_certificate_expiring.v0"
+    SERVICE_PROVIDER_KEY_CREATED = "service_provider_key_created.v0"
+    SERVICE_PROVIDER_KEY_ACTIVATED = "service_provider_key_activated.v0"
+    SERVICE_PROVIDER_KEY_DELETED = "service_provider_key_deleted.v0"
     SCIM_TOKEN_CREATED = "scim_token_created.v0"  # noqa: S105
     SCIM_TOKEN_DELETED = "scim_token_deleted.v0"  # noqa: S105
     SCHEMA_EXTENSION_CREATED = "schema_extension_created.v0"
@@ -64,6 +70,7 @@ class Type(StrEnum):
     SIGN_IN_SUCCEEDED = "sign_in_succeeded.v0"
     SIGN_IN_REFUSED = "sign_in_refused.v0"
     SESSION_ENDED = "session_ended.v0"
+    LOGOUT_REFUSED = "logout_refused.v0"
 
 
 def of_account(

@@ -1,22 +1,21 @@
-"""Identity providers: the SAML connections of an account and the SCIM tokens of their directories."""
+"""Identity providers: the SAML connections of an account, each with a directory of its own."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
-
-from idp_bridge import clock, events, groups, ids, keyring, members, plans, roles, sessions, tokens
+from idp_bridge import clock, events, groups, ids, members, plans, roles, sessions, sp_keys
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Conflict, Invalid, NotFound
 from idp_bridge.events import Type
-from idp_bridge.models import Account, IdentityProvider, ScimToken
-from idp_bridge.saml import metadata
+from idp_bridge.models import Account, IdentityProvider
+from idp_bridge.saml import metadata, own_metadata
 from idp_bridge.saml.certificate import Certificate, MetadataError, parse_certificate
+from idp_bridge.saml.metadata import NotVouchedFor
+from idp_bridge.saml.own_metadata import SpConfig
+
+_BINDING_NAMES = {metadata.REDIRECT: "redirect", metadata.POST: "post"}
 
 MAPPED_CLAIMS = ("email", "first_name", "last_name", "groups")
 
@@ -28,19 +27,26 @@ _TRUST = {
     "certificates",
     "domains",
     "attribute_mapping",
+    "sign_authn_requests",
     "want_assertions_encrypted",
+    "require_gcm",
+    "allow_weak_signatures",
+    "name_id_format",
 }
 
 
 @dataclass(frozen=True)
 class Trust:
-    """Where and as whom the provider speaks; ``certificates`` are PEM texts."""
+    """Where and as whom the provider speaks; ``certificates`` are PEM texts, ``valid_until`` that of its metadata."""
 
     entity_id: str
     sso_url: str
     certificates: Sequence[str]
     sso_binding: str = "redirect"
     slo_url: str | None = None
+    slo_binding: str = "redirect"
+    slo_response_url: str | None = None
+    valid_until: datetime | None = None
 
 
 def of_account(account: Account) -> Any:
@@ -69,21 +75,33 @@ def with_account(provider_id: str) -> IdentityProvider:
     return provider
 
 
-def read_metadata(document: str) -> Trust:
-    """A provider's metadata XML -> what is trusted of it. Raises Invalid in plain words."""
+def read_metadata(
+    document: str, *, entity_id: str | None = None, vouched_by: str | None = None, allow_weak: bool = False
+) -> Trust:
+    """A provider's metadata XML -> what is trusted of it, the provider named ``entity_id`` where it holds several.
+
+    With ``vouched_by``, a PEM certificate, only what its key signed. Raises Invalid in plain words.
+    """
+    pinned = (_parsed(vouched_by, "metadata_certificate"),) if vouched_by else ()
     try:
-        read = metadata.read_idp_metadata(document, now=clock.now())
+        read = metadata.read_idp_metadata(
+            document, now=clock.now(), entity_id=entity_id, vouched_by=pinned, allow_weak=allow_weak
+        )
     except MetadataError as error:
+        field = "metadata_certificate" if isinstance(error, NotVouchedFor) else "metadata_xml"
         raise Invalid(
-            f"The metadata cannot be used: {error}", code=Code.INVALID_METADATA, fields={"metadata_xml": [str(error)]}
+            f"The metadata cannot be used: {error}", code=Code.INVALID_METADATA, fields={field: [str(error)]}
         ) from error
-    first = read.sso[0]
+    sso, slo = read.sso[0], read.slo[0] if read.slo else None
     return Trust(
         entity_id=read.entity_id,
-        sso_url=first.url,
-        sso_binding="post" if first.binding == metadata.POST else "redirect",
-        slo_url=read.slo[0].url if read.slo else None,
+        sso_url=sso.url,
+        sso_binding=_BINDING_NAMES[sso.binding],
+        slo_url=slo.url if slo else None,
+        slo_binding=_BINDING_NAMES[slo.binding] if slo else "redirect",
+        slo_response_url=slo.response_url if slo else None,
         certificates=[certificate.pem for certificate in read.certificates],
+        valid_until=read.valid_until,
     )
 
 
@@ -104,6 +122,7 @@ def create(actor: Actor, *, name: str, trust: Trust, **options: Any) -> Identity
         changed_at=moment,
     )
     _apply(actor, provider, {**_trusted(trust), **options})
+    _settled(provider, trust)
     provider.save(force_insert=True)
     events.record(actor, Type.IDENTITY_PROVIDER_CREATED, describe(provider))
     return provider
@@ -115,12 +134,16 @@ def change(actor: Actor, provider: IdentityProvider, *, trust: Trust | None = No
     before = {name: getattr(provider, name) for name in wanted}
     _apply(actor, provider, wanted)
     changed = {name for name, value in before.items() if getattr(provider, name) != value}
+    if trust is not None or "metadata_url" in changed:
+        _settled(provider, trust)
     if not changed:
+        if trust is not None:
+            provider.save(only=provider.dirty_fields)
         return
     if changed & _TRUST:
         provider.changed_at = clock.now()
     if "enabled" in changed and not provider.enabled:
-        _stays_reachable(provider)
+        check_reachable_without(provider)
         sessions.end_all_by(provider.id)
     with groups.keeping_an_administrator(actor.account):
         provider.save(only=provider.dirty_fields)
@@ -134,7 +157,7 @@ def change(actor: Actor, provider: IdentityProvider, *, trust: Trust | None = No
 def delete(actor: Actor, provider: IdentityProvider) -> None:
     """The connection, its directory, tokens, mappings and sessions are gone; its members stay and are managed by
     hand. Raises Conflict."""
-    _stays_reachable(provider)
+    check_reachable_without(provider)
     with groups.keeping_an_administrator(actor.account):
         groups.forget_claims(provider)
         members.let_go(provider)
@@ -142,7 +165,7 @@ def delete(actor: Actor, provider: IdentityProvider) -> None:
     events.record(actor, Type.IDENTITY_PROVIDER_DELETED, describe(provider))
 
 
-def _stays_reachable(provider: IdentityProvider) -> None:
+def check_reachable_without(provider: IdentityProvider) -> None:
     """Under enforcement the last enabled provider that an administrator has come in through is the only door there
     is known to be."""
     others = of_account(provider.account).where(
@@ -174,8 +197,30 @@ def _apply(actor: Actor, provider: IdentityProvider, fields: Mapping[str, Any]) 
         provider.domains = sorted({domain.strip().lower().lstrip("@") for domain in provider.domains})
     if "attribute_mapping" in fields:
         provider.attribute_mapping = _mapping(provider.attribute_mapping)
-    if (provider.sign_authn_requests or provider.want_assertions_encrypted) and provider.sp_key is None:
-        provider.sp_key, provider.sp_certificate = _own_key(provider)
+    if provider.metadata_certificate and "metadata_certificate" in fields:
+        provider.metadata_certificate = _pinned(provider.metadata_certificate)
+    if "certificates" in fields:
+        _check_usable(provider)
+
+
+def _check_usable(provider: IdentityProvider) -> None:
+    """At least one key can sign somebody in; else the connection would only look configured."""
+    pinned = certificates(provider)
+    if not any(one.usable or (provider.allow_weak_signatures and one.weak) for one in pinned):
+        raise Invalid(
+            "No certificate of the provider can be used: each has a key that is too weak or of another kind.",
+            code=Code.INVALID_METADATA,
+            fields={"certificates": ["RSA from 2048 bits or ECDSA from 256 bits is needed."]},
+        )
+
+
+def _pinned(text: str) -> str:
+    """The certificate whose key vouches for metadata; a weak one is never asked for anything."""
+    certificate = _parsed(text, "metadata_certificate")
+    if not certificate.usable:
+        words = "RSA from 2048 bits or ECDSA from 256 bits is needed."
+        raise Invalid(words, code=Code.INVALID_METADATA, fields={"metadata_certificate": [words]})
+    return certificate.pem
 
 
 def _mapping(wanted: Mapping[str, str | None]) -> dict[str, str | None]:
@@ -196,8 +241,18 @@ def _trusted(trust: Trust) -> dict[str, Any]:
         "sso_url": _endpoint("sso_url", trust.sso_url),
         "sso_binding": trust.sso_binding,
         "slo_url": _endpoint("slo_url", trust.slo_url) if trust.slo_url else None,
-        "certificates": [_certificate(text) for text in trust.certificates],
+        "slo_binding": trust.slo_binding,
+        "slo_response_url": _endpoint("slo_response_url", trust.slo_response_url) if trust.slo_response_url else None,
+        "certificates": pinned(trust.certificates),
     }
+
+
+def _settled(provider: IdentityProvider, trust: Trust | None) -> None:
+    """What is trusted is decided anew: nothing else waits to be accepted, and no refresh has failed."""
+    provider.metadata_valid_until = trust.valid_until if trust else None
+    provider.metadata_checked_at = clock.now() if provider.metadata_url else None
+    provider.metadata_error = None
+    provider.pending_trust = None
 
 
 def _endpoint(field: str, url: str) -> str:
@@ -208,20 +263,34 @@ def _endpoint(field: str, url: str) -> str:
 
 
 def _certificate(text: str) -> dict[str, str]:
-    try:
-        certificate = parse_certificate(text)
-    except MetadataError as error:
-        raise Invalid(
-            f"A certificate cannot be used: {error}",
-            code=Code.INVALID_METADATA,
-            fields={"certificates": [str(error)]},
-        ) from error
+    certificate = _parsed(text, "certificates")
     return {
         "pem": certificate.pem,
         "fingerprint_sha256": certificate.fingerprint_sha256,
         "not_before": clock.rfc3339(certificate.not_before),
         "not_after": clock.rfc3339(certificate.not_after),
     }
+
+
+def _parsed(text: str, field: str) -> Certificate:
+    try:
+        return parse_certificate(text)
+    except MetadataError as error:
+        raise Invalid(
+            f"A certificate cannot be used: {error}", code=Code.INVALID_METADATA, fields={field: [str(error)]}
+        ) from error
+
+
+def pinned(pems: Sequence[str]) -> list[dict[str, str]]:
+    """Certificates as they are stored, the same one once. Raises Invalid."""
+    return list({one["pem"]: one for one in map(_certificate, pems)}.values())
+
+
+def trust_of(provider: IdentityProvider) -> Trust:
+    """What the provider is trusted by now."""
+    stored = {field.name: getattr(provider, field.name) for field in fields(Trust) if hasattr(provider, field.name)}
+    pems = [certificate["pem"] for certificate in provider.certificates]
+    return Trust(**{**stored, "certificates": pems, "valid_until": provider.metadata_valid_until})
 
 
 def certificates(provider: IdentityProvider) -> tuple[Certificate, ...]:
@@ -232,16 +301,19 @@ def certificates(provider: IdentityProvider) -> tuple[Certificate, ...]:
 def describe(provider: IdentityProvider) -> dict[str, Any]:
     """The connection as events tell of it: no key."""
     return {
-        "id": provider.id,
-        "name": provider.name,
-        "entity_id": provider.entity_id,
-        "sso_url": provider.sso_url,
+        **{name: getattr(provider, name) for name in _TOLD},
         "certificates": [certificate["fingerprint_sha256"] for certificate in provider.certificates],
-        "enabled": provider.enabled,
-        "allow_idp_initiated": provider.allow_idp_initiated,
-        "join_policy": provider.join_policy,
-        "may_grant_admin": provider.may_grant_admin,
     }
+
+
+#: What events tell of a connection beside its certificates: every setting, so that a change shows what became of it.
+_TOLD = (
+    *("id", "name", "description", "entity_id", "sso_url", "sso_binding", "slo_url", "slo_binding", "slo_response_url"),
+    *("metadata_url", "metadata_certificate", "enabled", "allow_idp_initiated", "bounce_idp_initiated", "join_policy"),
+    *("default_roles", "domains", "attribute_mapping", "name_id_format", "may_grant_admin", "strict_scim"),
+    *("sign_authn_requests", "want_assertions_encrypted", "require_gcm", "allow_weak_signatures", "force_authn"),
+    "redact_sign_in_flows",
+)
 
 
 def urls(provider_id: str, base_url: str) -> dict[str, str]:
@@ -252,121 +324,25 @@ def urls(provider_id: str, base_url: str) -> dict[str, str]:
         "sp_metadata_url": f"{saml}/metadata",
         "acs_url": f"{saml}/acs",
         "start_url": f"{saml}/start",
+        "slo_url": f"{saml}/slo",
         "scim_base_url": f"{base_url}/scim/v2",
     }
 
 
 def sp_metadata(provider: IdentityProvider, base_url: str) -> bytes:
-    """Our metadata for this connection; its URL is our entity ID there."""
-    own = (parse_certificate(provider.sp_certificate),) if provider.sp_certificate else ()
-    ours = urls(provider.id, base_url)
-    return metadata.sp_metadata(
-        metadata.SpConfig(
-            entity_id=ours["sp_entity_id"],
-            acs_url=ours["acs_url"],
-            sign_authn_requests=provider.sign_authn_requests,
-            signing_certificates=own if provider.sign_authn_requests else (),
-            encryption_certificates=own,
-        )
+    """Our metadata for this connection, signed; its URL is our entity ID there.
+
+    The first key is made here, if no other need of it came before: then it wants a transaction.
+    """
+    signing_key = sp_keys.signing(provider)
+    own, ours = sp_keys.published(provider), urls(provider.id, base_url)
+    config = SpConfig(
+        entity_id=ours["sp_entity_id"],
+        acs_url=ours["acs_url"],
+        slo_url=ours["slo_url"],
+        sign_authn_requests=provider.sign_authn_requests,
+        signing_certificates=own,
+        encryption_certificates=own,
+        name_id_formats=(provider.name_id_format,) if provider.name_id_format else (),
     )
-
-
-# --- our own key for one connection -----------------------------------------------------------------------------
-
-
-def signing_key(provider: IdentityProvider) -> rsa.RSAPrivateKey | None:
-    """Our private key for this connection, for signing requests and for decrypting; None where none was asked for."""
-    if provider.sp_key is None:
-        return None
-    key = serialization.load_pem_private_key(keyring.unseal(provider.sp_key).encode(), password=None)
-    if not isinstance(key, rsa.RSAPrivateKey):
-        raise TypeError("our own keys are RSA")
-    return key
-
-
-def own_certificate(provider: IdentityProvider) -> x509.Certificate | None:
-    """The certificate that carries our public key in this connection's metadata."""
-    return x509.load_pem_x509_certificate(provider.sp_certificate.encode()) if provider.sp_certificate else None
-
-
-def _own_key(provider: IdentityProvider) -> tuple[str, str]:
-    """A fresh RSA key, sealed, and the self-signed certificate that carries it in our metadata."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"idp-bridge {provider.id}")])
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(today)
-        .not_valid_after(today + timedelta(days=3650))
-        .sign(key, hashes.SHA256())
-    )
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return keyring.seal(pem.decode()), certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-
-# --- SCIM tokens ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class IssuedToken:
-    """A new SCIM token; ``token`` is shown once."""
-
-    row: ScimToken
-    token: str
-
-
-def scim_tokens(provider: IdentityProvider) -> Any:
-    """The directory's tokens, as a query."""
-    return ScimToken.select().where(ScimToken.identity_provider == provider)
-
-
-def issue_scim_token(
-    actor: Actor, provider: IdentityProvider, *, description: str = "", expires_at: datetime | None = None
-) -> IssuedToken:
-    """A bearer token for this provider's directory; several live side by side, so that rotation has no gap."""
-    plans.require(actor.account, plans.Feature.SCIM)
-    if expires_at is not None and expires_at <= clock.now():
-        raise Invalid("expires_at lies in the past.", fields={"expires_at": ["in the past"]})
-    token = tokens.new(tokens.Kind.SCIM_TOKEN)
-    row = ScimToken.create(
-        id=ids.new("tok"),
-        identity_provider=provider,
-        description=description,
-        token_digest=tokens.digest(token),
-        ends_with=token[-4:],
-        created_at=clock.now(),
-        expires_at=expires_at,
-    )
-    events.record(actor, Type.SCIM_TOKEN_CREATED, describe_token(row))
-    return IssuedToken(row, token)
-
-
-def scim_token(provider: IdentityProvider, token_id: str) -> ScimToken:
-    """Raises NotFound."""
-    row = scim_tokens(provider).where(ScimToken.id == token_id).get_or_none()
-    if row is None:
-        raise NotFound(f"There is no SCIM token {token_id} for this identity provider.")
-    return row
-
-
-def revoke_scim_token(actor: Actor, row: ScimToken) -> None:
-    """The token stops working at once."""
-    row.delete_instance()
-    events.record(actor, Type.SCIM_TOKEN_DELETED, describe_token(row))
-
-
-def describe_token(row: ScimToken) -> dict[str, Any]:
-    """The token as the API and events show it: how it ends, never itself."""
-    return {
-        "id": row.id,
-        "identity_provider_id": row.identity_provider_id,
-        "description": row.description,
-        "ends_with": row.ends_with,
-        "created_at": clock.rfc3339(row.created_at),
-        "expires_at": clock.rfc3339(row.expires_at) if row.expires_at else None,
-        "last_used_at": clock.rfc3339(row.last_used_at) if row.last_used_at else None,
-    }
+    return own_metadata.sp_metadata(config, signing_key=signing_key)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from peewee import BigAutoField, BooleanField, CompositeKey, ForeignKeyField, IntegerField, TextField
+from peewee import SQL, BigAutoField, BlobField, BooleanField, CompositeKey, ForeignKeyField, IntegerField, TextField
 
 from idp_bridge.db import Base, InstantField, JsonField
 
@@ -87,8 +87,6 @@ class IdentityProvider(Base):
     sign_authn_requests = BooleanField(default=False)
     want_assertions_encrypted = BooleanField(default=False)
     force_authn = BooleanField(default=False)
-    sp_key = TextField(null=True)  # sealed (keyring.py); made when signing or encryption is first asked for
-    sp_certificate = TextField(null=True)
     metadata_url = TextField(null=True)
     created_at = InstantField()
     changed_at = InstantField()  # of what a sign-in rests on
@@ -108,6 +106,30 @@ class IdentityProvider(Base):
 
     class Meta:
         indexes = ((("account", "entity_id"), False),)
+
+
+class ServiceProviderKey(Base):
+    """A key pair of ours for one connection (sp_keys.py). Ids ``spk_``."""
+
+    id = TextField(primary_key=True)
+    identity_provider = _reference(IdentityProvider)
+    identity_provider_id: str
+    state = TextField()  # next | current | former
+    private_key = TextField()  # sealed (keyring.py)
+    certificate = TextField()  # PEM
+    created_at = InstantField()
+    changed_at = InstantField()  # when it came into its state
+
+
+ServiceProviderKey.add_index(
+    ServiceProviderKey.index(
+        ServiceProviderKey.identity_provider,
+        ServiceProviderKey.state,
+        unique=True,
+        where=SQL("state <> 'former'"),
+        name="service_provider_key_one_in_its_state",
+    )
+)
 
 
 class Member(Base):
@@ -261,7 +283,7 @@ class Session(Base):
     account = _reference(Account)  # the account signed in to
     reach = _reference(Account, null=True)
     reach_id: str | None
-    identity_provider = _reference(IdentityProvider, null=True)
+    identity_provider = _reference(IdentityProvider, null=True, index=False)
     identity_provider_id: str | None
     method = TextField()  # saml | password | recovery_code | break_glass
     session_index = TextField(null=True)
@@ -269,6 +291,12 @@ class Session(Base):
     created_at = InstantField()
     seen_at = InstantField()
     expires_at = InstantField()
+    name_id_format = TextField(null=True)  # this and the next two: a LogoutRequest names her as the assertion did
+    name_qualifier = TextField(null=True)
+    sp_name_qualifier = TextField(null=True)
+
+    class Meta:
+        indexes = ((("identity_provider", "name_id"), False),)
 
 
 class OneTimeLink(Base):
@@ -484,20 +512,66 @@ class IdentityLink(Base):
         primary_key = CompositeKey("identity_provider", "name_id_format", "name_id")
 
 
-class AuthnRequest(Base):
-    """A SAML request on its way: used up by the first response that names it. The id doubles as the row's key."""
+class SignInFlow(Base):
+    """One sign-in through an identity provider, from its first message to its outcome: the request that waits for its
+    response, then the sign-in that waits for its browser, then what administrators read. Ids ``flow_``, looked for at
+    their provider only; what a flow ended in is told by ids, which outlive the rows they name."""
 
-    id = TextField(primary_key=True)
-    identity_provider = _reference(IdentityProvider)
+    identity_provider = _reference(IdentityProvider, index=False)
     identity_provider_id: str
-    relay_state = TextField()
-    browser_digest = TextField()  # of the nonce in the browser that started it
-    next_path = TextField()
-    expires_at = InstantField()
-    used_at = InstantField(null=True)
+    id = TextField()
+    kind = TextField()  # sp_initiated | idp_initiated | test
+    started_at = InstantField()
+    expires_at = InstantField()  # till when its next step can come
+    answered_at = InstantField(null=True)  # a response has used it up
+    finished_at = InstantField(null=True)
+    reason = TextField(null=True)  # why it was refused
+    decision = TextField(null=True)  # what the decision table said (sign_in.Outcome)
+    event_id = TextField(null=True)
+    member_id = TextField(null=True)
+    session_digest = TextField(null=True)
+    email = TextField(null=True)
+    name_id = TextField(null=True)
+    address = TextField(null=True)
+    user_agent = TextField(default="")
+    request_id = TextField(null=True)  # the AuthnRequest's, which begins with this row's id
+    force_authn = BooleanField(default=False)  # what the request asked for
+    browser_digest = TextField(null=True)  # of the nonce in the one browser that may finish it
+    next_path = TextField(default="/")
+    waiting = JsonField(null=True)  # what the next step needs of a verified assertion; gone when there is none
+    warnings = JsonField(null=True)
+    checks = JsonField(null=True)  # [[name, passed, got, want]] in the order made
+    attributes = JsonField(null=True)  # {name: [value]}: of a test, and of what was refused after it was verified
+    groups = JsonField(null=True)  # of a test
+    roles = JsonField(null=True)  # of a test: those that she would have
 
     class Meta:
-        indexes = ((("expires_at",), False),)
+        primary_key = CompositeKey("identity_provider", "id")
+
+
+SignInFlow.add_index(
+    SignInFlow.index(
+        SignInFlow.identity_provider,
+        SignInFlow.id,
+        where=SignInFlow.reason.is_null(False),
+        name="sign_in_flow_refused",
+    )
+)
+
+
+class SamlMessage(Base):
+    """The XML of a flow's request or response, compressed; redacted where the provider's row says so."""
+
+    identity_provider = _reference(IdentityProvider, index=False)
+    identity_provider_id: str
+    flow_id = TextField()
+    direction = TextField()  # request | response
+    at = InstantField()
+    xml = BlobField()  # zlib
+    note = TextField(null=True)  # what became of the rest: cut | redacted
+
+    class Meta:
+        primary_key = CompositeKey("identity_provider", "flow_id", "direction")
 
 
 class UsedAssertion(Base):
@@ -510,20 +584,38 @@ class UsedAssertion(Base):
 
     class Meta:
         primary_key = CompositeKey("identity_provider", "assertion_id")
+
+
+class SentLogout(Base):
+    """A LogoutRequest of ours that the provider has not answered yet, or whose answer waits for its browser to come back
+    same-site. The request's id doubles as the row's key."""
+
+    id = TextField(primary_key=True)
+    identity_provider = _reference(IdentityProvider)
+    identity_provider_id: str
+    browser_digest = TextField()  # of the nonce in the browser that signed out
+    complete = BooleanField(null=True)  # what the provider answered
+    expires_at = InstantField()
+
+    class Meta:
         indexes = ((("expires_at",), False),)
 
 
-class WaitingSignIn(Base):
-    """A verified assertion that waits for its browser to come back same-site (the ACS post is cross-site, so a
-    SameSite=Lax cookie cannot be compared there)."""
+class ReceivedLogout(Base):
+    """A LogoutRequest that was obeyed. It is obeyed once, and holds for assertions that were issued before it and come
+    after it (Core 3.7.3.2)."""
 
-    digest = TextField(primary_key=True)
-    identity_provider = _reference(IdentityProvider)
+    identity_provider = _reference(IdentityProvider, index=False)
     identity_provider_id: str
-    browser_digest = TextField()
-    facts = JsonField()
-    next_path = TextField()
+    request_id = TextField()
+    name_id = TextField()
+    session_indexes = JsonField()  # [session index]; empty = all
+    issued_at = InstantField()  # by the provider's clock
     expires_at = InstantField()
+
+    class Meta:
+        primary_key = CompositeKey("identity_provider", "request_id")
+        indexes = ((("identity_provider", "name_id"), False), (("expires_at",), False))
 
 
 class Event(Base):
@@ -596,6 +688,26 @@ ScimRequest.add_index(
 )
 
 
+class CertificateNotice(Base):
+    """That a certificate, of either side of a connection, runs out in so many days was told (certificate_notices.py)."""
+
+    identity_provider = _reference(IdentityProvider, index=False)
+    identity_provider_id: str
+    fingerprint_sha256 = TextField()
+    days = IntegerField()
+    noticed_at = InstantField()
+
+    class Meta:
+        primary_key = CompositeKey("identity_provider", "fingerprint_sha256", "days")
+
+
+class JobRun(Base):
+    """When a background job is due next; whoever moves that time on runs it, once among all processes (jobs.py)."""
+
+    name = TextField(primary_key=True)
+    due_at = InstantField()
+
+
 class RateCount(Base):
     """Requests of one key in its present window, over all processes (rates.py). A window is over at ``ends_at``; the
     next request begins a new one in the same row."""
@@ -606,8 +718,9 @@ class RateCount(Base):
 
 
 ALL = (
-    Account, SeatCount, Person, IdentityProvider, Member, MemberRole, Role, Invitation, BotUser, Credential,
-    OperatorKey, Session, OneTimeLink, RecoveryCode, ScimToken, SchemaExtension, DirectoryUser, DirectoryEmail,
-    DirectorySpan, DirectoryGroup, GroupMember, RoleMapping, IdentityLink, AuthnRequest, UsedAssertion, WaitingSignIn,
-    Event, ScimRequest, RateCount,
+    Account, SeatCount, Person, IdentityProvider, ServiceProviderKey, Member, MemberRole, Role, Invitation, BotUser,
+    Credential, OperatorKey, Session, OneTimeLink, RecoveryCode, ScimToken, SchemaExtension, DirectoryUser,
+    DirectoryEmail, DirectorySpan, DirectoryGroup, GroupMember, RoleMapping, IdentityLink, SignInFlow, SamlMessage,
+    UsedAssertion, SentLogout, ReceivedLogout, Event, ScimRequest, CertificateNotice, JobRun,
+    RateCount,
 )  # fmt: skip

@@ -8,7 +8,7 @@ import click
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
-from idp_bridge import db
+from idp_bridge import db, jobs
 from idp_bridge.app import create_app
 from idp_bridge.config import Config
 
@@ -40,6 +40,8 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is untyped
             "control_socket_disable": True,
             "loglevel": "warning",
             "when_ready": self._ready,
+            "post_worker_init": self._begin_jobs,  # a thread does not survive the fork
+            "worker_exit": self._end_jobs,
         }
         for name, value in settings.items():
             self.cfg.set(name, value)
@@ -54,3 +56,11 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is untyped
 
     def _ready(self, arbiter: Arbiter) -> None:
         click.echo(f"Serving on http://{self._bind} ({self._workers} processes, {THREADS} threads each)")
+
+    def _begin_jobs(self, worker: Any) -> None:
+        worker.jobs = jobs.Runner()
+        worker.jobs.start()
+
+    def _end_jobs(self, arbiter: Arbiter, worker: Any) -> None:
+        if hasattr(worker, "jobs"):  # not in one that died while it was loading
+            worker.jobs.stop()

@@ -5,7 +5,7 @@ password reaches every account she is in that is in mixed mode. Whether a sessio
 at each request by one query, so a suspension, a removal or a change of mode takes effect with the row that changes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,11 +34,15 @@ def open_session(
     identity_provider_id: str | None = None,
     not_after: datetime | None = None,
     name_id: str | None = None,
+    name_id_format: str | None = None,
+    name_qualifier: str | None = None,
+    sp_name_qualifier: str | None = None,
     session_index: str | None = None,
 ) -> Opened:
     """Open a session for a member who has just proven who she is.
 
-    ``method``: saml, password, recovery_code or break_glass. ``not_after``: the provider's SessionNotOnOrAfter.
+    ``method``: saml, password, recovery_code or break_glass. ``not_after``: the provider's SessionNotOnOrAfter. The
+    last five are the assertion's own words, by which either side names the session when it is to end.
     """
     token = tokens.new(tokens.Kind.SESSION)
     moment = clock.now()
@@ -52,6 +56,9 @@ def open_session(
         method=method,
         session_index=session_index,
         name_id=name_id,
+        name_id_format=name_id_format,
+        name_qualifier=name_qualifier,
+        sp_name_qualifier=sp_name_qualifier,
         created_at=moment,
         seen_at=moment,
         expires_at=min(expires_at, not_after) if not_after else expires_at,
@@ -152,6 +159,25 @@ _END = Statement((), lambda: Session.delete().where(among(Session.digest, "diges
 def end_all_by(identity_provider_id: str) -> int:
     """End what this provider opened; how many sessions that were."""
     return Session.delete().where(Session.identity_provider == identity_provider_id).execute()
+
+
+def end_named(
+    identity_provider_id: str, *, name_id: str, name_id_format: str | None = None, session_indexes: Sequence[str] = ()
+) -> list[Member]:
+    """End what this provider opened for this NameID; the members whose sessions those were, one for each session.
+
+    ``name_id_format`` None: of any format. ``session_indexes``: only these, and those that have none; empty: all.
+    """
+    named = (Session.identity_provider == identity_provider_id) & (Session.name_id == name_id)
+    if name_id_format is not None:
+        named &= Session.name_id_format.is_null() | (Session.name_id_format == name_id_format)
+    if session_indexes:
+        named &= Session.session_index.is_null() | Session.session_index.in_(session_indexes)
+    theirs = (Session.person == Member.person) & (Session.account == Member.account)
+    alive = Session.expires_at > clock.now()
+    ended = list(Member.select(Member).join(Session, on=theirs).where(named, alive))
+    Session.delete().where(named).execute()
+    return ended
 
 
 def of_person(person: Person, account: Account) -> list[Session]:

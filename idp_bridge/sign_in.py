@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from idp_bridge import clock, invitations, members, people, plans, seats
+from idp_bridge import clock, db, invitations, members, people, plans, seats
 from idp_bridge.actors import Actor
-from idp_bridge.errors import Forbidden
+from idp_bridge.errors import DomainError, Forbidden
 from idp_bridge.models import (
     Account,
     DirectoryGroup,
@@ -172,7 +172,15 @@ class Found:
     invitation: Invitation | None = None
 
 
-def by_assertion(actor: Actor, provider: IdentityProvider, identity: Identity) -> Member:
+@dataclass(frozen=True)
+class Admission:
+    """Who was let in, by which row of the table."""
+
+    member: Member
+    outcome: Outcome
+
+
+def by_assertion(actor: Actor, provider: IdentityProvider, identity: Identity) -> Admission:
     """Let in, or make a member of, the person whom this provider's verified assertion names. Raises Refused."""
     account = actor.account
     _check_address(provider, identity)
@@ -203,7 +211,42 @@ def by_assertion(actor: Actor, provider: IdentityProvider, identity: Identity) -
         IdentityProvider.update(administrator_signed_in_at=clock.now()).where(
             IdentityProvider.id == provider.id
         ).execute()
-    return member
+    return Admission(member, outcome)
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a sign-in would come to. ``refusal`` None: she would be let in; ``member_id`` None: as a new member."""
+
+    outcome: Outcome | None
+    refusal: DomainError | None = None
+    member_id: str | None = None
+    roles: tuple[str, ...] = ()
+
+
+class _Undo(Exception):
+    """Carries the result out of a transaction that must not be."""
+
+    def __init__(self, rehearsal: Rehearsal) -> None:
+        super().__init__()
+        self.rehearsal = rehearsal
+
+
+def rehearse(actor: Actor, provider: IdentityProvider, identity: Identity) -> Rehearsal:
+    """What ``by_assertion`` would do now, if the connection were on: done in a transaction, and undone."""
+    known = identify(actor.account, provider, identity).member
+    provider.enabled = True  # of this instance, which nobody saves
+    try:
+        with db.transaction():
+            admission = by_assertion(actor, provider, identity)
+            held = members.roles_of(actor.account, admission.member)
+            done = Rehearsal(admission.outcome, member_id=known.id if known else None, roles=held)
+            raise _Undo(done)  # noqa: TRY301 - what leaves the transaction by raising is rolled back
+    except _Undo as undone:
+        return undone.rehearsal
+    except DomainError as refusal:
+        outcome = refusal.outcome if isinstance(refusal, Refused) else None
+        return Rehearsal(outcome, refusal=refusal, member_id=known.id if known else None)
 
 
 def identify(account: Account, provider: IdentityProvider, identity: Identity) -> Found:

@@ -13,7 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from peewee import JOIN, fn
 
-from idp_bridge import accounts, actors, credentials, db, idps, keyring, members, people, roles
+from idp_bridge import accounts, actors, credentials, db, idps, keyring, members, people, roles, scim_tokens
 from idp_bridge.actors import Actor
 from idp_bridge.config import Config
 from idp_bridge.models import Account, IdentityProvider, Member, SeatCount
@@ -165,7 +165,7 @@ def add_provider(world: World, certificate_pem: str, **options: Any) -> Identity
     )
     with db.transaction():
         world.provider = idps.create(world.system, name=options.pop("name", "Okta"), trust=trust, **options)
-        world.scim_token = idps.issue_scim_token(world.system, world.provider).token
+        world.scim_token = scim_tokens.issue(world.system, world.provider).token
     return world.provider
 
 

@@ -15,8 +15,9 @@ It is the only importer of lxml, signxml and pysaml2 (besides the simulator, whi
 
 from idp_bridge.saml.attributes import Claims, read
 from idp_bridge.saml.certificate import Certificate, MetadataError, parse_certificate
-from idp_bridge.saml.errors import REASONS, NotSaml, Reason, ReasonText, Rejected
-from idp_bridge.saml.metadata import POST, REDIRECT, Endpoint, IdpMetadata, SpConfig, read_idp_metadata, sp_metadata
+from idp_bridge.saml.errors import REASONS, Check, NotSaml, Reason, ReasonText, Rejected
+from idp_bridge.saml.metadata import POST, REDIRECT, Endpoint, IdpMetadata, NotVouchedFor, read_idp_metadata
+from idp_bridge.saml.own_metadata import SpConfig, sp_metadata
 from idp_bridge.saml.request import AuthnRequest, SigningKey, authn_request
 from idp_bridge.saml.response import CLOCK_SKEW, Assertion, ServiceProvider, Trust, verify
 
@@ -28,11 +29,13 @@ __all__ = [
     "Assertion",
     "AuthnRequest",
     "Certificate",
+    "Check",
     "Claims",
     "Endpoint",
     "IdpMetadata",
     "MetadataError",
     "NotSaml",
+    "NotVouchedFor",
     "Reason",
     "ReasonText",
     "Rejected",

@@ -19,55 +19,76 @@ EMAIL_FORMAT = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
 _XMLSOAP = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims"
 _MICROSOFT = "http://schemas.microsoft.com/ws/2008/06/identity/claims"
 
-# claim -> attribute Names, the first one that is there wins. To support a provider, add its name here.
+# claim -> attribute Names, the first one that is there wins. To support a provider, add its name here, with the page
+# that says so. Of products that send nothing until an administrator has named it (Okta, Google, Ping, OneLogin,
+# JumpCloud) these are the names that their own pages and connectors suggest.
+#   Okta        help.okta.com: Define attribute statements; saml-doc.okta.com: Template SAML 2.0 App
+#   Entra ID    learn.microsoft.com: SAML token claims reference; Configure group claims
+#   AD FS       learn.microsoft.com: The role of claims (claim descriptions)
+#   Google      support.google.com: Set up your own custom SAML app (attribute mapping, group membership)
+#   OneLogin    onelogin.com: SAML Test Connector (parameters)
+#   Ping        docs.pingidentity.com: PingOne application attribute mapping; PingFederate LDAP attributes as they are
+#   JumpCloud   jumpcloud.com/support: SAML attribute notes
+#   Keycloak    keycloak: SamlProtocolFactory (X500 mappers), GroupMembershipMapper
+#   SimpleSAMLphp, Shibboleth   attribute maps name2oid and name2urn; eduPerson and LDAP names as they are
 WELL_KNOWN: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "email": (
-            "email",  # Okta, Google, Keycloak, JumpCloud
-            "Email",
-            "mail",
-            "emailAddress",
+            "email",  # Okta, Google, Ping, JumpCloud
+            "Email",  # Ping's connectors, OneLogin
+            "mail",  # LDAP: Ping, SimpleSAMLphp
+            "emailAddress",  # LDAP alias: SimpleSAMLphp
             "EmailAddress",
             "User.email",  # OneLogin
-            f"{_XMLSOAP}/emailaddress",  # Entra ID, AD FS
-            "urn:oid:0.9.2342.19200300.100.1.3",  # LDAP mail: Shibboleth, Keycloak
-            "urn:oid:1.2.840.113549.1.9.1",  # PKCS 9 emailAddress
+            f"{_XMLSOAP}/emailaddress",  # Entra ID, AD FS, Auth0
+            "http://schemas.xmlsoap.org/claims/EmailAddress",  # AD FS 1.x
+            "urn:oid:0.9.2342.19200300.100.1.3",  # mail: Shibboleth, SimpleSAMLphp
+            "urn:oid:1.2.840.113549.1.9.1",  # PKCS 9 e-mail: Keycloak, SimpleSAMLphp
+            "urn:mace:dir:attribute-def:mail",  # SimpleSAMLphp, Shibboleth before 2
         ),
         "first_name": (
-            "firstName",
-            "FirstName",
-            "first_name",
-            "givenName",
-            "User.FirstName",
-            f"{_XMLSOAP}/givenname",
-            "urn:oid:2.5.4.42",
+            "firstName",  # Okta, Google
+            "FirstName",  # Ping's connectors
+            "first_name",  # Google, OneLogin
+            "firstname",  # JumpCloud
+            "givenName",  # LDAP: Ping, SimpleSAMLphp
+            "User.FirstName",  # OneLogin
+            f"{_XMLSOAP}/givenname",  # Entra ID, AD FS, Auth0
+            "urn:oid:2.5.4.42",  # givenName: Shibboleth, SimpleSAMLphp, Keycloak
+            "urn:mace:dir:attribute-def:givenName",  # SimpleSAMLphp, Shibboleth before 2
         ),
         "last_name": (
-            "lastName",
-            "LastName",
-            "last_name",
-            "surname",
-            "sn",
-            "User.LastName",
-            f"{_XMLSOAP}/surname",
-            "urn:oid:2.5.4.4",
+            "lastName",  # Okta, Google
+            "LastName",  # Ping's connectors
+            "last_name",  # Google, OneLogin
+            "lastname",  # JumpCloud
+            "surname",  # LDAP alias
+            "sn",  # LDAP: Ping, SimpleSAMLphp
+            "User.LastName",  # OneLogin
+            f"{_XMLSOAP}/surname",  # Entra ID, AD FS, Auth0
+            "urn:oid:2.5.4.4",  # sn: Shibboleth, SimpleSAMLphp, Keycloak
+            "urn:mace:dir:attribute-def:sn",  # SimpleSAMLphp, Shibboleth before 2
         ),
         "display_name": (
-            "displayName",
+            "displayName",  # Okta, LDAP: Ping, SimpleSAMLphp
             "DisplayName",
-            "http://schemas.microsoft.com/identity/claims/displayname",
-            "urn:oid:2.16.840.1.113730.3.1.241",
-            "cn",
-            "urn:oid:2.5.4.3",
+            "http://schemas.microsoft.com/identity/claims/displayname",  # Entra ID
+            "urn:oid:2.16.840.1.113730.3.1.241",  # displayName: Shibboleth, SimpleSAMLphp
+            "urn:mace:dir:attribute-def:displayName",  # SimpleSAMLphp, Shibboleth before 2
+            "cn",  # LDAP: SimpleSAMLphp
+            "http://schemas.xmlsoap.org/claims/CommonName",  # AD FS
+            "urn:oid:2.5.4.3",  # cn: Shibboleth, SimpleSAMLphp
         ),
         "groups": (
-            "groups",
-            "Groups",
+            "groups",  # Okta, Google, OneLogin
+            "Groups",  # Ping's connectors
             "group",
-            "memberOf",
+            "memberOf",  # JumpCloud, OneLogin; LDAP: Ping, SimpleSAMLphp
+            "member",  # Keycloak's group list; its "Role" holds roles, not groups
             f"{_MICROSOFT}/groups",  # Entra ID: object ids
             "http://schemas.xmlsoap.org/claims/Group",  # AD FS
-            "urn:oid:1.3.6.1.4.1.5923.1.5.1.1",  # eduMember isMemberOf
+            "isMemberOf",  # eduMember: SimpleSAMLphp
+            "urn:oid:1.3.6.1.4.1.5923.1.5.1.1",  # isMemberOf: Shibboleth, SimpleSAMLphp
         ),
     }
 )
@@ -91,6 +112,10 @@ class Claims:
     groups_overage: bool
     """Entra ID sent a link instead of the groups: what was known before must be kept, not dropped."""
     display_name: str | None = None
+
+    @property
+    def told(self) -> str:
+        return self.email or ""
 
 
 def read(assertion: Assertion, mapping: Mapping[str, str | None]) -> Claims:

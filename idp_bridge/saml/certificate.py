@@ -6,16 +6,18 @@ for years with certificates that have run out, as the Metadata Interoperability 
 
 import base64
 import binascii
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 _LEAST_BITS = {"rsa": 2048, "ec": 256}
+_LEAST_WEAK_BITS = 1024  # below, a key is broken in an afternoon: no switch lets it in
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
@@ -40,6 +42,12 @@ class Certificate:
     key_type: str
     """`rsa`, `ec` or `other`."""
     key_bits: int
+    public_key: CertificatePublicKeyTypes = field(repr=False, compare=False)
+
+    @property
+    def weak(self) -> bool:
+        """RSA under 2048 bits verifies only where the connection's switch allows weak signatures."""
+        return self.key_type == "rsa" and _LEAST_WEAK_BITS <= self.key_bits < _LEAST_BITS["rsa"]
 
     @property
     def usable(self) -> bool:
@@ -71,6 +79,7 @@ def parse_certificate(text: str) -> Certificate:
         subject=certificate.subject.rfc4514_string(),
         key_type=key_type,
         key_bits=getattr(key, "key_size", 0),
+        public_key=key,
     )
 
 

@@ -1,14 +1,18 @@
 """EncryptedAssertion: RSA-OAEP around AES, nothing else, by `cryptography` alone (XML Encryption 1.1).
 
-Encryption proves nothing about the sender: anybody can encrypt with our public key. What comes out is as foreign as
-any message, and goes through the same parser and the same signature rules. Algorithms are looked at first, because
-they are public; whatever fails later is one uniform `decryption_failed`, without a detail that a stranger could use
-as an oracle (Jager and Somorovsky 2011). RSA 1.5 key transport is never accepted.
+What it refuses to do: RSA 1.5 key transport, ever; any algorithm off the lists; and to tell a stranger what went wrong.
+Encryption proves nothing about the sender: anybody can encrypt with our public key. So what comes out is as foreign as
+any message, and goes through the same parser and the same signature rules.
+
+Algorithms and form are looked at first: they are public, and refused with their own reasons. After that nothing is
+refused here. Whatever fails, every private key is tried on every wrapped key, the content cipher runs once, under a
+random key where none was unwrapped, and the caller goes on with the nothing that came out (`decoy`): one answer, after
+the same work (Manger 2001; Jager and Somorovsky 2011).
 """
 
-import base64
-import binascii
-from collections.abc import Iterator, Sequence
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -18,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from lxml import etree
 
 from idp_bridge.saml.errors import Reason, Rejected
-from idp_bridge.saml.xml import DS, XENC, XENC11, only, text
+from idp_bridge.saml.xml import DS, XENC, XENC11, from_base64, only, text
 
 _ENC, _ENC11 = "http://www.w3.org/2001/04/xmlenc#", "http://www.w3.org/2009/xmlenc11#"
 _OAEP_MGF1P, _OAEP = f"{_ENC}rsa-oaep-mgf1p", f"{_ENC11}rsa-oaep"
@@ -49,8 +53,20 @@ _MAX_KEYS = 4  # EncryptedKeys for other recipients are legal; a private key ope
 _BLOCK, _NONCE = 16, 12
 
 
-def decrypt(encrypted: etree._Element, *, keys: Sequence[rsa.RSAPrivateKey], require_gcm: bool = False) -> bytes:
-    """The plaintext of one EncryptedAssertion: foreign octets, to be parsed and verified. Raises `Rejected`."""
+@dataclass(frozen=True)
+class Plaintext:
+    """Foreign octets, to be parsed and verified; none where it could not be decrypted."""
+
+    octets: bytes
+    size: int
+    """Of the ciphertext: what a stranger knows of the length."""
+    algorithm: str
+    failure: str | None = None
+    """Why there are no octets, for the administrators of the connection: `key` or `content`."""
+
+
+def decrypt(encrypted: etree._Element, *, keys: Sequence[rsa.RSAPrivateKey], require_gcm: bool = False) -> Plaintext:
+    """The plaintext of one EncryptedAssertion, or none. Raises `Rejected` for its form and its algorithms alone."""
     data = only(encrypted, f"{{{XENC}}}EncryptedData", reason=Reason.ENCRYPTION_PLACEMENT)
     algorithm = _algorithm(data)
     if algorithm not in _KEY_OCTETS or (require_gcm and not algorithm.endswith("-gcm")):
@@ -58,14 +74,13 @@ def decrypt(encrypted: etree._Element, *, keys: Sequence[rsa.RSAPrivateKey], req
     wrapped = list(encrypted.iter(f"{{{XENC}}}EncryptedKey"))
     if not 1 <= len(wrapped) <= _MAX_KEYS:
         raise Rejected(Reason.ENCRYPTION_PLACEMENT, element="EncryptedKey", got=len(wrapped), want=f"1 to {_MAX_KEYS}")
-    schemes = [_oaep(key) for key in wrapped]
+    schemes = [(_cipher_value(element), _oaep(element)) for element in wrapped]
     sealed = _cipher_value(data)
-    for secret in _secrets(wrapped, schemes, keys):
-        try:
-            return _open(algorithm, secret, sealed)
-        except (ValueError, InvalidTag):
-            continue
-    raise Rejected(Reason.DECRYPTION_FAILED)
+    unwrapped = [_unwrap(key, value, scheme) for value, scheme in schemes for key in keys]
+    fitting = [secret for secret in unwrapped if len(secret) == _KEY_OCTETS[algorithm]]
+    octets = _open(algorithm, fitting[0] if fitting else secrets.token_bytes(_KEY_OCTETS[algorithm]), sealed)
+    failure = "key" if not fitting else "content" if octets is None else None
+    return Plaintext(b"" if failure else octets or b"", len(sealed), algorithm.rpartition("#")[2], failure)
 
 
 def _algorithm(encrypted: etree._Element) -> str:
@@ -89,29 +104,33 @@ def _oaep(key: etree._Element) -> padding.OAEP:
     )
 
 
-def _secrets(
-    wrapped: Sequence[etree._Element], schemes: Sequence[padding.OAEP], keys: Sequence[rsa.RSAPrivateKey]
-) -> Iterator[bytes]:
-    for element, scheme in zip(wrapped, schemes, strict=True):
-        sealed = _cipher_value(element)
-        for key in keys:
-            try:
-                yield key.decrypt(sealed, scheme)
-            except ValueError:
-                continue
+def _unwrap(key: rsa.RSAPrivateKey, sealed: bytes, scheme: padding.OAEP) -> bytes:
+    """What was wrapped for this key, or nothing. A number beyond its range is brought into it: the work is done."""
+    size = (key.key_size + 7) // 8
+    number = int.from_bytes(sealed[:size]) % key.public_key().public_numbers().n
+    try:
+        return key.decrypt(number.to_bytes(size), scheme)
+    except ValueError:
+        return b""
 
 
-def _open(algorithm: str, secret: bytes, sealed: bytes) -> bytes:
-    if len(secret) != _KEY_OCTETS[algorithm]:
-        raise ValueError
+def _open(algorithm: str, secret: bytes, sealed: bytes) -> bytes | None:
     if algorithm.endswith("-gcm"):
-        return AESGCM(secret).decrypt(sealed[:_NONCE], sealed[_NONCE:], None)
-    decryptor = Cipher(algorithms.AES(secret), modes.CBC(sealed[:_BLOCK])).decryptor()
-    plain = decryptor.update(sealed[_BLOCK:]) + decryptor.finalize()
-    # XML Encryption 5.2.1: only the last octet of the padding means something.
-    if not plain or not 1 <= plain[-1] <= _BLOCK:
-        raise ValueError
-    return plain[: -plain[-1]]
+        try:
+            return AESGCM(secret).decrypt(sealed[:_NONCE], sealed[_NONCE:], None)
+        except (ValueError, InvalidTag):  # ValueError: too short for a nonce and a tag
+            return None
+    return _open_cbc(secret, sealed)
+
+
+def _open_cbc(secret: bytes, sealed: bytes) -> bytes | None:
+    """XML Encryption 5.2.1: of the padding only the last octet means something."""
+    try:
+        decryptor = Cipher(algorithms.AES(secret), modes.CBC(sealed[:_BLOCK])).decryptor()
+        plain = decryptor.update(sealed[_BLOCK:]) + decryptor.finalize()
+    except ValueError:  # no whole blocks
+        return None
+    return plain[: -plain[-1]] if plain and 1 <= plain[-1] <= _BLOCK else None
 
 
 def _cipher_value(encrypted: etree._Element) -> bytes:
@@ -120,7 +139,8 @@ def _cipher_value(encrypted: etree._Element) -> bytes:
 
 
 def _octets(element: etree._Element) -> bytes:
+    """What is no base64 is a ciphertext of no length: it fails where all the others fail."""
     try:
-        return base64.b64decode("".join(text(element).split()), validate=True)
-    except (binascii.Error, ValueError):
-        raise Rejected(Reason.DECRYPTION_FAILED) from None
+        return from_base64(text(element))
+    except ValueError:
+        return b""

@@ -5,6 +5,7 @@ from `REASONS`: nothing that came in a message is ever shown to a person, and th
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -34,6 +35,7 @@ class Reason(StrEnum):
     SIGNATURE_PLACEMENT = "signature_placement"
     SIGNATURE_STRUCTURE = "signature_structure"
     SIGNATURE_ALGORITHM = "signature_algorithm"
+    SIGNATURE_WEAK = "signature_weak"
     SIGNATURE_REFERENCE = "signature_reference"
     SIGNATURE_MISSING = "signature_missing"
     SIGNATURE_INVALID = "signature_invalid"
@@ -64,15 +66,35 @@ class Reason(StrEnum):
     IN_RESPONSE_TO_MISMATCH = "in_response_to_mismatch"
     UNSOLICITED_NOT_ALLOWED = "unsolicited_not_allowed"
     AUTHN_STATEMENT_MISSING = "authn_statement_missing"
+    AUTHENTICATION_STALE = "authentication_stale"
     SESSION_EXPIRED = "session_expired"
     ATTRIBUTE_MALFORMED = "attribute_malformed"
     EMAIL_AMBIGUOUS = "email_ambiguous"
     EMAIL_MALFORMED = "email_malformed"
-    # The last four need a database or a browser, so the caller raises them; they live here to share the table.
+    # The last five need a database or a browser, so the caller raises them; they live here to share the table.
     EMAIL_MISSING = "email_missing"
     REQUEST_UNKNOWN = "request_unknown"
     OTHER_BROWSER = "other_browser"
     ASSERTION_REPLAYED = "assertion_replayed"
+    REQUEST_NOT_NAMED = "request_not_named"
+    # Of logout messages only (LOGOUT_REASONS); most of the others hold for them too.
+    NOT_A_LOGOUT_MESSAGE = "not_a_logout_message"
+    QUERY_MALFORMED = "query_malformed"
+    NOT_DEFLATED = "not_deflated"
+    ENCRYPTED_ID = "encrypted_id"
+    LOGOUT_UNKNOWN = "logout_unknown"
+
+
+#: What only a logout message can be refused for: no sign-in ends so.
+LOGOUT_REASONS = frozenset(
+    {
+        Reason.NOT_A_LOGOUT_MESSAGE,
+        Reason.QUERY_MALFORMED,
+        Reason.NOT_DEFLATED,
+        Reason.ENCRYPTED_ID,
+        Reason.LOGOUT_UNKNOWN,
+    }
+)
 
 
 class ReasonText(NamedTuple):
@@ -82,8 +104,21 @@ class ReasonText(NamedTuple):
     """One plain sentence (or two) that names the next step."""
 
 
+@dataclass(frozen=True)
+class Check:
+    """One check that was made: for an administrator's eyes, like the facts of a refusal."""
+
+    name: str
+    passed: bool
+    got: str = ""
+    want: str = ""
+
+
 class Rejected(Exception):
     """A message that was refused. `str()` is the bare reason, so that no message content leaks by accident."""
+
+    checks: tuple[Check, ...] = ()
+    """Every check that was made, in order; the last one is the one that failed."""
 
     def __init__(self, reason: Reason, **facts: object) -> None:
         super().__init__(reason.value)
@@ -148,6 +183,9 @@ _EMAIL = ReasonText(
     "Your identity provider did not send one usable e-mail address for you. Ask your administrator to check the "
     "attribute mapping.",
 )
+_NOT_A_LOGOUT = ReasonText(
+    "identity_provider", "What your browser brought is not a sign-out message. Please sign out here once more."
+)
 
 REASONS: Mapping[Reason, ReasonText] = MappingProxyType(
     {
@@ -171,6 +209,11 @@ REASONS: Mapping[Reason, ReasonText] = MappingProxyType(
         Reason.SIGNATURE_PLACEMENT: _BROKEN,
         Reason.SIGNATURE_STRUCTURE: _SIGNING,
         Reason.SIGNATURE_ALGORITHM: _SIGNING,
+        Reason.SIGNATURE_WEAK: ReasonText(
+            "identity_provider",
+            "Your identity provider signs in a way that is no longer safe. Ask your administrator to switch it to "
+            "SHA-256 and to an RSA key of 2048 bits or more.",
+        ),
         Reason.SIGNATURE_REFERENCE: _SIGNING,
         Reason.SIGNATURE_MISSING: _SIGNING,
         Reason.SIGNATURE_INVALID: _CERTIFICATE,
@@ -225,6 +268,11 @@ REASONS: Mapping[Reason, ReasonText] = MappingProxyType(
             "sign-in page.",
         ),
         Reason.AUTHN_STATEMENT_MISSING: _BROKEN,
+        Reason.AUTHENTICATION_STALE: ReasonText(
+            "identity_provider",
+            "Your identity provider was to ask you to sign in anew, and it did not. "
+            f"{_RETRY} If it happens again, tell your administrator.",
+        ),
         Reason.SESSION_EXPIRED: ReasonText(
             "person", "Your session at the identity provider has ended. Please sign in there again."
         ),
@@ -239,5 +287,22 @@ REASONS: Mapping[Reason, ReasonText] = MappingProxyType(
             "person", f"This sign-in was begun in another browser, or this one does not keep cookies. {_RETRY}"
         ),
         Reason.ASSERTION_REPLAYED: ReasonText("person", f"This answer was already used once. {_RETRY}"),
+        Reason.REQUEST_NOT_NAMED: ReasonText(
+            "identity_provider",
+            "Your identity provider does not say which question it answers. Start at our sign-in page; if that does not "
+            "help, ask your administrator to have it answer requests with InResponseTo.",
+        ),
+        Reason.NOT_A_LOGOUT_MESSAGE: _NOT_A_LOGOUT,
+        Reason.QUERY_MALFORMED: _NOT_A_LOGOUT,
+        Reason.NOT_DEFLATED: _NOT_A_LOGOUT,
+        Reason.ENCRYPTED_ID: ReasonText(
+            "identity_provider",
+            "Your identity provider encrypted whom it signs out. Ask your administrator to switch off the encryption of "
+            "the NameID in logout requests.",
+        ),
+        Reason.LOGOUT_UNKNOWN: ReasonText(
+            "person",
+            "This sign-out was already finished, took too long, or was never begun here. Please sign out once more.",
+        ),
     }
 )

@@ -1,46 +1,51 @@
-"""Metadata in both directions: the identity provider's is read, ours is written (SAML Metadata 2.0).
+"""An identity provider's metadata (SAML Metadata 2.0): read with care, the one entity chosen by its name.
 
 Foreign text goes through the hardened parser first; the one chosen entity is then read through pysaml2's typed
-objects. A signature on metadata is not looked at: it is trusted because an administrator uploads it, or because it
-was fetched over TLS from the address that the administrator gave. One document, one entity, one connection: there is
-no store in which two of them could meet, and what has expired is refused in words.
+objects. It is trusted because an administrator uploads it, or because a pinned key signed it: then nothing is read but
+what that key signed. One document, one entity, one connection: there is no store in which two of them could meet, and
+what has expired is refused in words.
 """
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from lxml import etree
-from saml2 import md, xmldsig
+from saml2 import md
 
-from idp_bridge.saml import xml
+from idp_bridge.saml import signature, xml
 from idp_bridge.saml.certificate import Certificate, MetadataError, parse_certificate
 from idp_bridge.saml.errors import Rejected
 from idp_bridge.saml.profile import moment
 
 __all__ = [
+    "BINDINGS",
     "POST",
     "REDIRECT",
     "Certificate",
     "Endpoint",
     "IdpMetadata",
     "MetadataError",
-    "SpConfig",
+    "NotVouchedFor",
     "check_url",
     "parse_certificate",
     "read_idp_metadata",
-    "sp_metadata",
 ]
 
 REDIRECT = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
 POST = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST"
-_PROTOCOL = "urn:oasis:names:tc:SAML:2.0:protocol"
-_BINDINGS = (REDIRECT, POST)  # in order of preference; others (Artifact, SOAP) are not spoken here
-_ENCRYPTION = (f"{xml.XENC11}aes256-gcm", f"{xml.XENC11}aes128-gcm", f"{xml.XENC}rsa-oaep-mgf1p")
-_ENTITY, _ROLE = f"{{{xml.MD}}}EntityDescriptor", f"{{{xml.MD}}}IDPSSODescriptor"
+BINDINGS = (REDIRECT, POST)  # in order of preference; others (Artifact, SOAP) are not spoken here
+_GROUP, _ENTITY = f"{{{xml.MD}}}EntitiesDescriptor", f"{{{xml.MD}}}EntityDescriptor"
+_ROLE = f"{{{xml.MD}}}IDPSSODescriptor"
+_MOST_NAMED = 10  # entity IDs in the words of a refusal: a federation has thousands
+_LONGEST_ENTITY_ID = 1024  # Metadata 2.3.2
+
+
+class NotVouchedFor(MetadataError):
+    """The document may be right, but no pinned key says so."""
 
 
 @dataclass(frozen=True)
@@ -65,32 +70,32 @@ class IdpMetadata:
     valid_until: datetime | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class SpConfig:
-    """What our metadata says for one connection."""
-
-    entity_id: str
-    acs_url: str
-    slo_url: str | None = None
-    sign_authn_requests: bool = False
-    signing_certificates: tuple[Certificate, ...] = ()
-    encryption_certificates: tuple[Certificate, ...] = ()
-    name_id_formats: tuple[str, ...] = ()
-
-
-def read_idp_metadata(document: bytes | str, *, now: datetime, entity_id: str | None = None) -> IdpMetadata:
+def read_idp_metadata(
+    document: bytes | str,
+    *,
+    now: datetime,
+    entity_id: str | None = None,
+    vouched_by: Sequence[Certificate] = (),
+    allow_weak: bool = False,
+) -> IdpMetadata:
     """Exactly one identity provider is read from the document, or the one named `entity_id`.
 
-    Raises `MetadataError`, whose detail says what is wrong in words.
+    With `vouched_by`, only from what one of those keys signed: the whole document, or that entity in it. `allow_weak`
+    lets a short RSA key in. Raises `MetadataError`, whose detail says what is wrong in words, and `NotVouchedFor`.
     """
     octets = document.encode() if isinstance(document, str) else document
     try:
         root = xml.parse(octets.strip(), limits=xml.METADATA)
+        if vouched_by and signature.is_signed(root):
+            root = _vouched_for(root, vouched_by, now)
+            vouched_by = ()
         entity = _choose(root, entity_id)
         valid_until = _valid_until(entity, now)
+        if vouched_by:
+            entity = _vouched_for(entity, vouched_by, now)
     except Rejected as refusal:
         raise MetadataError(_refusal(refusal)) from None
-    certificates = _signing_certificates(xml.only(entity, _ROLE))
+    certificates = _signing_certificates(xml.only(entity, _ROLE), allow_weak=allow_weak)
     return _read(md.entity_descriptor_from_string(xml.detach(entity)), certificates, valid_until)
 
 
@@ -109,45 +114,40 @@ def check_url(url: str | None, *, what: str) -> str:
     raise MetadataError(f"The {what} must begin with https://.")
 
 
-def sp_metadata(config: SpConfig) -> bytes:
-    """Our metadata for one connection (Metadata 2.4.4): what an administrator gives to the identity provider."""
-    logout = [md.SingleLogoutService(binding=name, location=config.slo_url) for name in _BINDINGS if config.slo_url]
-    role = md.SPSSODescriptor(
-        protocol_support_enumeration=_PROTOCOL,
-        authn_requests_signed="true" if config.sign_authn_requests else "false",
-        want_assertions_signed="true",
-        key_descriptor=[
-            _key_descriptor(use, certificate)
-            for use, certificates in (
-                ("signing", config.signing_certificates),
-                ("encryption", config.encryption_certificates),
-            )
-            for certificate in certificates
-        ],
-        single_logout_service=logout,
-        name_id_format=[md.NameIDFormat(text=name) for name in config.name_id_formats],
-        assertion_consumer_service=[
-            md.AssertionConsumerService(binding=POST, location=config.acs_url, index="0", is_default="true")
-        ],
-    )
-    entity = md.EntityDescriptor(entity_id=config.entity_id, spsso_descriptor=[role])
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + _octets(entity)
-
-
-def _octets(element: Any) -> bytes:
-    text: str | bytes = element.to_string()
-    return text.encode() if isinstance(text, str) else text
+def _vouched_for(element: etree._Element, by: Sequence[Certificate], now: datetime) -> etree._Element:
+    """What a pinned key signed of this element, and nothing else of the document (Metadata 3)."""
+    if not signature.is_signed(element):
+        raise NotVouchedFor("The metadata is not signed, so the pinned key does not vouch for it.")
+    try:
+        return signature.verified(element, certificates=by, now=now).element
+    except Rejected as refusal:
+        raise NotVouchedFor(f"The pinned key does not vouch for the metadata ({_told(refusal)}).") from None
 
 
 def _choose(root: etree._Element, entity_id: str | None) -> etree._Element:
-    entities = [item for item in root.iter(_ENTITY) if item.find(_ROLE) is not None]
-    if entity_id is not None:
-        entities = [item for item in entities if item.get("entityID") == entity_id]
+    entities = [item for item in root.iter(_ENTITY) if item.find(_ROLE) is not None and _is_in_its_place(item)]
+    chosen = [item for item in entities if entity_id in (None, item.get("entityID"))]
     if not entities:
-        raise MetadataError("The document describes no identity provider (IDPSSODescriptor) of that name.")
-    if len(entities) > 1 or len(entities[0].findall(_ROLE)) > 1:
-        raise MetadataError("The document describes several identity providers. Name the entity ID of yours.")
-    return entities[0]
+        raise MetadataError("The document describes no identity provider (IDPSSODescriptor).")
+    if not chosen:
+        raise MetadataError(f"The document describes no identity provider of that name, but {_names(entities)}.")
+    if len(chosen) > 1 or len(chosen[0].findall(_ROLE)) > 1:
+        raise MetadataError(
+            "The document describes several identity providers. Name the entity ID of yours (entity_id): "
+            f"it has {_names(chosen)}."
+        )
+    return chosen[0]
+
+
+def _is_in_its_place(entity: etree._Element) -> bool:
+    """Metadata 2.3: an entity is the document, or in groups only; not inside an extension of another one."""
+    return all(ancestor.tag == _GROUP for ancestor in entity.iterancestors())
+
+
+def _names(entities: Sequence[etree._Element]) -> str:
+    named = [item.get("entityID", "")[:200] for item in entities[:_MOST_NAMED]]
+    more = len(entities) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
 
 
 def _valid_until(entity: etree._Element, now: datetime) -> datetime | None:
@@ -164,7 +164,7 @@ def _read(entity: Any, certificates: tuple[Certificate, ...], valid_until: datet
     sso = _endpoints(role.single_sign_on_service, what="sign-on URL (SingleSignOnService)")
     if not sso:
         raise MetadataError("The identity provider has no sign-on URL for the Redirect or POST binding.")
-    if not entity.entity_id or len(entity.entity_id) > 1024:
+    if not entity.entity_id or len(entity.entity_id) > _LONGEST_ENTITY_ID:
         raise MetadataError("The identity provider's entity ID is missing or longer than 1024 characters.")
     return IdpMetadata(
         entity_id=entity.entity_id,
@@ -178,18 +178,18 @@ def _read(entity: Any, certificates: tuple[Certificate, ...], valid_until: datet
 
 
 def _endpoints(services: Iterable[Any], *, what: str) -> tuple[Endpoint, ...]:
-    known = [item for item in services if item.binding in _BINDINGS]
+    known = [item for item in services if item.binding in BINDINGS]
     return tuple(
         Endpoint(
             binding=item.binding,
             url=check_url(item.location, what=what),
             response_url=check_url(item.response_location, what=what) if item.response_location else None,
         )
-        for item in sorted(known, key=lambda item: _BINDINGS.index(item.binding))
+        for item in sorted(known, key=lambda item: BINDINGS.index(item.binding))
     )
 
 
-def _signing_certificates(role: etree._Element) -> tuple[Certificate, ...]:
+def _signing_certificates(role: etree._Element, *, allow_weak: bool) -> tuple[Certificate, ...]:
     """The first certificate of each X509Data: what follows is its chain, and an authority must not become a signer.
 
     Read from the tree: pysaml2's object holds only the last one.
@@ -202,19 +202,9 @@ def _signing_certificates(role: etree._Element) -> tuple[Certificate, ...]:
     )
     texts = (text for item in data if (text := item.findtext(f"{{{xml.DS}}}X509Certificate")) is not None)
     certificates = tuple(dict.fromkeys(parse_certificate(text) for text in texts))
-    if not any(certificate.usable for certificate in certificates):
+    if not any(certificate.usable or (allow_weak and certificate.weak) for certificate in certificates):
         raise MetadataError("The metadata holds no signing certificate with RSA from 2048 bits or ECDSA from 256 bits.")
     return certificates
-
-
-def _key_descriptor(use: str, certificate: Certificate) -> md.KeyDescriptor:
-    value = xmldsig.X509Certificate(text=certificate.base64_der)
-    return md.KeyDescriptor(
-        use=use,
-        key_info=xmldsig.KeyInfo(x509_data=[xmldsig.X509Data(x509_certificate=value)]),
-        # Providers choose the first that they know; CBC is read as well, but not asked for.
-        encryption_method=[md.EncryptionMethod(algorithm=name) for name in _ENCRYPTION if use == "encryption"],
-    )
 
 
 def _is_loopback(host: str) -> bool:
@@ -225,5 +215,9 @@ def _is_loopback(host: str) -> bool:
 
 
 def _refusal(refusal: Rejected) -> str:
+    return f"The metadata cannot be read ({_told(refusal)})."
+
+
+def _told(refusal: Rejected) -> str:
     facts = ", ".join(f"{name}: {value}" for name, value in refusal.facts.items())
-    return f"The metadata cannot be read ({refusal.reason.value}{'; ' if facts else ''}{facts})."
+    return f"{refusal.reason.value}; {facts}" if facts else refusal.reason.value

@@ -36,6 +36,10 @@ class NameId:
     name_qualifier: str | None
     sp_name_qualifier: str | None
 
+    @property
+    def told(self) -> str:
+        return self.format
+
 
 @dataclass(frozen=True)
 class Session:
@@ -44,13 +48,19 @@ class Session:
     authn_instant: datetime
     authn_context: str | None
 
+    @property
+    def told(self) -> str:
+        return f"signed in at {self.authn_instant}, until {self.not_on_or_after or 'no end'}"
 
-def check_version(element: etree._Element) -> None:
+
+def check_version(element: etree._Element) -> str:
+    """Core 2.3.3, 3.2.2: no other version is read."""
     if element.get("Version") != "2.0":
         raise Rejected(Reason.VERSION_UNSUPPORTED, got=element.get("Version"), want="2.0")
+    return "2.0"
 
 
-def check_status(response: etree._Element) -> None:
+def check_status(response: etree._Element) -> str:
     """Core 3.2.2: Success, or the codes and the message go to the log."""
     status = only(response, f"{{{SAMLP}}}Status")
     code = only(status, f"{{{SAMLP}}}StatusCode")
@@ -58,9 +68,10 @@ def check_status(response: etree._Element) -> None:
         codes = [item.get("Value") for item in status.iter(f"{{{SAMLP}}}StatusCode")]
         message = status.findtext(f"{{{SAMLP}}}StatusMessage")
         raise Rejected(Reason.STATUS_NOT_SUCCESS, got=" ".join(map(str, codes)), message=message)
+    return SUCCESS
 
 
-def check_issuers(response: etree._Element, assertion: etree._Element, *, want: str) -> None:
+def check_issuers(response: etree._Element, assertion: etree._Element, *, want: str) -> str:
     """Core 2.2.5, 3.2.2: the assertion's issuer is the one configured; the Response names the same or none."""
     outer = at_most_one(response, f"{{{SAML}}}Issuer")
     inner = only(assertion, f"{{{SAML}}}Issuer")
@@ -68,37 +79,46 @@ def check_issuers(response: etree._Element, assertion: etree._Element, *, want: 
         raise Rejected(Reason.ISSUER_MISMATCH, element="Assertion", got=text(inner), want=want)
     if outer is not None and text(outer) != want:
         raise Rejected(Reason.ISSUER_MISMATCH, element="Response", got=text(outer), want=want)
+    return text(inner)
 
 
-def check_destination(response: etree._Element, *, want: str, signed: bool) -> None:
+def check_destination(response: etree._Element, *, want: str, signed: bool) -> str | None:
     """Bindings 3.5.5.2: a signed Response must name our ACS URL; an unsigned one may stay silent."""
     got = response.get("Destination")
     if got != want and (signed or got is not None):
         raise Rejected(Reason.DESTINATION_MISMATCH, got=got, want=want)
+    return got
 
 
-def check_conditions(assertion: etree._Element, *, audience: str, now: datetime) -> None:
-    """Core 2.5.1: all windows hold, every AudienceRestriction names us, there is one, and no condition is unknown."""
-    conditions = only(assertion, f"{{{SAML}}}Conditions", reason=Reason.CONDITIONS_MISSING)
-    for condition in conditions:
+def conditions(assertion: etree._Element) -> etree._Element:
+    """Core 2.5.1: they are there, once, and none is of a kind that is not known."""
+    found = only(assertion, f"{{{SAML}}}Conditions", reason=Reason.CONDITIONS_MISSING)
+    for condition in found:
         if condition.tag not in _CONDITIONS:
             raise Rejected(Reason.CONDITION_UNKNOWN, got=condition.tag)
-    check_window(conditions, now)
+    return found
+
+
+def check_audience(conditions: etree._Element, *, want: str) -> str:
+    """Core 2.5.1.4: every AudienceRestriction names us, and there is one."""
     restrictions = conditions.findall(f"{{{SAML}}}AudienceRestriction")
     if not restrictions:
-        raise Rejected(Reason.AUDIENCE_MISSING, want=audience)
+        raise Rejected(Reason.AUDIENCE_MISSING, want=want)
     for restriction in restrictions:  # several restrictions: and; several audiences in one: or
         audiences = [text(item) for item in restriction.findall(f"{{{SAML}}}Audience")]
-        if audience not in audiences:
-            raise Rejected(Reason.AUDIENCE_MISMATCH, got=" ".join(audiences), want=audience)
+        if want not in audiences:
+            raise Rejected(Reason.AUDIENCE_MISMATCH, got=" ".join(audiences), want=want)
+    return want
 
 
-def check_window(element: etree._Element, now: datetime) -> None:
+def check_window(element: etree._Element, now: datetime) -> str:
+    """Core 2.5.1.1-2, with the skew on both sides: at NotBefore it begins, at NotOnOrAfter it is over."""
     not_before, not_on_or_after = moment(element, "NotBefore"), moment(element, "NotOnOrAfter")
     if not_before is not None and now + CLOCK_SKEW < not_before:
         raise Rejected(Reason.NOT_YET_VALID, not_before=not_before, now=now)
     if not_on_or_after is not None and now - CLOCK_SKEW >= not_on_or_after:
         raise Rejected(Reason.EXPIRED, not_on_or_after=not_on_or_after, now=now)
+    return f"from {not_before or 'always'} to {not_on_or_after or 'no end'}, it is {now}"
 
 
 def name_id(assertion: etree._Element) -> NameId:
@@ -151,8 +171,21 @@ def _check_bearer(bearer: etree._Element, *, acs_url: str, in_response_to: str |
     return end
 
 
+def check_solicited(in_response_to: str | None, *, allow_unsolicited: bool) -> str:
+    """Profiles 4.1.5: what nobody asked for is accepted only where the connection says so."""
+    if in_response_to is None and not allow_unsolicited:
+        raise Rejected(Reason.UNSOLICITED_NOT_ALLOWED)
+    return in_response_to or "begun at the identity provider"
+
+
+def check_fresh(authn_instant: datetime, *, asked_at: datetime) -> None:
+    """Core 3.4.1, ForceAuthn: she signed in after it was asked for; an older sign-in is not what was asked for."""
+    if authn_instant + CLOCK_SKEW < asked_at:
+        raise Rejected(Reason.AUTHENTICATION_STALE, got=authn_instant, want=f"from {asked_at}")
+
+
 def session(assertion: etree._Element, now: datetime) -> Session:
-    """Core 2.7.2: somebody did sign in, and no session named here is over. The earliest end counts."""
+    """Core 2.7.2: somebody did sign in, and no session named here is over. The earliest time counts."""
     statements = assertion.findall(f"{{{SAML}}}AuthnStatement")
     if not statements:
         raise Rejected(Reason.AUTHN_STATEMENT_MISSING)
@@ -166,7 +199,7 @@ def session(assertion: etree._Element, now: datetime) -> Session:
     return Session(
         index=statements[0].get("SessionIndex"),
         not_on_or_after=min(ends, default=None),
-        authn_instant=instants[0],
+        authn_instant=min(instants),
         authn_context=None if context is None else text(context),
     )
 
@@ -186,6 +219,14 @@ def attributes(assertion: etree._Element) -> dict[str, tuple[str, ...]]:
         texts = (text(value) for value in values if not len(value) and value.get(_NIL) not in ("true", "1"))
         found[name] = found.get(name, ()) + tuple(texts)
     return found
+
+
+def issued(element: etree._Element) -> datetime | None:
+    """IssueInstant, by the provider's own clock. Nothing is refused for it, so what cannot be read is as good as none."""
+    try:
+        return moment(element, "IssueInstant")
+    except Rejected:
+        return None
 
 
 def moment(element: etree._Element, attribute: str) -> datetime | None:

@@ -1,14 +1,16 @@
 """The trust decision on a SAML Response: every rule that needs no database, in one fixed order.
 
-Cheap refusals come first, cryptography before meaning, and every value of the result is read from verified bytes.
-What remains for the caller, in one transaction: consume `in_response_to` among its pending requests, and insert
-the assertion id where it must be new.
+What it refuses to do: inflate a posted message, choose between two readings, decrypt before a signature around the
+ciphertext is known to be good, read a value from what was not signed, or answer one failed decryption otherwise than
+another. Cheap refusals come first, and cryptography before meaning.
+
+What remains for the caller, in one transaction: consume `in_response_to` among its pending requests, and insert the
+assertion id where it must be new; and, where it demanded a fresh sign-in, to ask `profile.check_fresh`.
 """
 
-import base64
-import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 
@@ -17,10 +19,12 @@ from lxml import etree
 
 from idp_bridge.saml import profile, xml
 from idp_bridge.saml.certificate import Certificate
+from idp_bridge.saml.checks import Checks
+from idp_bridge.saml.decoy import decoy
 from idp_bridge.saml.decrypt import decrypt
-from idp_bridge.saml.errors import NotSaml, Reason, Rejected
+from idp_bridge.saml.errors import Check, NotSaml, Reason, Rejected
 from idp_bridge.saml.profile import CLOCK_SKEW
-from idp_bridge.saml.signature import Verified, check_ids, check_placement, identifier, is_signed, verified
+from idp_bridge.saml.signature import Verified, canonical, check_ids, check_placement, identifier, is_signed, verified
 
 __all__ = ["CLOCK_SKEW", "Assertion", "ServiceProvider", "Trust", "verify"]
 
@@ -29,6 +33,8 @@ MAX_BASE64 = 256 * 1024
 _RESPONSE = f"{{{xml.SAMLP}}}Response"
 _ASSERTION = f"{{{xml.SAML}}}Assertion"
 _ENCRYPTED_ASSERTION = f"{{{xml.SAML}}}EncryptedAssertion"
+# These say no after a pinned key was tried on a plaintext; whatever says no before them has saved that time.
+_AFTER_THE_KEY = frozenset({Reason.SIGNATURE_INVALID, Reason.SIGNATURE_WEAK, Reason.DIGEST_MISMATCH})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +46,8 @@ class Trust:
     allow_idp_initiated: bool = False
     want_encrypted: bool = False
     require_gcm: bool = False
-    allow_sha1: bool = False
+    allow_weak_signatures: bool = False
+    """SHA-1, and RSA keys under 2048 bits: what old providers sign with. Off, and warned about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,20 +80,16 @@ class Assertion:
     authn_instant: datetime
     authn_context: str | None
     warnings: tuple[str, ...]
-    """What an administrator should know: `certificate_expired`, `certificate_not_yet_valid`, `sha1_signature`."""
+    """What an administrator should know of the signatures: names of `pinned.WARNINGS`."""
+    issue_instant: datetime | None = None
+    """By the provider's clock: it is dead if the provider has signed her out since (Core 3.7.3.2)."""
+    checks: tuple[Check, ...] = field(default=(), compare=False)
+    """Every check that was made, in order: for administrators."""
 
 
 def verify(message: str | bytes, *, trust: Trust, sp: ServiceProvider, now: datetime) -> Assertion:
     """The base64 form field in, a frozen Assertion out. Raises `Rejected`, or `NotSaml` where it is no SAML."""
-    root = xml.parse(_decode(message))
-    container = _container(root)
-    check_ids(root)
-    check_placement(root, root, container)
-    response = _verified(root, trust, now) if is_signed(root) else None
-    envelope = root if response is None else response.element
-    profile.check_status(envelope)
-    said = _assertion(container, response, trust=trust, sp=sp, now=now)
-    return _read(said, envelope, signed=response is not None, trust=trust, sp=sp, now=now)
+    return _Verification(trust, sp, now, Checks()).of(message)
 
 
 def _decode(message: str | bytes) -> bytes:
@@ -94,9 +97,8 @@ def _decode(message: str | bytes) -> bytes:
     if len(message) > MAX_BASE64:
         raise NotSaml(Reason.MESSAGE_TOO_LARGE, got=len(message), want=MAX_BASE64)
     try:
-        octets = message.encode("ascii") if isinstance(message, str) else message
-        return base64.b64decode(b"".join(octets.split()), validate=True)
-    except (binascii.Error, ValueError):
+        return xml.from_base64(message)
+    except ValueError:
         raise NotSaml(Reason.NOT_BASE64) from None
 
 
@@ -112,97 +114,143 @@ def _container(root: etree._Element) -> etree._Element:
         profile.check_status(root)  # a provider that says no sends no assertion: its own words are the better reason
     if len(found) != 1 or found[0].tag not in (_ASSERTION, _ENCRYPTED_ASSERTION) or found[0].getparent() is not root:
         raise Rejected(Reason.ASSERTION_COUNT, got=len(found), want="1, directly in the Response")
+    check_ids(root)
+    check_placement(root, *[element for element in (root, found[0]) if element.tag != _ENCRYPTED_ASSERTION])
     return found[0]
 
 
-def _verified(element: etree._Element, trust: Trust, now: datetime) -> Verified:
-    return verified(element, certificates=trust.certificates, now=now, allow_sha1=trust.allow_sha1)
+@dataclass(frozen=True)
+class _Verification:
+    """One message before this door: what it is held against, and the record of what was asked."""
+
+    trust: Trust
+    sp: ServiceProvider
+    now: datetime
+    checks: Checks
+
+    def of(self, message: str | bytes) -> Assertion:
+        ask = self.checks.ask
+        root = ask("xml", xml.parse, ask("message", _decode, message))
+        container = ask("structure", _container, root)
+        response = ask("response_signature", self._verified, root) if is_signed(root) else None
+        envelope = root if response is None else response.element
+        ask("status", profile.check_status, envelope)
+        said = self._assertion(container, response)
+        return self._read(said, envelope, signed=response is not None)
+
+    def _verified(self, element: etree._Element) -> Verified:
+        trust = self.trust
+        return verified(element, certificates=trust.certificates, now=self.now, allow_weak=trust.allow_weak_signatures)
+
+    def _assertion(self, container: etree._Element, response: Verified | None) -> Verified:
+        """The verified assertion. What only the Response's signature covers is read from its verified tree."""
+        if response is not None and not is_signed(container):
+            container = xml.only(response.element, str(container.tag))
+        if container.tag == _ENCRYPTED_ASSERTION:
+            return self.checks.ask("decryption", self._decrypted, container, response)
+        self.checks.ask("encryption", self._check_plain, container)
+        return self.checks.ask("assertion_signature", self._vouched, container, response)
+
+    def _check_plain(self, assertion: etree._Element) -> None:
+        if self.trust.want_encrypted:
+            raise Rejected(Reason.ENCRYPTION_REQUIRED)
+        _refuse_encrypted_parts(assertion)
+
+    def _vouched(self, assertion: etree._Element, response: Verified | None) -> Verified:
+        """By its own signature, which must be good where there is one; else by that of the Response it came from."""
+        if is_signed(assertion):
+            own = self._verified(assertion)
+            outer = response.warnings if response else ()
+            return replace(own, warnings=tuple(dict.fromkeys(outer + own.warnings)))
+        if response is None:
+            raise Rejected(Reason.SIGNATURE_MISSING)
+        return replace(response, element=assertion, told="covered by the signature of the Response")
+
+    def _decrypted(self, encrypted: etree._Element, response: Verified | None) -> Verified:
+        """Decrypt, then treat the plaintext as foreign: same parser, same structure and signature rules.
+
+        Until a signature is known to be good, what went wrong is one and the same refusal, after the same work: where
+        a step fails, the next goes on with a decoy. Only the facts, for administrators, tell one from the other.
+        """
+        plaintext = decrypt(encrypted, keys=self.sp.decryption_keys, require_gcm=self.trust.require_gcm)
+        imitation = decoy(self.trust.certificates, size=plaintext.size)
+        failures = [Rejected(Reason.DECRYPTION_FAILED, cause=plaintext.failure)] if plaintext.failure else []
+        try:
+            assertion = xml.parse_in_context(plaintext.octets, encrypted)
+        except Rejected as refusal:
+            failures.append(refusal)
+            assertion = xml.parse_in_context(imitation, encrypted)
+        try:
+            _check_plaintext(assertion)
+            said = self._vouched(assertion, response)
+        except Rejected as refusal:
+            failures.append(refusal)
+            self._level(refusal.reason, assertion, imitation)
+        if failures:
+            facts = {"cause": failures[0].reason.value, **failures[0].facts}
+            raise Rejected(Reason.DECRYPTION_FAILED, **facts) from None
+        return replace(said, told=f"{plaintext.algorithm}, {said.told}")
+
+    def _level(self, reason: Reason, assertion: etree._Element, imitation: bytes) -> None:
+        """The work that was left when this refusal came, so that its time does not tell which one it was."""
+        if reason not in _AFTER_THE_KEY:
+            with suppress(Rejected):
+                self._verified(xml.reparse(imitation))
+        if reason is not Reason.DIGEST_MISMATCH:
+            canonical(assertion)
+
+    def _read(self, said: Verified, envelope: etree._Element, *, signed: bool) -> Assertion:
+        """Row by row what the profile demands, and only of what was signed."""
+        ask, assertion, sp, now = self.checks.ask, said.element, self.sp, self.now
+        in_response_to = envelope.get("InResponseTo")
+        ask("version", profile.check_version, assertion)
+        ask("issuer", profile.check_issuers, envelope, assertion, want=self.trust.entity_id)
+        ask("destination", profile.check_destination, envelope, want=sp.acs_url, signed=signed)
+        conditions = ask("conditions", profile.conditions, assertion)
+        ask("validity", profile.check_window, conditions, now)
+        ask("audience", profile.check_audience, conditions, want=sp.entity_id)
+        name_id = ask("name_id", profile.name_id, assertion)
+        end = ask(
+            "confirmation",
+            profile.confirmation,
+            assertion,
+            acs_url=sp.acs_url,
+            in_response_to=in_response_to,
+            now=now,
+        )
+        ask("solicited", profile.check_solicited, in_response_to, allow_unsolicited=self.trust.allow_idp_initiated)
+        session = ask("authentication", profile.session, assertion, now)
+        attributes = ask("attributes", profile.attributes, assertion)
+        return Assertion(
+            id=identifier(assertion),
+            issuer=self.trust.entity_id,
+            name_id=name_id.value,
+            name_id_format=name_id.format,
+            name_qualifier=name_id.name_qualifier,
+            sp_name_qualifier=name_id.sp_name_qualifier,
+            session_index=session.index,
+            attributes=MappingProxyType(attributes),
+            in_response_to=in_response_to,
+            not_on_or_after=end,
+            session_not_on_or_after=session.not_on_or_after,
+            authn_instant=session.authn_instant,
+            authn_context=session.authn_context,
+            warnings=said.warnings,
+            issue_instant=profile.issued(assertion),
+            checks=self.checks.made,
+        )
 
 
-def _assertion(
-    container: etree._Element, response: Verified | None, *, trust: Trust, sp: ServiceProvider, now: datetime
-) -> Verified:
-    """The verified assertion. What only the Response's signature covers is read from the Response's verified tree."""
-    if container.tag == _ENCRYPTED_ASSERTION:
-        source = container if response is None else xml.only(response.element, _ENCRYPTED_ASSERTION)
-        return _decrypted(source, response, trust=trust, sp=sp, now=now)
-    if trust.want_encrypted:
-        raise Rejected(Reason.ENCRYPTION_REQUIRED)
-    _refuse_encrypted_parts(container)
-    if response is None or is_signed(container):
-        return _vouched(container, response, trust=trust, now=now)
-    return _vouched(xml.only(response.element, _ASSERTION), response, trust=trust, now=now)
-
-
-def _decrypted(
-    encrypted: etree._Element, response: Verified | None, *, trust: Trust, sp: ServiceProvider, now: datetime
-) -> Verified:
-    """Decrypt, then treat the plaintext as foreign: same parser, same structure and signature rules.
-
-    Until a signature is known to be good, what went wrong with the plaintext is one and the same refusal: the
-    difference between "no XML" and "badly signed XML" decrypts CBC for whoever may ask often enough.
-    """
-    plaintext = decrypt(encrypted, keys=sp.decryption_keys, require_gcm=trust.require_gcm)
-    try:
-        return _vouched(_opened(plaintext, encrypted), response, trust=trust, now=now)
-    except Rejected as refusal:
-        raise Rejected(Reason.DECRYPTION_FAILED, cause=refusal.reason.value, **refusal.facts) from None
-
-
-def _opened(plaintext: bytes, encrypted: etree._Element) -> etree._Element:
-    assertion = xml.parse_in_context(plaintext, encrypted)
+def _check_plaintext(assertion: etree._Element) -> None:
+    """The structure rules, inside the ciphertext as outside of it."""
     if assertion.tag != _ASSERTION or len(list(assertion.iter("{*}Assertion", "{*}EncryptedAssertion"))) != 1:
         raise Rejected(Reason.ASSERTION_COUNT)
     _refuse_encrypted_parts(assertion)
     check_ids(assertion)
     check_placement(assertion, assertion)
-    return assertion
-
-
-def _vouched(assertion: etree._Element, response: Verified | None, *, trust: Trust, now: datetime) -> Verified:
-    """By its own signature, which must be good where there is one; else by that of the Response it came from."""
-    if is_signed(assertion):
-        own = _verified(assertion, trust, now)
-        outer = response.warnings if response else ()
-        return Verified(own.element, tuple(dict.fromkeys(outer + own.warnings)))
-    if response is None:
-        raise Rejected(Reason.SIGNATURE_MISSING)
-    return Verified(assertion, response.warnings)
 
 
 def _refuse_encrypted_parts(assertion: etree._Element) -> None:
     """EncryptedID, EncryptedAttribute and anything nested: not implemented, so never half read."""
     if next(assertion.iter(f"{{{xml.XENC}}}*"), None) is not None:
         raise Rejected(Reason.ENCRYPTION_PLACEMENT, detail="an encrypted part inside the assertion")
-
-
-def _read(
-    said: Verified, envelope: etree._Element, *, signed: bool, trust: Trust, sp: ServiceProvider, now: datetime
-) -> Assertion:
-    assertion = said.element
-    profile.check_version(assertion)
-    profile.check_issuers(envelope, assertion, want=trust.entity_id)
-    profile.check_destination(envelope, want=sp.acs_url, signed=signed)
-    profile.check_conditions(assertion, audience=sp.entity_id, now=now)
-    name_id = profile.name_id(assertion)
-    in_response_to = envelope.get("InResponseTo")
-    end = profile.confirmation(assertion, acs_url=sp.acs_url, in_response_to=in_response_to, now=now)
-    if in_response_to is None and not trust.allow_idp_initiated:
-        raise Rejected(Reason.UNSOLICITED_NOT_ALLOWED)
-    session = profile.session(assertion, now)
-    return Assertion(
-        id=identifier(assertion),
-        issuer=trust.entity_id,
-        name_id=name_id.value,
-        name_id_format=name_id.format,
-        name_qualifier=name_id.name_qualifier,
-        sp_name_qualifier=name_id.sp_name_qualifier,
-        session_index=session.index,
-        attributes=MappingProxyType(profile.attributes(assertion)),
-        in_response_to=in_response_to,
-        not_on_or_after=end,
-        session_not_on_or_after=session.not_on_or_after,
-        authn_instant=session.authn_instant,
-        authn_context=session.authn_context,
-        warnings=said.warnings,
-    )

@@ -1,48 +1,45 @@
 """Verify what you consume: a signed element goes in; the re-parsed bytes whose digest was checked come out.
 
-The order is fixed. Structure first (one place, one shape, one reference to the parent), then the algorithm lists,
-then cryptography by signxml with the pinned certificates, and only then is anything read, from the result.
-Everything that is not exactly the expected shape is refused before a library sees it.
+What it refuses to do: look anywhere but directly below the element, follow a reference to anything but that element,
+run a transform or an algorithm that is not on the lists, take a key from the message, and hand back a single node of
+the tree it was given. The order is fixed, and each step rests on the one before:
+
+1. one Signature of one shape, and SignedInfo in canonical form;
+2. every rule about SignedInfo, asked of those canonical bytes: shape, algorithms, the reference to the parent;
+3. the signature over the same bytes, by a pinned key (`pinned.signer`): only now is what they say known to be said;
+4. the digest of the element's canonical bytes without its Signature;
+5. those bytes, parsed anew: the result.
+
+Canonical XML is libxml2's, by lxml; keys are `cryptography`'s. docs/decisions/0008 says why no library stands between.
 """
 
+import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from cryptography import x509
 from lxml import etree
-from signxml.algorithms import CanonicalizationMethod, DigestAlgorithm, SignatureMethod
-from signxml.exceptions import InvalidDigest
-from signxml.verifier import SignatureConfiguration, VerifyResult, XMLVerifier
 
+from idp_bridge.saml import pinned
 from idp_bridge.saml.certificate import Certificate
 from idp_bridge.saml.errors import Reason, Rejected
-from idp_bridge.saml.xml import DS, detach, only, text
+from idp_bridge.saml.xml import DS, XENC, detach, from_base64, only, reparse, text
 
 _EXC_C14N = "http://www.w3.org/2001/10/xml-exc-c14n#"
 _EXC = frozenset({_EXC_C14N, _EXC_C14N + "WithComments"})  # alike here: no accepted document holds comments
-_ENVELOPED = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
+_ENVELOPED = f"{DS}enveloped-signature"
 _INCLUSIVE_NAMESPACES = f"{{{_EXC_C14N}}}InclusiveNamespaces"
+_MOST_PREFIXES = 32  # each is looked up at every element before anything is known to be signed
 
-SIGNATURE_METHODS = frozenset(
-    {
-        SignatureMethod.RSA_SHA256,
-        SignatureMethod.RSA_SHA384,
-        SignatureMethod.RSA_SHA512,
-        SignatureMethod.SHA256_RSA_MGF1,
-        SignatureMethod.SHA384_RSA_MGF1,
-        SignatureMethod.SHA512_RSA_MGF1,
-        SignatureMethod.ECDSA_SHA256,
-        SignatureMethod.ECDSA_SHA384,
-        SignatureMethod.ECDSA_SHA512,
-    }
-)
-DIGEST_ALGORITHMS = frozenset({DigestAlgorithm.SHA256, DigestAlgorithm.SHA384, DigestAlgorithm.SHA512})
-# Only behind a per-connection switch that is off: collisions are affordable, and the result carries a warning.
-SHA1_METHODS = frozenset({SignatureMethod.RSA_SHA1})
-SHA1_DIGESTS = frozenset({DigestAlgorithm.SHA1})
+DIGESTS: Mapping[str, str] = {
+    f"{XENC}sha256": "sha256",
+    "http://www.w3.org/2001/04/xmldsig-more#sha384": "sha384",
+    f"{XENC}sha512": "sha512",
+    f"{DS}sha1": "sha1",
+}
+WEAK_DIGESTS = frozenset({f"{DS}sha1"})
 
 
 def _ds(name: str) -> str:
@@ -64,15 +61,8 @@ _SHAPES = {
     }.items()
 }
 _SINGLE = ("Signature", "SignedInfo", "SignatureValue", "SignatureMethod", "Reference", "Transforms", "DigestValue")
-_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}", re.ASCII)
 # An ID is an NCName (Core 1.3.4); a leading digit is let through because some providers send bare UUIDs.
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,255}", re.ASCII)
-
-CERTIFICATE_EXPIRED = "certificate_expired"
-CERTIFICATE_NOT_YET_VALID = "certificate_not_yet_valid"
-SHA1_SIGNATURE = "sha1_signature"
-
-_Result = VerifyResult | list[VerifyResult]
 
 
 @dataclass(frozen=True)
@@ -81,15 +71,32 @@ class Verified:
 
     element: etree._Element
     warnings: tuple[str, ...]
+    told: str = ""
+    """By which method and certificate, in words for an administrator."""
+
+
+@dataclass(frozen=True)
+class _SignedInfo:
+    """A SignedInfo, read from its own canonical bytes; every name in it is on a list."""
+
+    octets: bytes
+    method: str
+    digest: str
+    digest_value: bytes
+    canonicalisation: etree._Element | None
+    """The transform that says how the element is canonicalised; None where none does."""
 
 
 def check_ids(root: etree._Element) -> None:
-    """Every ID is unique, however it is spelt and prefixed: a reference can mean one element only."""
+    """Every ID is unique, however it is spelt, and in no namespace: a reference can mean one element only."""
     seen: set[str] = set()
     for element in root.iter():
         for name, value in element.items():
-            if str(name).rpartition("}")[2].lower() != "id":
+            space, _, local = str(name).rpartition("}")
+            if local.lower() != "id":
                 continue
+            if space:
+                raise Rejected(Reason.ID_INVALID, got=name, want="ID")
             if value in seen:
                 raise Rejected(Reason.ID_DUPLICATE, id=value)
             seen.add(str(value))
@@ -120,15 +127,23 @@ def is_signed(element: etree._Element) -> bool:
 
 
 def verified(
-    element: etree._Element, *, certificates: Sequence[Certificate], now: datetime, allow_sha1: bool = False
+    element: etree._Element, *, certificates: Sequence[Certificate], now: datetime, allow_weak: bool = False
 ) -> Verified:
     """Exactly what a pinned key signed of this element, as a new tree (Core 5.4). Raises `Rejected`."""
-    signature = only(element, _ds("Signature"), reason=Reason.SIGNATURE_PLACEMENT)
+    document = reparse(detach(element))  # a copy to take apart
+    signature = only(document, _ds("Signature"), reason=Reason.SIGNATURE_PLACEMENT)
     _check_shape(signature)
-    _check_reference(element, signature)
-    _check_algorithms(signature, allow_sha1=allow_sha1)
-    tree, certificate = _by_any(element, certificates, now=now, allow_sha1=allow_sha1)
-    return Verified(tree, _warnings(signature, certificate, now))
+    info = _signed_info(signature, uri=f"#{identifier(document)}", allow_weak=allow_weak)
+    certificate = pinned.signer(
+        info.octets, _octets(signature[1]), method=info.method, certificates=certificates, allow_weak=allow_weak
+    )
+    _cut(document, signature)
+    content = canonical(document, info.canonicalisation)
+    if hashlib.new(DIGESTS[info.digest], content).digest() != info.digest_value:
+        raise Rejected(Reason.DIGEST_MISMATCH, certificate=certificate.fingerprint_sha256)
+    weak = info.method in pinned.WEAK_METHODS or info.digest in WEAK_DIGESTS
+    told = f"{_short(info.method)}, {_short(info.digest)}, certificate {certificate.fingerprint_sha256[:16]}"
+    return Verified(reparse(content), pinned.warnings(certificate, now=now, sha1=weak), told)
 
 
 def _check_shape(signature: etree._Element) -> None:
@@ -140,106 +155,86 @@ def _check_shape(signature: etree._Element) -> None:
     for element in signature.iter(*_SHAPES):
         if tuple(child.tag for child in element) not in _SHAPES[element.tag]:
             raise Rejected(Reason.SIGNATURE_STRUCTURE, element=etree.QName(element).localname)
-    for value in signature.iter(_ds("DigestValue"), _ds("SignatureValue")):
-        if not _BASE64.fullmatch("".join(text(value).split())):
-            raise Rejected(Reason.SIGNATURE_STRUCTURE, detail="not base64")
 
 
-def _check_reference(element: etree._Element, signature: etree._Element) -> None:
-    wanted = f"#{identifier(element)}"
-    for reference in signature.iter(_ds("Reference")):
-        if reference.get("URI") != wanted:
-            raise Rejected(Reason.SIGNATURE_REFERENCE, got=reference.get("URI"), want=wanted)
-
-
-def _check_algorithms(signature: etree._Element, *, allow_sha1: bool) -> None:
-    methods, digests = _allowed(allow_sha1=allow_sha1)
-    transforms = [element.get("Algorithm") for element in signature.iter(_ds("Transform"))]
-    named = {
-        "CanonicalizationMethod": _EXC,
-        "SignatureMethod": frozenset(method.value for method in methods),
-        "DigestMethod": frozenset(digest.value for digest in digests),
-    }
-    for name, allowed in named.items():
-        for element in signature.iter(_ds(name)):
-            if element.get("Algorithm") not in allowed:
-                raise Rejected(Reason.SIGNATURE_ALGORITHM, element=name, got=element.get("Algorithm"))
-    if transforms[0] != _ENVELOPED or not _EXC.issuperset(transforms[1:]):
-        raise Rejected(Reason.SIGNATURE_ALGORITHM, element="Transforms", got=" ".join(map(str, transforms)))
-    for element in signature.iter(_ds("CanonicalizationMethod"), _ds("Transform")):
-        parameters = [child.tag for child in element.iterdescendants()]
-        if parameters and (parameters != [_INCLUSIVE_NAMESPACES] or element.get("Algorithm") not in _EXC):
-            raise Rejected(Reason.SIGNATURE_ALGORITHM, element=etree.QName(element).localname, got="parameters")
-
-
-def _allowed(*, allow_sha1: bool) -> tuple[frozenset[SignatureMethod], frozenset[DigestAlgorithm]]:
-    if allow_sha1:
-        return SIGNATURE_METHODS | SHA1_METHODS, DIGEST_ALGORITHMS | SHA1_DIGESTS
-    return SIGNATURE_METHODS, DIGEST_ALGORITHMS
-
-
-def _by_any(
-    element: etree._Element, certificates: Sequence[Certificate], *, now: datetime, allow_sha1: bool
-) -> tuple[etree._Element, Certificate]:
-    usable = [certificate for certificate in certificates if certificate.usable]
-    if not usable:
-        raise Rejected(Reason.CERTIFICATE_UNUSABLE, pinned=len(certificates))
-    octets = _without_key_info(element)
-    failures = []
-    for certificate in usable:
-        try:
-            result = _by_one(octets, certificate, now=now, allow_sha1=allow_sha1)
-            return _signed_tree(result, element), certificate
-        except InvalidDigest:
-            raise Rejected(Reason.DIGEST_MISMATCH, certificate=certificate.fingerprint_sha256) from None
-        except Exception as error:  # signxml lets TypeError, KeyError and more through; none of them is a yes
-            failures.append(f"{certificate.fingerprint_sha256[:16]}: {type(error).__name__}")
-    raise Rejected(Reason.SIGNATURE_INVALID, tried=", ".join(failures))
-
-
-def _by_one(octets: bytes, certificate: Certificate, *, now: datetime, allow_sha1: bool) -> _Result:
-    methods, digests = _allowed(allow_sha1=allow_sha1)
-    configuration = SignatureConfiguration(
-        location="./",
-        expect_references=1,
-        signature_methods=methods,
-        digest_algorithms=digests,
-        ignore_ambiguous_key_info=True,
-        # The dates of a pinned certificate are reported, not enforced (see the certificate module).
-        verification_time=min(max(now, certificate.not_before), certificate.not_after),
-        # What XML Signature 4.4.3.2 says where no transform names a canonicalisation.
-        default_reference_c14n_method=CanonicalizationMethod.CANONICAL_XML_1_0,
-    )
-    return XMLVerifier().verify(
-        octets,
-        x509_cert=x509.load_pem_x509_certificate(certificate.pem.encode("ascii")),
-        validate_schema=False,  # _SHAPES is stricter, and needs no file
-        expect_config=configuration,
+def _signed_info(signature: etree._Element, *, uri: str, allow_weak: bool) -> _SignedInfo:
+    """The rules about SignedInfo, asked of its canonical bytes: the very bytes that the signature covers."""
+    octets = canonical(signature[0], _check_canonicalisation(signature[0][0]))
+    _, method, reference = reparse(octets)
+    transforms, digest, value = reference
+    if reference.get("URI") != uri:
+        raise Rejected(Reason.SIGNATURE_REFERENCE, got=reference.get("URI"), want=uri)
+    return _SignedInfo(
+        octets=octets,
+        method=pinned.check_method(method.get("Algorithm", ""), allow_weak=allow_weak),
+        digest=_check_digest(digest.get("Algorithm", ""), allow_weak=allow_weak),
+        digest_value=_octets(value),
+        canonicalisation=_check_transforms(list(transforms)),
     )
 
 
-def _signed_tree(result: _Result, element: etree._Element) -> etree._Element:
-    """The reference rule has settled all this; asked again of the result, because everything after rests on it."""
-    tree = None if isinstance(result, list) else result.signed_xml
-    if tree is None or (tree.tag, tree.get("ID")) != (element.tag, element.get("ID")):
-        raise TypeError("signxml verified something else than this element")
-    return tree
+def _check_digest(name: str, *, allow_weak: bool) -> str:
+    if name not in DIGESTS:
+        raise Rejected(Reason.SIGNATURE_ALGORITHM, element="DigestMethod", got=name)
+    if name in WEAK_DIGESTS and not allow_weak:
+        raise Rejected(Reason.SIGNATURE_WEAK, element="DigestMethod", got=name)
+    return name
 
 
-def _without_key_info(element: etree._Element) -> bytes:
-    """A key in the message must not even be visible to the library. KeyInfo is outside SignedInfo: nothing breaks."""
-    copy = etree.fromstring(detach(element), etree.XMLParser(resolve_entities=False, no_network=True))
-    for signature in copy.findall(_ds("Signature")):
-        for key_info in signature.findall(_ds("KeyInfo")):
-            signature.remove(key_info)
-    return detach(copy)
+def _check_transforms(transforms: Sequence[etree._Element]) -> etree._Element | None:
+    """The element's own Signature is left out; then at most exclusive canonicalisation (Core 5.4.4)."""
+    enveloped, *others = transforms
+    if enveloped.get("Algorithm") != _ENVELOPED or len(enveloped):
+        raise Rejected(Reason.SIGNATURE_ALGORITHM, element="Transform", got=enveloped.get("Algorithm"))
+    return _check_canonicalisation(others[0]) if others else None
 
 
-def _warnings(signature: etree._Element, certificate: Certificate, now: datetime) -> tuple[str, ...]:
-    sha1 = {method.value for method in SHA1_METHODS} | {digest.value for digest in SHA1_DIGESTS}
-    facts = {
-        SHA1_SIGNATURE: any(element.get("Algorithm") in sha1 for element in signature.iter()),
-        CERTIFICATE_EXPIRED: now > certificate.not_after,
-        CERTIFICATE_NOT_YET_VALID: now < certificate.not_before,
-    }
-    return tuple(name for name, is_so in facts.items() if is_so)
+def _check_canonicalisation(element: etree._Element) -> etree._Element:
+    """Exclusive canonicalisation, with a list of prefixes and nothing else as its parameter."""
+    name, got = etree.QName(element).localname, element.get("Algorithm")
+    if got not in _EXC:
+        raise Rejected(Reason.SIGNATURE_ALGORITHM, element=name, got=got)
+    parameters = [child.tag for child in element.iterdescendants()]
+    if parameters not in ([], [_INCLUSIVE_NAMESPACES]) or len(_prefixes(element)) > _MOST_PREFIXES:
+        raise Rejected(Reason.SIGNATURE_ALGORITHM, element=name, got="parameters")
+    return element
+
+
+def _prefixes(canonicalisation: etree._Element) -> list[str]:
+    return canonicalisation[0].get("PrefixList", "").split() if len(canonicalisation) else []
+
+
+def canonical(element: etree._Element, by: etree._Element | None = None) -> bytes:
+    """Canonical bytes, exclusive as `by` says; inclusive where nothing says how (XML Signature 4.4.3.2)."""
+    try:
+        if by is None:
+            return etree.tostring(element, method="c14n", with_comments=False)
+        return etree.tostring(
+            element, method="c14n", exclusive=True, with_comments=False, inclusive_ns_prefixes=_prefixes(by) or None
+        )
+    except etree.C14NError:  # libxml2 will not: a digest of nothing must never be compared
+        raise Rejected(Reason.SIGNATURE_STRUCTURE, detail="no canonical form") from None
+
+
+def _cut(parent: etree._Element, signature: etree._Element) -> None:
+    """The enveloped-signature transform: the Signature goes, the text behind it stays where it was."""
+    before, tail = signature.getprevious(), signature.tail or ""
+    parent.remove(signature)
+    if before is None:
+        parent.text = (parent.text or "") + tail
+    else:
+        before.tail = (before.tail or "") + tail
+
+
+def _octets(element: etree._Element) -> bytes:
+    try:
+        octets = from_base64(text(element))
+    except ValueError:
+        octets = b""
+    if not octets:
+        raise Rejected(Reason.SIGNATURE_STRUCTURE, element=etree.QName(element).localname, detail="not base64")
+    return octets
+
+
+def _short(uri: str) -> str:
+    return uri.rpartition("#")[2]

@@ -6,6 +6,7 @@ entities, other encodings, comments, processing instructions, relative namespace
 canonicalisation of a strange tree is expensive.
 """
 
+import base64
 import re
 from dataclasses import dataclass
 from xml.sax.saxutils import quoteattr
@@ -40,6 +41,8 @@ class Limits:
     """Namespace declarations in the whole document: some providers repeat two on every attribute value."""
     in_scope: int
     """Declarations in scope at one element: the factor that makes canonicalisation quadratic."""
+    attributes: int = 64
+    """Of one element: canonicalisation sorts them, and takes a second for twenty thousand."""
     comments: bool = False
     """Drop comments and processing instructions instead of refusing them: only for unsigned reading."""
 
@@ -75,7 +78,7 @@ def parse(document: bytes, *, limits: Limits = MESSAGE) -> etree._Element:
 
 
 def parse_in_context(fragment: bytes, context: etree._Element) -> etree._Element:
-    """One element that was cut out of a document, with the namespaces in scope at `context`, as a new document.
+    """One element that was cut out of a document, in a frame with the namespaces in scope at `context`.
 
     XML Encryption 4.4: a plaintext is read where its ciphertext stood. Keycloak leaves declarations outside of it.
     The frame cannot be broken out of: what closes it early leaves a second root, which is no XML.
@@ -87,15 +90,24 @@ def parse_in_context(fragment: bytes, context: etree._Element) -> etree._Element
     frame = parse(f"<_{declarations}>".encode() + body + b"</_>")
     if len(frame) != 1 or (frame.text or "").strip() or (frame[0].tail or "").strip():
         raise Rejected(Reason.STRUCTURE, detail="more or less than one element")
-    return parse(detach(frame[0]))
+    return frame[0]
+
+
+def reparse(octets: bytes) -> etree._Element:
+    """A tree anew from bytes that this package itself wrote out of a tree that `parse` let in. Raises `Rejected`."""
+    try:
+        return etree.fromstring(octets, etree.XMLParser(encoding="utf-8", resolve_entities=False, no_network=True))
+    except etree.XMLSyntaxError:
+        raise Rejected(Reason.NOT_XML, detail="not the second time") from None
 
 
 def detach(element: etree._Element) -> bytes:
     """The element as a document of its own, with the namespaces in scope.
 
-    Plain serialisation on purpose: inclusive c14n of a sub-element invents `xmlns=""` on its descendants.
+    Plain serialisation on purpose: inclusive c14n of a sub-element invents `xmlns=""` on its descendants. In UTF-8,
+    because a name beyond ASCII cannot be written as a character reference.
     """
-    return etree.tostring(element, with_tail=False)
+    return etree.tostring(element, encoding="utf-8", with_tail=False)
 
 
 def only(parent: etree._Element, tag: str, *, reason: Reason = Reason.STRUCTURE) -> etree._Element:
@@ -117,11 +129,22 @@ def text(element: etree._Element) -> str:
     return element.text or ""
 
 
+def from_base64(encoded: str | bytes) -> bytes:
+    """Strict base64, perhaps in lines: only what would be written the same way again. Raises `ValueError`."""
+    written = b"".join((encoded.encode("ascii") if isinstance(encoded, str) else encoded).split())
+    octets = base64.b64decode(written)
+    if base64.b64encode(octets) != written:
+        raise ValueError("not as base64 is written")
+    return octets
+
+
 def _check_octets(document: bytes) -> None:
     try:
         document.decode("utf-8")
     except UnicodeDecodeError as error:
         raise Rejected(Reason.XML_ENCODING, detail=f"not UTF-8 at octet {error.start}") from None
+    if document.startswith(_BYTE_ORDER_MARK):
+        raise Rejected(Reason.XML_ENCODING, detail="a second byte order mark")
     if b"\x00" in document:
         raise Rejected(Reason.XML_ENCODING, detail="NUL")
     if document.startswith(b"<?xml") and not _DECLARATION.match(document):
@@ -132,12 +155,16 @@ def _check_octets(document: bytes) -> None:
 
 
 def _check_tree(root: etree._Element, limits: Limits) -> None:
+    if root.getroottree().docinfo.internalDTD is not None:  # the octets said that there is none
+        raise Rejected(Reason.XML_DOCTYPE)
     elements = declarations = depth = in_scope = 0
     for event, item in etree.iterwalk(root, events=("start", "end", "start-ns", "end-ns", "comment", "pi")):
         if event == "start":
             elements, depth = elements + 1, depth + 1
             if elements > limits.elements or depth > limits.depth:
                 raise Rejected(Reason.XML_TOO_COMPLEX, elements=elements, depth=depth)
+            if len(item.attrib) > limits.attributes:
+                raise Rejected(Reason.XML_TOO_COMPLEX, attributes=len(item.attrib))
         elif event == "end":
             depth -= 1
         elif event == "start-ns":

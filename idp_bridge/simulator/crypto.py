@@ -123,18 +123,8 @@ class SignxmlBackend(CryptoBackend):  # type: ignore[misc]  # pysaml2 is untyped
         self, signedtext: str | bytes, cert_file: str, cert_type: str, node_name: str, node_id: str
     ) -> bool:
         """True when the document's root is what `cert_file`'s key signed; raises SignatureError if not."""
-        root = etree.fromstring(signedtext.encode() if isinstance(signedtext, str) else signedtext)
-        if root.get("ID") != node_id:
-            raise SignatureError("the signed element is not the message itself")
-        try:
-            XMLVerifier().verify(
-                root,
-                x509_cert=Path(cert_file).read_text(),
-                expect_config=_VERIFY,
-                ignore_ambiguous_key_info=True,
-            )
-        except SignXMLException as refused:
-            raise SignatureError(str(refused)) from refused
+        document = signedtext.encode() if isinstance(signedtext, str) else signedtext
+        check_signature(document, node_id=node_id, certificate_pem=Path(cert_file).read_text())
         return True
 
     def _signed(self, element: etree._Element, node_id: str) -> etree._Element:
@@ -153,6 +143,17 @@ class SignxmlBackend(CryptoBackend):  # type: ignore[misc]  # pysaml2 is untyped
             reference_uri=f"#{node_id}",
             id_attribute="ID",
         )
+
+
+def check_signature(document: bytes, *, node_id: str, certificate_pem: str) -> None:
+    """Raises SignatureError where the document's root is not what the certificate's key has signed."""
+    root = etree.fromstring(document)
+    if root.get("ID") != node_id:
+        raise SignatureError("the signed element is not the message itself")
+    try:
+        XMLVerifier().verify(root, x509_cert=certificate_pem, expect_config=_VERIFY, ignore_ambiguous_key_info=True)
+    except SignXMLException as refused:
+        raise SignatureError(str(refused)) from refused
 
 
 def encrypt_assertion(document: str, certificate: x509.Certificate) -> str:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from lxml import etree
+from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
 from saml2.authn_context import PASSWORD, PASSWORDPROTECTEDTRANSPORT
 from saml2.saml import (
     NAME_FORMAT_UNSPECIFIED,
@@ -43,6 +44,12 @@ class Flavour:
     lifetime: timedelta
     namespaces: Mapping[str, Mapping[str | None, str]]
     typed_values: bool
+    slo_bindings: tuple[str, ...]
+    """By which logout messages come and go, the preferred one first."""
+    logout_says_format: bool
+    """Whether a LogoutRequest repeats the Format of the NameID."""
+    lower_case_escapes: bool
+    """Whether query strings are escaped as %2f rather than %2F; the signature covers the spelling."""
 
     def name_id(self, person: Person, name_id_format: str) -> str:
         """The address, or a name that outlives a change of address."""
@@ -85,8 +92,14 @@ FLAVOURS = {
         attribute_name_format=NAME_FORMAT_UNSPECIFIED,
         authn_context=PASSWORDPROTECTEDTRANSPORT,
         lifetime=timedelta(minutes=5),
-        namespaces={"Response": {"saml2p": SAMLP, "xs": XS}, "Issuer": {"saml2": SAML}, "Assertion": {"saml2": SAML}},
+        namespaces={
+            "Response": {"saml2p": SAMLP, "xs": XS}, "Issuer": {"saml2": SAML}, "Assertion": {"saml2": SAML},
+            "LogoutRequest": {"saml2p": SAMLP}, "LogoutResponse": {"saml2p": SAMLP}, "NameID": {"saml2": SAML},
+        },
         typed_values=True,
+        slo_bindings=(BINDING_HTTP_POST, BINDING_HTTP_REDIRECT),
+        logout_says_format=True,
+        lower_case_escapes=False,
     ),
     "entra": Flavour(
         name="entra",
@@ -97,8 +110,15 @@ FLAVOURS = {
         attribute_name_format=None,
         authn_context=PASSWORD,
         lifetime=timedelta(hours=1),
-        namespaces={"Response": {"samlp": SAMLP}, "Issuer": {None: SAML}, "Assertion": {None: SAML}},
+        namespaces={
+            "Response": {"samlp": SAMLP}, "Issuer": {None: SAML}, "Assertion": {None: SAML},
+            "LogoutRequest": {"samlp": SAMLP}, "LogoutResponse": {"samlp": SAMLP}, "NameID": {None: SAML},
+        },
         typed_values=False,
+        # https://learn.microsoft.com/entra/identity-platform/single-sign-out-saml-protocol: Redirect only.
+        slo_bindings=(BINDING_HTTP_REDIRECT,),
+        logout_says_format=False,
+        lower_case_escapes=True,
     ),
 }  # fmt: skip
 

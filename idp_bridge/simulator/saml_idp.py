@@ -6,6 +6,7 @@ made. Knows nothing of HTTP (`site.py`) and asks nobody for a password: it is a 
 
 import json
 from base64 import b64encode
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,7 +26,7 @@ from saml2.validate import valid_instance
 from idp_bridge.simulator.crypto import KeyPair, SignxmlBackend, encrypt_assertion, make_key_pair
 from idp_bridge.simulator.flavours import FLAVOURS, Attributes, Flavour, dressed
 from idp_bridge.simulator.people import Person, directory
-from idp_bridge.simulator.service_provider import ServiceProvider, Unreadable, read_service_provider
+from idp_bridge.simulator.service_provider import ServiceProvider, SignedIn, Unreadable, read_service_provider
 
 CLOCK_SKEW = timedelta(minutes=5)
 
@@ -76,12 +77,19 @@ class Provider:
     people: Sequence[Person] = field(default_factory=directory)
     apps: dict[str, ServiceProvider] = field(default_factory=dict)
     apps_file: Path | None = None
+    signed_in: deque[SignedIn] = field(default_factory=lambda: deque(maxlen=1000))
+    """Whom its assertions may have signed in, and where; forgotten with the process."""
 
     def __post_init__(self) -> None:
         """Brings back the service providers that an earlier process has kept."""
         if self.apps_file and self.apps_file.exists():
             for app, metadata_xml in json.loads(self.apps_file.read_text()).items():
                 self.register_sp(metadata_xml, app=app)
+
+    @property
+    def slo_url(self) -> str:
+        """Where logout messages come in."""
+        return self.sso_url.removesuffix("/sso") + "/slo"
 
     @property
     def shape(self) -> Flavour:
@@ -132,7 +140,7 @@ class Provider:
     def parse_request(self, fields: Mapping[str, str], binding: str) -> SignInRequest:
         """Reads an AuthnRequest from query or form fields; Refused when it is none, or its sender is unknown."""
         message = self._parsed(fields, binding)
-        sp = self._known(message.issuer.text)
+        sp = self.known(message.issuer.text)
         self._check_signed(message, sp, fields, binding)
         wanted = message.assertion_consumer_service_url
         if wanted and wanted not in sp.acs_urls:
@@ -162,7 +170,8 @@ class Provider:
             raise Refused(f"This is no AuthnRequest that can be read ({type(error).__name__}).") from error
         return request.message
 
-    def _known(self, entity_id: str) -> ServiceProvider:
+    def known(self, entity_id: str) -> ServiceProvider:
+        """The service provider of that entity ID; Refused where none is registered."""
         for sp in self.apps.values():
             if sp.entity_id == entity_id:
                 return sp
@@ -174,13 +183,14 @@ class Provider:
         # A signature inside the message (POST) was verified by pysaml2 when it parsed it.
         signed = message.signature is not None
         if binding == BINDING_HTTP_REDIRECT and "Signature" in fields:
-            signed = self._redirect_signature_fits(fields, sp)
+            signed = self.redirect_signature_fits(fields, sp)
             if not signed:
                 raise Refused("The signature of this request does not fit the service provider's certificate.")
         if sp.signs_requests and not signed:
             raise Refused("The service provider says that it signs its requests, but this one is not signed.")
 
-    def _redirect_signature_fits(self, fields: Mapping[str, str], sp: ServiceProvider) -> bool:
+    def redirect_signature_fits(self, fields: Mapping[str, str], sp: ServiceProvider) -> bool:
+        """Whether one of the service provider's keys has signed the query string that these fields came in."""
         backend = self.server.sec.sec_backend
         try:
             return any(verify_redirect_signature(dict(fields), backend, each) for each in sp.signing_certificates)
@@ -191,14 +201,15 @@ class Provider:
         return str(self.server.sec.sign_statement(document, class_name(node), node_id=node.id))
 
     def _configuration(self) -> IdPConfig:
-        endpoint = [(self.sso_url, binding) for binding in (BINDING_HTTP_REDIRECT, BINDING_HTTP_POST)]
+        sso = [(self.sso_url, binding) for binding in (BINDING_HTTP_REDIRECT, BINDING_HTTP_POST)]
+        slo = [(self.slo_url, binding) for binding in self.shape.slo_bindings]
         configuration: dict[str, Any] = {
             "entityid": self.entity_id,
             "crypto_backend": "XMLSecurity",
             "metadata": {"inline": []},
             "service": {
                 "idp": {
-                    "endpoints": {"single_sign_on_service": endpoint},
+                    "endpoints": {"single_sign_on_service": sso, "single_logout_service": slo},
                     "name_id_format": list(self.shape.name_id_formats),
                 }
             },
@@ -244,6 +255,7 @@ def sign_response(
         now=now or datetime.now(UTC),
         changes=changes,
     )
+    provider.signed_in.append(_signed_in(person, response.assertion, audience))
     document = dressed(str(response), shape)
     if changes.get("sign_assertion", True):
         document = provider._signed(document, response.assertion)
@@ -301,6 +313,11 @@ def _fill(assertion: saml.Assertion, *, shape: Flavour, recipient: str, now: dat
     statement.session_index = assertion.id
     if "session_not_on_or_after" in changes:
         statement.session_not_on_or_after = _instant(changes["session_not_on_or_after"])
+
+
+def _signed_in(person: Person, assertion: saml.Assertion, audience: str) -> SignedIn:
+    name_id, statement = assertion.subject.name_id, assertion.authn_statement[0]
+    return SignedIn(person.key, audience, name_id.text, name_id.format, statement.session_index)
 
 
 def _attribute_statements(attributes: Attributes, shape: Flavour) -> list[saml.AttributeStatement]:

@@ -4,6 +4,7 @@ Only what an IdP needs: who it is, where answers go, whether it signs, and which
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import urlsplit
@@ -27,12 +28,27 @@ class ServiceProvider:
     signs_requests: bool
     signing_certificates: tuple[str, ...]
     encryption_certificate: x509.Certificate | None
+    slo_urls: Mapping[str, tuple[str, str]]
+    """By binding: where its logout requests go, and where the answers to its own."""
     metadata_xml: str
 
     @property
     def acs_url(self) -> str:
         """Where an answer goes that nobody asked to have elsewhere."""
         return self.acs_urls[0]
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """One session at a service provider that an assertion has opened."""
+
+    person: str
+    """Her key in the directory."""
+    service_provider: str
+    """By its entity ID."""
+    name_id: str
+    name_id_format: str
+    session_index: str
 
 
 def read_service_provider(metadata_xml: str, *, app: str | None = None) -> ServiceProvider:
@@ -53,6 +69,9 @@ def read_service_provider(metadata_xml: str, *, app: str | None = None) -> Servi
         signs_requests=str(role.authn_requests_signed).lower() in {"true", "1"},
         signing_certificates=tuple(_certificates(role, "signing")),
         encryption_certificate=_encryption_certificate(role),
+        slo_urls={
+            slo.binding: (slo.location, slo.response_location or slo.location) for slo in role.single_logout_service
+        },
         metadata_xml=metadata_xml,
     )
 

@@ -1,20 +1,23 @@
 """The web pages of the simulated identity providers: metadata, sign-in, tiles. Plain forms, no JavaScript needed.
 
 One Flask app hosts several providers side by side (`/okta/...`, `/entra/...`). It keeps no session: the request
-travels through the sign-in page and is read and checked again when a person has been chosen.
+travels through the sign-in page and is read and checked again when a person has been chosen; a logout travels from app
+to app with the person's name as RelayState.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, abort, jsonify, make_response, render_template, request, url_for
+from flask import Flask, Response, abort, jsonify, make_response, redirect, render_template, request, url_for
 from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
 from saml2.samlp import STATUS_AUTHN_FAILED, STATUS_NO_PASSIVE
 from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.wrappers import Response as BaseResponse
 
+from idp_bridge.simulator import saml_logout
 from idp_bridge.simulator.saml_idp import Provider, Refused, SignInRequest, sign_response
+from idp_bridge.simulator.saml_logout import Asked, Outgoing
 from idp_bridge.simulator.service_provider import ServiceProvider
 
 MAX_BODY = 256 * 1024
@@ -22,6 +25,7 @@ XML_TYPES = {"application/samlmetadata+xml", "application/xml", "text/xml"}
 BINDINGS = {"redirect": BINDING_HTTP_REDIRECT, "post": BINDING_HTTP_POST}
 # What belongs to one AuthnRequest and must survive the sign-in page unchanged (Bindings 3.4.4, 3.5.3).
 REQUEST_FIELDS = ("SAMLRequest", "RelayState", "SigAlg", "Signature")
+LOGOUT_FIELDS = (*REQUEST_FIELDS, "SAMLResponse")
 
 
 def create_site(providers: Iterable[Provider], *, loopback_only: bool = True) -> Flask:
@@ -37,8 +41,11 @@ def create_site(providers: Iterable[Provider], *, loopback_only: bool = True) ->
         return known.get(name) or abort(404, "There is no simulated identity provider of this name.")
 
     @site.get("/")
-    def home() -> str:
-        return render_template("home.html", providers=known.values())
+    def home() -> Response:
+        page = make_response(render_template("home.html", providers=known.values()))
+        # The buttons that sign out lead, by a redirect, to the apps.
+        page.headers["Content-Security-Policy"] = _policy(*_logout_origins(known.values()))
+        return page
 
     @site.get("/<name>/metadata")
     def metadata(name: str) -> Response:
@@ -68,6 +75,26 @@ def create_site(providers: Iterable[Provider], *, loopback_only: bool = True) ->
         asked = provider.parse_request(fields, binding)
         return _posted(provider, asked, _chosen(provider, asked), fields.get("RelayState"))
 
+    @site.route("/<name>/slo", methods=["GET", "POST"])
+    def slo(name: str) -> BaseResponse | str:
+        provider = provider_or_404(name)
+        how = "redirect" if request.method == "GET" else "post"
+        fields = {key: value for key, value in request.values.items() if key in LOGOUT_FIELDS}
+        came = saml_logout.read(provider, fields, BINDINGS[how])
+        if not isinstance(came, Asked):
+            return _next_logout(provider, fields.get("RelayState", ""))
+        status = saml_logout.end(provider, came)
+        relay_state = fields.get("RelayState")
+        sp = came.service_provider
+        answered = saml_logout.answer(
+            provider, sp, in_response_to=came.request_id, status=status, relay_state=relay_state
+        )
+        return _carried(provider, sp, answered)
+
+    @site.post("/<name>/logout")
+    def logout(name: str) -> BaseResponse | str:
+        return _next_logout(provider_or_404(name), request.form.get("person", ""))
+
     @site.get("/<name>/apps/<app>")
     def tile(name: str, app: str) -> str:
         provider = provider_or_404(name)
@@ -91,7 +118,7 @@ def create_site(providers: Iterable[Provider], *, loopback_only: bool = True) ->
             in_response_to=None,
             encrypt_to=service.encryption_certificate,
         )
-        return _form_post(provider, service.acs_url, service, unsolicited, request.form.get("RelayState"))
+        return _answered(provider, service.acs_url, service, unsolicited, request.form.get("RelayState"))
 
     @site.post("/<name>/apps")
     def add_app(name: str) -> tuple[Response, int]:
@@ -156,24 +183,35 @@ def _name_id_format(provider: Provider, asked: SignInRequest) -> str | None:
 
 
 def _posted(provider: Provider, asked: SignInRequest, response: str, relay_state: str | None) -> BaseResponse:
-    return _form_post(provider, asked.acs_url, asked.service_provider, response, relay_state)
+    return _answered(provider, asked.acs_url, asked.service_provider, response, relay_state)
 
 
-def _form_post(
+def _answered(
     provider: Provider, acs_url: str, service: ServiceProvider, response: str, relay_state: str | None
 ) -> BaseResponse:
-    page = make_response(
-        render_template(
-            "respond.html",
-            provider=provider,
-            service=service,
-            acs_url=acs_url,
-            saml_response=response,
-            relay_state=relay_state,
-        )
-    )
-    target = urlsplit(acs_url)
-    page.headers["Content-Security-Policy"] = _policy(f"{target.scheme}://{target.netloc}")
+    state = {} if relay_state is None else {"RelayState": relay_state}
+    return _form_post(provider, service, acs_url, {"SAMLResponse": response, **state})
+
+
+def _next_logout(provider: Provider, person: str) -> BaseResponse | str:
+    """One app after the other: each one's answer comes back here, and the person's key with it as RelayState."""
+    session = next((each for each in provider.signed_in if each.person == person), None)
+    if session is None:
+        return render_template("signed_out.html", provider=provider, person=person)
+    provider.signed_in.remove(session)
+    service = provider.known(session.service_provider)
+    return _carried(provider, service, saml_logout.ask(provider, service, session, relay_state=person))
+
+
+def _carried(provider: Provider, service: ServiceProvider, message: Outgoing) -> BaseResponse:
+    if not message.fields:
+        return redirect(message.url, 303)
+    return _form_post(provider, service, message.url, message.fields)
+
+
+def _form_post(provider: Provider, service: ServiceProvider, url: str, fields: Mapping[str, str]) -> BaseResponse:
+    page = make_response(render_template("respond.html", provider=provider, service=service, url=url, fields=fields))
+    page.headers["Content-Security-Policy"] = _policy(_origin(url))
     return page
 
 
@@ -194,10 +232,20 @@ def _must_be_local_xml() -> None:
         abort(415, "Send the metadata as application/samlmetadata+xml or application/xml.")
 
 
-def _policy(form_target: str = "") -> str:
+def _logout_origins(providers: Iterable[Provider]) -> set[str]:
+    services = [service for provider in providers for service in provider.apps.values()]
+    return {_origin(url) for service in services for urls in service.slo_urls.values() for url in urls}
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _policy(*form_targets: str) -> str:
     return (
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; base-uri 'none'; "
-        f"frame-ancestors 'none'; form-action 'self' {form_target}".rstrip()
+        "frame-ancestors 'none'; form-action " + " ".join(["'self'", *sorted(form_targets)])
     )
 
 

@@ -1,7 +1,9 @@
-"""The two cookies. The session cookie is opaque and looked up; the browser cookie is Flask's signed one and holds only
-what an anonymous browser needs: the CSRF secret and the nonce that ties a SAML request to the browser that began it."""
+"""The cookies. The session cookie is opaque and looked up; the browser cookie is Flask's signed one and holds only what
+an anonymous browser needs: the CSRF secret and the nonce that ties a SAML request to the browser that began it. A
+sign-in that began at the provider has a short-lived one of its own."""
 
 import secrets
+from datetime import timedelta
 
 from flask import Flask, Request, current_app, request, session
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
@@ -73,3 +75,52 @@ def mark_browser() -> str:
     if _NONCE not in session:
         session[_NONCE] = secrets.token_urlsafe(32)
     return tokens.digest(session[_NONCE])
+
+
+def came() -> bool:
+    """Whether this browser's cookies came with the request: they do not with a cross-site post."""
+    return browser_digest() is not None or session_token() is not None
+
+
+def new_nonce() -> str:
+    """A nonce for one flow that began without this browser's cookie: at the provider."""
+    return secrets.token_urlsafe(32)
+
+
+def bind(response: Response, flow_id: str, nonce: str, *, lifetime: timedelta) -> Response:
+    """Give the browser the nonce of one flow. A cookie of its own: the answer to a cross-site post must not replace the
+    browser's cookie, which did not come with it and belongs to its other tabs too."""
+    response.set_cookie(
+        _flow_cookie_name(flow_id),
+        nonce,
+        max_age=int(lifetime.total_seconds()),
+        httponly=True,
+        secure=current_app.config["SESSION_COOKIE_SECURE"],
+        samesite="Lax",
+        path="/",
+    )
+    return response
+
+
+def unbind(response: Response, flow_id: str) -> Response:
+    """The flow is over."""
+    if _flow_cookie_name(flow_id) in request.cookies:
+        response.delete_cookie(
+            _flow_cookie_name(flow_id),
+            httponly=True,
+            secure=current_app.config["SESSION_COOKIE_SECURE"],
+            samesite="Lax",
+            path="/",
+        )
+    return response
+
+
+def digests_for(flow_id: str) -> list[str]:
+    """What this browser may be known as to that flow."""
+    nonce = request.cookies.get(_flow_cookie_name(flow_id))
+    known = (browser_digest(), tokens.digest(nonce) if nonce else None)
+    return [digest for digest in known if digest]
+
+
+def _flow_cookie_name(flow_id: str) -> str:
+    return f"__Host-{flow_id}" if current_app.config["SESSION_COOKIE_SECURE"] else flow_id

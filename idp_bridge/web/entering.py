@@ -1,6 +1,7 @@
 """Letting somebody in, and noting who was not let in: what all ways in share."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from flask import redirect, request, url_for
@@ -9,6 +10,7 @@ from peewee import fn
 from idp_bridge import db, events, sessions
 from idp_bridge.events import Type
 from idp_bridge.models import Account, Member
+from idp_bridge.sessions import Opened
 from idp_bridge.sign_in import Refused, Way
 from idp_bridge.web import cookies, guard
 
@@ -18,10 +20,24 @@ def attempt(way: Way, email: str | None) -> None:
     guard.rates().attempt(request.remote_addr, way.value, email)
 
 
+@dataclass(frozen=True)
+class Entered:
+    """A session that was opened, and the event that says so."""
+
+    member: Member
+    opened: Opened
+    event_id: str
+
+
 def enter(
     member: Member, way: Way, target: str | None = None, *, facts: Mapping[str, Any] | None = None, **session: Any
 ) -> Any:
-    """Open the session, in the caller's transaction, and lead to ``target`` or to the account's first page.
+    """Open the session, in the caller's transaction, and lead to ``target`` or to the account's first page."""
+    return lead(open_for(member, way, facts=facts, **session), target)
+
+
+def open_for(member: Member, way: Way, *, facts: Mapping[str, Any] | None = None, **session: Any) -> Entered:
+    """Open the session, in the caller's transaction.
 
     A session that this browser had before ends: nobody keeps a former person's. ``facts`` go into the event,
     ``session`` into the session's row (see sessions.open_session).
@@ -31,9 +47,13 @@ def enter(
     opened = sessions.open_session(member, method=way.value, **session)
     actor = guard.member_actor(member, source="saml" if way is Way.SAML else "dashboard")
     told = {"id": member.id, "method": way.value, "email": member.email, **(facts or {})}
-    events.record(actor, Type.SIGN_IN_SUCCEEDED, told)
-    target = target if target not in (None, "/") else url_for("dashboard.members", slug=member.account.slug)
-    return cookies.sign_in(redirect(target, 303), opened)
+    return Entered(member, opened, events.record(actor, Type.SIGN_IN_SUCCEEDED, told))
+
+
+def lead(entered: Entered, target: str | None = None) -> Any:
+    """On to ``target``, or to the account's first page, with the session's cookie."""
+    target = target if target not in (None, "/") else url_for("dashboard.members", slug=entered.member.account.slug)
+    return cookies.sign_in(redirect(target, 303), entered.opened)
 
 
 def note_refusal(known: Any, way: Way, refused: Refused) -> None:

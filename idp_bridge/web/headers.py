@@ -16,12 +16,13 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 def policy(*, form_action: str | None = None) -> str:
-    """The content security policy of a page; ``form_action`` is the foreign URL that its form is sent to.
+    """The content security policy of a page; ``form_action`` is the foreign URL that its form leads to.
 
     Only that URL's scheme is named: Chromium holds every redirect after the post to this rule too, and a provider may
     send the browser on to any host of its own.
     """
-    return _POLICY.format(form_action="'self'" if form_action is None else f"https: {urlsplit(form_action).scheme}:")
+    foreign = "" if form_action is None else f" https: {urlsplit(form_action).scheme}:"
+    return _POLICY.format(form_action=f"'self'{foreign}")
 
 
 def scim_media_type() -> str:

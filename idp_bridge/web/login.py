@@ -11,12 +11,12 @@ from typing import Any
 from flask import Blueprint, Flask, Response, flash, redirect, render_template, request, url_for
 from marshmallow import validate
 
-from idp_bridge import db, events, idps, people, plans, recovery, sessions, sign_in
+from idp_bridge import db, events, idps, people, plans, recovery, sessions, sign_in, single_logout
 from idp_bridge.errors import DomainError, Invalid
 from idp_bridge.events import Type
-from idp_bridge.models import Account, IdentityProvider, Member
+from idp_bridge.models import Account, IdentityProvider, Member, Session
 from idp_bridge.sign_in import Outcome, Refused, Way
-from idp_bridge.web import cookies, forms, guard, links
+from idp_bridge.web import cookies, forms, guard, handover, headers, links
 from idp_bridge.web.entering import attempt, enter, note_refusal
 from idp_bridge.web.errors import STATUS, headers_of
 from idp_bridge.web.guard import public
@@ -162,21 +162,43 @@ def submit_recovery() -> Any:
 @public
 def logout() -> Any:
     """Ask first: a link or an image on another site must not sign anybody out."""
-    return _page("login/logout.html", signed_in=guard.signed_in()[:1])
+    signed_in = guard.signed_in()[:1]
+    provider = single_logout.told(signed_in[0].session) if signed_in else None
+    page = _page("login/logout.html", signed_in=signed_in, provider=provider)
+    if provider is not None:  # the answer to the form leads there, which is the form's business too
+        page.headers["Content-Security-Policy"] = headers.policy(form_action=provider.slo_url)
+    return page
 
 
 @blueprint.post("/logout")
 @public
 def submit_logout() -> Any:
-    """End this browser's session."""
+    """End this browser's session; then, and only then, go on to the provider that opened it, where there is a way."""
     guard.csrf.protect()
-    with db.transaction():
-        for member in guard.signed_in()[:1]:
-            sessions.end(member.session)
-            actor = guard.member_actor(member, source="dashboard")
-            events.record(actor, Type.SESSION_ENDED, {"id": member.id, "reason": "signed_out"})
+    ended = [_end_here(member) for member in guard.signed_in()[:1]]
+    provider = single_logout.told(ended[0]) if ended and request.form.get("only") != "here" else None
+    if provider is not None:
+        return cookies.sign_out(_end_there(provider, ended[0]))
     flash("You are signed out.")
     return cookies.sign_out(redirect(url_for("login.login"), 303))
+
+
+def _end_here(member: Any) -> Session:
+    """In a transaction of its own: what comes after it can fail, and she is signed out all the same."""
+    with db.transaction():
+        sessions.end(member.session)
+        actor = guard.member_actor(member, source="dashboard")
+        events.record(actor, Type.SESSION_ENDED, {"id": member.id, "reason": "signed_out"})
+    ended: Session = member.session
+    return ended
+
+
+def _end_there(provider: IdentityProvider, session: Session) -> Any:
+    browser = cookies.mark_browser()
+    with db.transaction():
+        sent = single_logout.begin(provider, session, browser_digest=browser, base_url=guard.base_url())
+    name = provider.description or provider.name
+    return handover.carry(sent, to=name, words=f"You are signed out here. {name} is told to sign you out as well.")
 
 
 # --- pages ------------------------------------------------------------------------------------------------------

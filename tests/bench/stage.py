@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from idp_bridge import db, idps, keyring
+from idp_bridge import db, idps, keyring, scim_tokens
 from idp_bridge.simulator.saml_idp import Provider
 from idp_bridge.simulator.serve import default_providers
 from tests import postgres
@@ -119,7 +119,7 @@ def _open_account(url: str, okta: Provider) -> tuple[str, str, str]:
         with db.transaction():
             trust = idps.read_metadata(okta.metadata_xml)
             provider = idps.create(world.system, name="Okta", trust=trust, join_policy="jit")
-            token = idps.issue_scim_token(world.system, provider).token
+            token = scim_tokens.issue(world.system, provider).token
     return provider.id, token, world.api_key
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from idp_bridge import bots, credentials, db, idps, invitations, members
+from idp_bridge import bots, credentials, db, idps, invitations, members, scim_tokens
 from idp_bridge.events import Type, record
 from idp_bridge.models import Event
 from tests.conftest import World
@@ -79,8 +79,8 @@ def _invitation(world: World) -> None:
 
 def _token(world: World) -> None:
     assert world.provider is not None
-    issued = idps.issue_scim_token(world.system, world.provider)
-    idps.revoke_scim_token(world.system, issued.row)
+    issued = scim_tokens.issue(world.system, world.provider)
+    scim_tokens.revoke(world.system, issued.row)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_no_event_holds_a_secret(sso: World) -> None:
         secrets: list[Any] = [
             credentials.issue(sso.system, credentials.API_KEY, sso.owner).token,
             invitations.create(sso.system, "i@acme.test").token,
-            idps.issue_scim_token(sso.system, sso.provider).token,
+            scim_tokens.issue(sso.system, sso.provider).token,
         ]
         idps.change(sso.system, sso.provider, sign_authn_requests=True)
     written = json.dumps([event.object for event in cast.happened(sso)])

@@ -1,11 +1,10 @@
 """Identity providers: what is trusted, what a change undoes, and what may not be taken away."""
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from idp_bridge import accounts, clock, db, groups, idps, keyring, members
+from idp_bridge import clock, db, groups, idps, members
 from idp_bridge.errors import Code, Conflict, Forbidden, Invalid, NotFound
 from idp_bridge.models import IdentityLink, IdentityProvider, Member, RoleMapping, ScimToken
 from tests.conftest import World
@@ -129,19 +128,6 @@ def test_a_change_of_the_name_leaves_a_sign_in_that_came_between(sso: World) -> 
     assert stored.administrator_signed_in_at is not None
 
 
-@pytest.mark.parametrize("option", ["sign_authn_requests", "want_assertions_encrypted"])
-def test_our_key_is_made_when_first_needed_sealed_and_kept(sso: World, option: str) -> None:
-    """Turning the option off and on keeps the key that the provider knows."""
-    provider = _change(sso, **{option: True})
-    assert "PRIVATE" not in provider.sp_key
-    assert "PRIVATE" in keyring.unseal(provider.sp_key)
-    key = idps.signing_key(provider)
-    assert key is not None
-    assert key.key_size >= 2048
-    _change(sso, **{option: False})
-    assert _change(sso, **{option: True}).sp_key == provider.sp_key
-
-
 def test_default_roles_are_not_above_the_actors_rights(sso: World) -> None:
     """Else the next one to join would have more than who allowed it."""
     assert sso.provider is not None
@@ -229,42 +215,6 @@ def test_two_accounts_and_two_connections_may_name_one_entity(sso: World) -> Non
     third = cast.connect(cast.open_account("other"))
     assert second.entity_id == third.entity_id
     assert idps.urls(second.id, "https://b")["acs_url"] != idps.urls(third.id, "https://b")["acs_url"]
-
-
-# --- SCIM tokens ------------------------------------------------------------------------------------------------
-
-
-def test_tokens_live_side_by_side_and_die_alone(sso: World) -> None:
-    """So that one can be replaced without a gap."""
-    assert sso.provider is not None
-    with db.transaction():
-        second = idps.issue_scim_token(sso.system, sso.provider, description="new")
-    assert idps.scim_tokens(sso.provider).count() == 2
-    assert second.row.ends_with == second.token[-4:]
-    with db.transaction():
-        idps.revoke_scim_token(sso.system, idps.scim_token(sso.provider, second.row.id))
-    assert idps.scim_tokens(sso.provider).count() == 1
-    with pytest.raises(NotFound):
-        idps.scim_token(sso.provider, second.row.id)
-
-
-def test_a_token_is_not_born_expired(sso: World) -> None:
-    """Nor shown again."""
-    assert sso.provider is not None
-    with pytest.raises(Invalid, match="past"), db.transaction():
-        idps.issue_scim_token(sso.system, sso.provider, expires_at=clock.now() - timedelta(seconds=1))
-    row = idps.scim_tokens(sso.provider).get()
-    assert sso.scim_token not in str(idps.describe_token(row))
-    assert row.token_digest != sso.scim_token
-
-
-def test_a_token_needs_the_plan(sso: World) -> None:
-    """An account that left enterprise gets no new one."""
-    assert sso.provider is not None
-    with db.transaction():
-        accounts.set_plan(sso.system, "pro")
-    with pytest.raises(Forbidden), db.transaction():
-        idps.issue_scim_token(sso.system, sso.provider)
 
 
 def test_a_directory_has_members_of_its_own_account_only(sso: World) -> None:

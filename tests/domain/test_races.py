@@ -99,7 +99,7 @@ def test_one_person_who_signs_in_twice_at_once_joins_once(sso: World) -> None:
 
     def come() -> Member:
         provider = IdentityProvider.get_by_id(provider_id)
-        return sign_in.by_assertion(_fresh(sso).system, provider, said("new@acme.test"))
+        return sign_in.by_assertion(_fresh(sso).system, provider, said("new@acme.test")).member
 
     results = cast.at_once(*[come] * 4)
     assert {type(result) for result in results} == {Member}
@@ -180,7 +180,7 @@ def test_a_first_sign_in_and_the_directorys_post_make_one_member(sso: World) -> 
 
     def signed_in(email: str) -> Member:
         provider, world = fresh()
-        return sign_in.by_assertion(world.system, provider, said(email))
+        return sign_in.by_assertion(world.system, provider, said(email)).member
 
     def posted(email: str) -> object:
         provider, world = fresh()

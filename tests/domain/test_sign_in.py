@@ -28,7 +28,7 @@ def come(world: World, identity: Identity, provider: IdentityProvider | None = N
     provider = provider or world.provider
     assert provider is not None
     with db.transaction():
-        return sign_in.by_assertion(world.system, cast.again(provider), identity)
+        return sign_in.by_assertion(world.system, cast.again(provider), identity).member
 
 
 def refused(world: World, identity: Identity, provider: IdentityProvider | None = None) -> Outcome:

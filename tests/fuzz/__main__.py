@@ -1,6 +1,7 @@
-"""`make fuzz`: random cases of SCIM for as long as you like; see tests/fuzz/__init__.py."""
+"""`make fuzz`: random cases of SCIM and SAML for as long as you like; see tests/fuzz/__init__.py."""
 
 import argparse
+import subprocess
 import sys
 import tempfile
 import time
@@ -13,7 +14,7 @@ from idp_bridge import db, keyring
 from idp_bridge.provisioning.directory import Directory
 from tests import postgres
 from tests.conftest import SECRET_KEY, add_provider, make_account
-from tests.fuzz import agreement, cases, noise, stored
+from tests.fuzz import agreement, cases, noise, saml, saml_cost, stored
 from tests.fuzz.exploring import Disagreement, explore
 from tests.provisioning.conftest import directory_of
 from tests.saml import idp
@@ -53,6 +54,9 @@ def rounds() -> Iterator[dict[str, Round]]:
             "filters beside scim2-models": partial(explore, agreement.of_filter, cases.filter_case),
             "PATCH beside scim2-models": partial(explore, agreement.of_patch, cases.patch_case),
             "noise into the parsers": noise.survive,
+            "SAML: forgeries and spellings": saml.forged,
+            "SAML: beside python3-saml and pygamlastan": saml.beside,
+            "SAML: mixtures of messages": saml.mixed,
             "filters on SQLite": on(lambda: f"sqlite:///{folder}/{time.monotonic_ns()}.db"),
         }
         if reason := postgres.why_not():
@@ -69,11 +73,18 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=10_000, help="so many of each kind")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the first round; printed, to repeat it")
     parser.add_argument("--minutes", type=float, default=0, help="go on with other seeds for so long")
+    parser.add_argument("--seconds", type=int, default=60, help="so long with atheris at the SAML door")
+    parser.add_argument("--only", default="", help="rounds whose name holds this")
+    parser.add_argument("--saml-cost", action="store_true", help="print what hostile SAML messages cost, and end")
     asked = parser.parse_args()
+    if asked.saml_cost:
+        return saml_cost.report()
     end, seed = time.monotonic() + asked.minutes * 60, asked.seed
     with rounds() as found:
         while True:
             for name, run in found.items():
+                if asked.only not in name:
+                    continue
                 begin = time.monotonic()
                 try:
                     run(number=asked.cases, seed=seed)
@@ -85,7 +96,22 @@ def main() -> int:
                 print(f"{name}: {asked.cases:,} cases, seed {seed}, {time.monotonic() - begin:.0f} s", flush=True)
             seed += 1
             if time.monotonic() >= end:
-                return 0
+                break
+    return guided(asked.seconds)
+
+
+def guided(seconds: int) -> int:
+    """The SAML door under atheris, in a process of its own: libFuzzer ends the process that it runs in."""
+    command = [sys.executable, "-m", "tests.fuzz.door", "--seconds", str(seconds)]
+    begin = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(done.stderr, file=sys.stderr)
+        return done.returncode
+    executed = [line.split()[-1] for line in done.stderr.splitlines() if "number_of_executed_units" in line]
+    told = f"{int(executed[0]):,} cases, {time.monotonic() - begin:.0f} s" if executed else done.stdout.strip()
+    print(f"SAML door: {told if not executed else 'led by coverage, ' + told}")
+    return 0
 
 
 if __name__ == "__main__":

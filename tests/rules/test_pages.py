@@ -10,9 +10,9 @@ import pytest
 
 from idp_bridge import cli
 from idp_bridge.config import PREFIX, Config
+from idp_bridge.providers import catalogue
 from idp_bridge.saml.errors import Reason
 from idp_bridge.sign_in import ADMITTING, Outcome
-from idp_bridge.web.dashboard.identity_providers import LABELS
 from idp_bridge.web.dashboard.page import NAVIGATION
 
 ROOT = Path(__file__).parents[2]
@@ -145,9 +145,10 @@ def test_a_how_to_names_what_our_screens_show(path: Path) -> None:
 def test_a_how_to_uses_the_labels_of_the_set_up_page(kind: str) -> None:
     """The page of a connection and the how-to beside it call the provider's fields alike."""
     saml, scim = ((ROOT / "docs" / f"{kind}-{part}.md").read_text() for part in ("saml", "scim"))
-    assert f"**{LABELS[kind]['acs_url']}**" in saml
-    assert f"**{LABELS[kind]['sp_entity_id']}**" in saml
-    assert f"**{LABELS[kind]['scim_base_url']}**" in scim
+    labels = catalogue()[kind].labels
+    assert f"**{labels['acs_url']}**" in saml
+    assert f"**{labels['sp_entity_id']}**" in saml
+    assert f"**{labels['scim_base_url']}**" in scim
 
 
 def test_every_page_of_the_navigation_is_somewhere_in_the_docs() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from idp_bridge.saml import Assertion, Claims, Reason, Rejected, read, verify
+from idp_bridge.saml.attributes import WELL_KNOWN
 
 from . import idp
 
@@ -37,6 +38,9 @@ def said(attributes: Mapping[str, tuple[str, ...]], **changes: Any) -> Assertion
 ANN = Claims("ann@example.com", "Ann", "Lee", ("A", "B"), groups_overage=False, display_name="Ann Lee")
 
 
+OID, MACE = "urn:oid:", "urn:mace:dir:attribute-def:"
+
+
 @pytest.mark.parametrize(
     ("email", "first", "last", "shown", "groups"),
     [
@@ -49,17 +53,36 @@ ANN = Claims("ann@example.com", "Ann", "Lee", ("A", "B"), groups_overage=False, 
             f"{MS}/groups",
             id="Entra",
         ),
+        pytest.param(
+            f"{CLAIMS}/emailaddress",
+            f"{CLAIMS}/givenname",
+            f"{CLAIMS}/surname",
+            "http://schemas.xmlsoap.org/claims/CommonName",
+            "http://schemas.xmlsoap.org/claims/Group",
+            id="AD FS",
+        ),
+        pytest.param(
+            "http://schemas.xmlsoap.org/claims/EmailAddress", "FirstName", "LastName", "cn", "group", id="AD FS 1"
+        ),
         pytest.param("User.email", "User.FirstName", "User.LastName", "DisplayName", "memberOf", id="OneLogin"),
         pytest.param("email", "first_name", "last_name", "displayName", "groups", id="Google"),
-        pytest.param("email", "givenName", "surname", "cn", "group", id="Keycloak"),
+        pytest.param("Email", "FirstName", "LastName", "displayName", "Groups", id="PingOne"),
+        pytest.param("mail", "givenName", "sn", "displayName", "memberOf", id="PingFederate"),
+        pytest.param("email", "firstname", "lastname", "displayName", "memberOf", id="JumpCloud"),
+        pytest.param(f"{OID}1.2.840.113549.1.9.1", f"{OID}2.5.4.42", f"{OID}2.5.4.4", "cn", "member", id="Keycloak"),
+        pytest.param("emailAddress", "givenName", "surname", "cn", "isMemberOf", id="SimpleSAMLphp, as in LDAP"),
         pytest.param(
-            "urn:oid:0.9.2342.19200300.100.1.3",
-            "urn:oid:2.5.4.42",
-            "urn:oid:2.5.4.4",
-            "urn:oid:2.16.840.1.113730.3.1.241",
-            "urn:oid:1.3.6.1.4.1.5923.1.5.1.1",
-            id="LDAP",
+            f"{OID}0.9.2342.19200300.100.1.3",
+            f"{OID}2.5.4.42",
+            f"{OID}2.5.4.4",
+            f"{OID}2.16.840.1.113730.3.1.241",
+            f"{OID}1.3.6.1.4.1.5923.1.5.1.1",
+            id="SimpleSAMLphp, Shibboleth: by OID",
         ),
+        pytest.param(
+            f"{MACE}mail", f"{MACE}givenName", f"{MACE}sn", f"{MACE}displayName", "memberOf", id="by MACE names"
+        ),
+        pytest.param("EmailAddress", "firstName", "lastName", f"{OID}2.5.4.3", "groups", id="others"),
     ],
 )
 def test_well_known_names(email: str, first: str, last: str, shown: str, groups: str) -> None:
@@ -171,3 +194,18 @@ def test_real_response_end_to_end() -> None:
         "Ann",
         ("Engineering", "On call, EU"),
     )
+
+
+def test_every_well_known_name_is_tested() -> None:
+    """Whoever adds a name to the table says above whose it is; no name stands for two claims."""
+    (mark,) = test_well_known_names.pytestmark  # type: ignore[attr-defined]
+    tested = [set(column) for column in zip(*(param.values for param in mark.args[1]), strict=True)]
+    assert tested == [set(WELL_KNOWN[name]) for name in ("email", "first_name", "last_name", "display_name", "groups")]
+    assert len(set().union(*WELL_KNOWN.values())) == sum(map(len, WELL_KNOWN.values()))
+
+
+def test_groups_with_separators_stay_one_group() -> None:
+    """Commas, semicolons and line breaks are part of a name: nobody makes two groups of one."""
+    names = ("a,b", "a;b", "a|b", "a\nb", " a ", "a")
+    assert read(said({"groups": names}), {}).groups == names
+    assert read(said({"Role": ("admin",)}), {}).groups is None

@@ -1,5 +1,7 @@
 """Certificates as administrators paste them."""
 
+from dataclasses import replace
+
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -37,10 +39,31 @@ def test_certificate_tells_what_an_administrator_wants_to_see() -> None:
     assert (certificate.subject, certificate.key_type, certificate.key_bits) == ("CN=idp.example.com", "rsa", 2048)
 
 
-@pytest.mark.parametrize(("kind", "usable"), [("rsa1024", False), ("rsa2048", True), ("ec", True)])
-def test_only_strong_keys_are_usable(kind: str, usable: bool) -> None:
-    """RSA from 2048 bits, elliptic curves from 256."""
-    assert idp.pair("strength", kind).certificate.usable is usable
+@pytest.mark.parametrize(
+    ("key_type", "key_bits", "usable", "weak"),
+    [
+        ("rsa", 1023, False, False),
+        ("rsa", 1024, False, True),
+        ("rsa", 2047, False, True),
+        ("rsa", 2048, True, False),
+        ("ec", 255, False, False),
+        ("ec", 256, True, False),
+        ("other", 4096, False, False),
+    ],
+)
+def test_strength_of_a_key(key_type: str, key_bits: int, usable: bool, weak: bool) -> None:
+    """RSA from 2048 bits and curves from 256 are usable; RSA from 1024 is weak; anything else is neither."""
+    certificate = replace(idp.idp().certificate, key_type=key_type, key_bits=key_bits)
+    assert (certificate.usable, certificate.weak) == (usable, weak)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("rsa1024", ("rsa", 1024)), ("ec", ("ec", 256))])
+def test_kind_of_a_key_is_read(kind: str, expected: tuple[str, int]) -> None:
+    """From the certificate itself; and the key is there to verify with."""
+    pair = idp.pair("strength", kind)
+    assert (pair.certificate.key_type, pair.certificate.key_bits) == expected
+    assert pair.certificate.public_key == pair.key.public_key()
+    assert "key=" not in repr(pair.certificate)
 
 
 def test_other_key_types_are_shown_and_not_used() -> None:

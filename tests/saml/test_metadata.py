@@ -1,61 +1,14 @@
-"""Metadata: the provider's is read with care, ours says what we demand."""
+"""A provider's metadata is read with care: one entity, by its name, and where a key is pinned only what it signed."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from lxml import etree
-from saml2 import md
 
-from idp_bridge.saml import (
-    POST,
-    REDIRECT,
-    Endpoint,
-    IdpMetadata,
-    MetadataError,
-    SpConfig,
-    read_idp_metadata,
-    sp_metadata,
-)
+from idp_bridge.saml import POST, REDIRECT, Endpoint, IdpMetadata, MetadataError, NotVouchedFor, read_idp_metadata
 
 from . import idp
-
-SSO = "https://idp.example.com/sso"
-MD = "urn:oasis:names:tc:SAML:2.0:metadata"
-
-
-def key(certificate: str | None = None, use: str = ' use="signing"') -> str:
-    return (
-        f'<md:KeyDescriptor{use}><ds:KeyInfo xmlns:ds="{idp.DS}"><ds:X509Data><ds:X509Certificate>'
-        f"{certificate or idp.idp().certificate.base64_der}</ds:X509Certificate></ds:X509Data></ds:KeyInfo>"
-        "</md:KeyDescriptor>"
-    )
-
-
-def endpoint(kind: str, binding: str, url: str, extra: str = "") -> str:
-    return f'<md:{kind} Binding="{binding}" Location="{url}"{extra}/>'
-
-
-GOOD_KEY = key()
-GOOD_SSO = endpoint("SingleSignOnService", REDIRECT, SSO)
-
-
-def role(*, keys: str = GOOD_KEY, sso: str = GOOD_SSO, slo: str = "", attributes: str = "", formats: str = "") -> str:
-    return (
-        f'<md:IDPSSODescriptor xmlns:md="{MD}" protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol"'
-        f"{attributes}>{keys}{slo}{formats}{sso}</md:IDPSSODescriptor>"
-    )
-
-
-def entity(content: str | None = None, *, entity_id: str = idp.IDP, attributes: str = "") -> str:
-    return (
-        f'<md:EntityDescriptor xmlns:md="{MD}" entityID="{entity_id}"{attributes}>'
-        f"{role() if content is None else content}</md:EntityDescriptor>"
-    )
-
-
-def group(*entities: str, attributes: str = "") -> str:
-    return f'<md:EntitiesDescriptor xmlns:md="{MD}"{attributes}>{"".join(entities)}</md:EntitiesDescriptor>'
+from .documents import MD, SSO, endpoint, entity, group, key, role, signed
 
 
 def read(document: str | bytes, **kwargs: Any) -> IdpMetadata:
@@ -122,6 +75,7 @@ EXPIRED = ' validUntil="2026-03-01T12:00:00Z"'
         pytest.param(b"\xff\xfe<\x00x\x00", "xml_encoding", id="UTF-16"),
         pytest.param(entity(entity_id=""), "entity ID is missing", id="no entity ID"),
         pytest.param(entity(entity_id="u" * 1025), "longer than 1024", id="long entity ID"),
+        pytest.param(f"<x>{entity()}</x>", "no identity provider", id="inside something else"),
         pytest.param(entity(role() + role()), "several identity providers", id="two roles"),
         pytest.param(entity(attributes=EXPIRED), "expired on 2026-03-01", id="expired entity"),
         pytest.param(entity(role(attributes=EXPIRED)), "expired", id="expired role"),
@@ -193,45 +147,99 @@ def test_loopback_may_be_plain(url: str) -> None:
     assert read(document).sso == (Endpoint(REDIRECT, url),)
 
 
-def parsed(config: SpConfig) -> tuple[Any, etree._Element]:
-    octets = sp_metadata(config)
-    return md.entity_descriptor_from_string(octets.decode()), etree.fromstring(octets)
+# --- several in one document ------------------------------------------------------------------------------------
 
 
-def test_our_metadata_says_what_we_demand() -> None:
-    """Signed assertions, POST at the ACS, and every key with its use."""
-    ours, next_one = idp.sp_keys().certificate, idp.attacker().certificate
-    said, root = parsed(
-        SpConfig(
-            entity_id=idp.SP,
-            acs_url=idp.ACS,
-            slo_url="https://sp.example.com/slo",
-            sign_authn_requests=True,
-            signing_certificates=(ours, next_one),
-            encryption_certificates=(ours,),
-            name_id_formats=(idp.EMAIL,),
-        )
-    )
-    service = said.spsso_descriptor[0]
-    assert said.entity_id == idp.SP
-    assert (service.authn_requests_signed, service.want_assertions_signed) == ("true", "true")
-    assert [(item.binding, item.location) for item in service.assertion_consumer_service] == [(POST, idp.ACS)]
-    assert [item.binding for item in service.single_logout_service] == [REDIRECT, POST]
-    assert [item.use for item in service.key_descriptor] == ["signing", "signing", "encryption"]
-    assert service.key_descriptor[1].key_info.x509_data[0].x509_certificate.text == next_one.base64_der
-    assert [item.text for item in service.name_id_format] == [idp.EMAIL]
-    methods = root.findall(f".//{{{MD}}}EncryptionMethod")
-    assert [item.get("Algorithm", "").rpartition("#")[2] for item in methods] == [
-        "aes256-gcm",
-        "aes128-gcm",
-        "rsa-oaep-mgf1p",
-    ]
-    assert service.verify()
+def test_a_refusal_names_what_is_there_and_not_thousands() -> None:
+    """An administrator sees which names there are; a federation does not fill her screen."""
+    many = group(*(entity(entity_id=f"urn:idp:{n}") for n in range(30)))
+    for chosen in (None, "urn:other"):
+        with pytest.raises(MetadataError) as caught:
+            read(many, entity_id=chosen)
+        assert "urn:idp:0, urn:idp:1," in caught.value.detail
+        assert "and 20 more" in caught.value.detail
+        assert "urn:idp:10" not in caught.value.detail
+    with pytest.raises(MetadataError) as caught:
+        read(group(entity(entity_id="u" * 1000), entity(entity_id="urn:b")))
+    assert len(caught.value.detail) < 500
 
 
-def test_our_metadata_without_keys() -> None:
-    """The smallest connection: nothing signed by us, nothing encrypted for us, no logout."""
-    said, _ = parsed(SpConfig(entity_id=idp.SP, acs_url=idp.ACS))
-    service = said.spsso_descriptor[0]
-    assert (service.authn_requests_signed, service.want_assertions_signed) == ("false", "true")
-    assert (service.key_descriptor, service.single_logout_service) == ([], [])
+def test_one_name_twice_is_no_choice() -> None:
+    """Else the first document in it would win, and its keys."""
+    with pytest.raises(MetadataError, match="several"):
+        read(group(entity(), entity(role(keys=key(idp.attacker().certificate.base64_der)))), entity_id=idp.IDP)
+
+
+def test_a_weak_key_is_let_in_by_its_switch_only() -> None:
+    """RSA under 2048 bits; without the switch the refusal says how much is needed."""
+    weak = idp.pair("weak", "rsa1024").certificate
+    document = entity(role(keys=key(weak.base64_der)))
+    assert read(document, allow_weak=True).certificates == (weak,)
+    with pytest.raises(MetadataError, match="2048"):
+        read(document)
+
+
+# --- what a pinned key vouches for ------------------------------------------------------------------------------
+
+
+PINNED = (idp.idp().certificate,)
+
+
+def test_signed_metadata_is_read_from_what_was_signed() -> None:
+    """The whole document or the one entity in it, signed by any of the pinned keys."""
+    one = signed(entity(attributes=' ID="_1"'))
+    assert read(one, vouched_by=PINNED).entity_id == idp.IDP
+    assert read(one, vouched_by=(idp.attacker().certificate, *PINNED)).entity_id == idp.IDP
+    whole = signed(group(entity(), entity(entity_id="urn:b"), attributes=' ID="_2"'))
+    assert read(whole, vouched_by=PINNED, entity_id="urn:b").entity_id == "urn:b"
+    assert read(group(one, entity(entity_id="urn:b")), vouched_by=PINNED, entity_id=idp.IDP).entity_id == idp.IDP
+
+
+ID = ' ID="_1"'
+OTHER_KEY = role(keys=key(idp.attacker().certificate.base64_der))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(entity(attributes=ID), id="unsigned"),
+        pytest.param(signed(entity(attributes=ID), idp.attacker()), id="another key"),
+        pytest.param(signed(entity(attributes=ID)).replace(SSO, SSO + "/elsewhere"), id="changed"),
+        pytest.param(
+            signed(entity(attributes=ID)).replace(
+                idp.idp().certificate.base64_der, idp.attacker().certificate.base64_der
+            ),
+            id="key exchanged",
+        ),
+        pytest.param(
+            group(signed(entity(entity_id="urn:b", attributes=ID)), entity(OTHER_KEY)),
+            id="its neighbour is signed",
+        ),
+        pytest.param(
+            entity(OTHER_KEY + f"<md:Extensions>{signed(entity(attributes=ID))}</md:Extensions>"), id="wrapped"
+        ),
+        pytest.param(
+            signed(entity(attributes=ID)).replace('URI="#_1"', 'URI=""'), id="reference to the whole document"
+        ),
+    ],
+)
+def test_what_no_pinned_key_signed_is_not_vouched_for(document: str) -> None:
+    """Also where some signature in the document holds: it must be that of what is read."""
+    with pytest.raises(NotVouchedFor):
+        read(document, vouched_by=PINNED, entity_id=idp.IDP)
+
+
+def test_nothing_unsigned_is_added_to_what_was_signed() -> None:
+    """A key slipped in beside the signed role, under the signed entity, breaks the digest."""
+    slipped = signed(entity(attributes=ID)).replace("</md:EntityDescriptor>", f"{OTHER_KEY}</md:EntityDescriptor>")
+    with pytest.raises(MetadataError):
+        read(slipped, vouched_by=PINNED)
+
+
+def test_signed_metadata_expires_too() -> None:
+    """An old document under a good key would bring old keys back."""
+    with pytest.raises(MetadataError, match="expired"):
+        read(signed(entity(attributes=ID + EXPIRED)), vouched_by=PINNED)
+    outer = group(signed(entity(attributes=ID)), attributes=EXPIRED)
+    with pytest.raises(MetadataError, match="expired"):
+        read(outer, vouched_by=PINNED)

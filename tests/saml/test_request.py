@@ -2,6 +2,7 @@
 
 import base64
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,7 +13,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from lxml import etree
 
-from idp_bridge.saml import POST, REDIRECT, AuthnRequest, Endpoint, MetadataError, SigningKey, authn_request, signature
+from idp_bridge.saml import POST, REDIRECT, Endpoint, MetadataError, SigningKey, authn_request, redirect, signature
+from idp_bridge.saml.sending import Sent
 
 from . import idp
 
@@ -20,7 +22,7 @@ SSO = "https://idp.example.com/sso"
 ELSEWHERE = idp.NOW.astimezone(timezone(timedelta(hours=5)))
 
 
-def request(binding: str = REDIRECT, url: str = SSO, **kwargs: Any) -> AuthnRequest:
+def request(binding: str = REDIRECT, url: str = SSO, **kwargs: Any) -> Sent:
     now = kwargs.pop("now", idp.NOW)
     return authn_request(sp_entity_id=idp.SP, acs_url=idp.ACS, sso=Endpoint(binding, url), now=now, **kwargs)
 
@@ -30,7 +32,7 @@ def signing_key() -> SigningKey:
     return SigningKey(pair.key, pair.certificate)  # type: ignore[arg-type]
 
 
-def sent(made: AuthnRequest) -> etree._Element:
+def sent(made: Sent) -> etree._Element:
     if made.method == "POST":
         return etree.fromstring(base64.b64decode(made.fields["SAMLRequest"]))
     deflated = base64.b64decode(parse_qs(urlsplit(made.url).query)["SAMLRequest"][0])
@@ -106,6 +108,36 @@ def test_post_signature_verifies_and_stands_after_the_issuer() -> None:
     assert [etree.QName(child).localname for child in root] == ["Issuer", "Signature", "NameIDPolicy"]
     result = signature.verified(root, certificates=(idp.sp_keys().certificate,), now=idp.NOW)
     assert result.element.get("ID") == made.id
+
+
+def signed_by(made: Sent, pair: idp.Pair) -> bool:
+    """Whether the signature holds under that certificate, and the message is in the name of its owner."""
+    if made.method == "POST":
+        root = signature.verified(sent(made), certificates=(pair.certificate,), now=idp.NOW).element
+    else:
+        query = redirect.read(urlsplit(made.url).query.encode())
+        redirect.signed_by(query, certificates=(pair.certificate,))
+        root = etree.fromstring(redirect.inflate(query.message))
+    return root.findtext(f"{{{idp.SAML}}}Issuer") == pair.certificate.subject
+
+
+def test_two_connections_sign_at_once_each_with_its_own_key() -> None:
+    """No signer is shared: four threads for two connections by both bindings, each signature by the right key."""
+    pairs = [idp.pair("one"), idp.pair("two")]
+
+    def sign(turn: int) -> bool:
+        pair, binding = pairs[turn % 2], (REDIRECT, POST)[turn // 2 % 2]
+        made = authn_request(
+            sp_entity_id=pair.certificate.subject,
+            acs_url=idp.ACS,
+            sso=Endpoint(binding, SSO),
+            now=idp.NOW,
+            signing_key=SigningKey(pair.key, pair.certificate),  # type: ignore[arg-type]
+        )
+        return signed_by(made, pair)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(sign, range(100)))
 
 
 def test_unsigned_request_carries_no_signature() -> None:

@@ -11,11 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from idp_bridge.saml import CLOCK_SKEW, REASONS, Assertion, NotSaml, Reason, Rejected, verify
+from idp_bridge.saml import CLOCK_SKEW, REASONS, Assertion, NotSaml, Reason, Rejected, profile, verify
+from idp_bridge.saml.errors import LOGOUT_REASONS
 
 from . import idp
 
-BY_THE_CALLER = {Reason.EMAIL_MISSING, Reason.REQUEST_UNKNOWN, Reason.OTHER_BROWSER, Reason.ASSERTION_REPLAYED}
+BY_THE_CALLER = {
+    Reason.EMAIL_MISSING,
+    Reason.REQUEST_UNKNOWN,
+    Reason.OTHER_BROWSER,
+    Reason.ASSERTION_REPLAYED,
+    Reason.REQUEST_NOT_NAMED,
+}
 BY_THE_CLAIMS = {Reason.EMAIL_AMBIGUOUS, Reason.EMAIL_MALFORMED}
 PERSISTENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
 TRANSIENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
@@ -118,7 +125,9 @@ ROWS = [
     Row("an assertion in Extensions only", Reason.ASSERTION_COUNT, into_extensions, shape=E),
     Row("only an assertion of another namespace", Reason.ASSERTION_COUNT, of_another_namespace, shape=E),
     Row("an ID twice", Reason.ID_DUPLICATE, put("Status", "ID", "_assertion1")),
-    Row("an Id twice, with a prefix", Reason.ID_DUPLICATE, put("Status", "{urn:x}Id", "_assertion1")),
+    Row("an Id twice, spelt otherwise", Reason.ID_DUPLICATE, put("Status", "iD", "_assertion1")),
+    Row("an Id with a prefix", Reason.ID_INVALID, put("Status", "{urn:x}Id", "_other")),
+    Row("an xml:id", Reason.ID_INVALID, put("Status", "{http://www.w3.org/XML/1998/namespace}id", "_other")),
     Row("no ID to sign", Reason.ID_INVALID, put("Assertion", "ID", "_a b")),
     Row("no ID below a signed Response", Reason.ID_INVALID, put("Assertion", "ID", None), shape=idp.RESPONSE_ONLY),
     Row("ds:Object anywhere", Reason.SIGNATURE_PLACEMENT, add("Status", "<ds:Object />")),
@@ -220,6 +229,15 @@ FOREIGN = [
     no_saml("a comment before", idp.post(b"<!--x--><x/>"), Reason.XML_COMMENT),
     no_saml("a comment after", idp.post(b"<x/><!--x-->"), Reason.XML_COMMENT),
     no_saml("a relative namespace", idp.post(b'<x xmlns="y"/>'), Reason.XML_NAMESPACE),
+    no_saml("padding too much", idp.post(b"<x/>") + "====", Reason.NOT_BASE64),
+    no_saml("padding too little", idp.post(b"<xy/>").rstrip("="), Reason.NOT_BASE64),
+    no_saml("bits that say nothing", idp.post(b"<xy/>").replace("PHh5Lz4=", "PHh5Lz5="), Reason.NOT_BASE64),
+    no_saml("a byte order mark twice", idp.post(b"\xef\xbb\xbf" * 2 + b"<x/>"), Reason.XML_ENCODING),
+    no_saml(
+        "too many attributes",
+        idp.post(b"<x " + b" ".join(b'a%d=""' % n for n in range(65)) + b"/>"),
+        Reason.XML_TOO_COMPLEX,
+    ),
     no_saml("too deep", idp.post(b"<x>" * 40 + b"</x>" * 40), Reason.XML_TOO_COMPLEX),
     no_saml("too many declarations", idp.post(b'<x xmlns:a="a:a">' * 65 + b"</x>" * 65), Reason.XML_TOO_COMPLEX),
 ]
@@ -291,6 +309,72 @@ def test_clock_skew_is_120_seconds_on_every_edge() -> None:
     assert accept(document, after=early)
     assert refusal(document, after=late).reason is Reason.EXPIRED
     assert refusal(document, after=early - S).reason is Reason.NOT_YET_VALID
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute", "reason"),
+    [
+        ("Conditions", "NotOnOrAfter", Reason.EXPIRED),
+        ("SubjectConfirmationData", "NotOnOrAfter", Reason.CONFIRMATION_EXPIRED),
+        ("AuthnStatement", "SessionNotOnOrAfter", Reason.SESSION_EXPIRED),
+    ],
+)
+def test_each_end_by_itself(name: str, attribute: str, reason: Reason) -> None:
+    """At the end plus the skew it is over; one second before, it is not. With each of the three ends."""
+    document = changed(put(name, attribute, idp.stamp(2, idp.SIMPLESAMLPHP)), idp.SIMPLESAMLPHP)
+    end = timedelta(minutes=2) + CLOCK_SKEW
+    assert accept(document, after=end - S)
+    assert refusal(document, after=end).reason is reason
+    assert refusal(document, after=end).facts == {
+        "not_on_or_after": str(idp.NOW + timedelta(minutes=2)),
+        "now": str(idp.NOW + end),
+    }
+
+
+def test_replay_row_outlives_the_last_moment() -> None:
+    """`not_on_or_after` is the first moment at which the very same message is refused for its age."""
+    document = changed(put("Conditions", "NotOnOrAfter", None), idp.SIMPLESAMLPHP)
+    said = accept(document)
+    assert accept(document, after=said.not_on_or_after - S - idp.NOW)
+    assert refusal(document, after=said.not_on_or_after - idp.NOW).reason is Reason.CONFIRMATION_EXPIRED
+
+
+@pytest.mark.parametrize(
+    ("asked_before", "fresh"),
+    [
+        (timedelta(minutes=5), True),
+        (timedelta(), True),
+        (-CLOCK_SKEW, True),
+        (-CLOCK_SKEW - timedelta(microseconds=1), False),
+        (-timedelta(hours=1), False),
+    ],
+)
+def test_fresh_sign_in_is_one_after_it_was_asked_for(asked_before: timedelta, fresh: bool) -> None:
+    """ForceAuthn: an AuthnInstant before the request, skew included, is somebody's old session."""
+    instant, asked_at = idp.NOW, idp.NOW - asked_before
+    if fresh:
+        profile.check_fresh(instant, asked_at=asked_at)
+        return
+    with pytest.raises(Rejected) as caught:
+        profile.check_fresh(instant, asked_at=asked_at)
+    assert caught.value.reason is Reason.AUTHENTICATION_STALE
+    assert caught.value.facts == {"got": str(instant), "want": f"from {asked_at}"}
+
+
+def test_earliest_of_several_sign_ins_counts() -> None:
+    """Two AuthnStatements: the older instant, the nearer end, the first one's index."""
+
+    def two(root: etree._Element) -> None:
+        twice("AuthnStatement")(root)
+        second = list(root.iter("{*}AuthnStatement"))[1]
+        second.set("AuthnInstant", idp.stamp(-30))
+        second.set("SessionNotOnOrAfter", idp.stamp(60))
+        second.set("SessionIndex", "_other")
+
+    said = accept(changed(two))
+    assert said.authn_instant == idp.NOW - timedelta(minutes=30)
+    assert said.session_not_on_or_after == idp.NOW + timedelta(minutes=60)
+    assert said.session_index == "_session1"
 
 
 def test_year_9999_is_a_time_like_any_other() -> None:
@@ -368,13 +452,20 @@ def test_attributes_are_read_by_exact_name_and_merged() -> None:
 
 
 def test_any_pinned_certificate_verifies() -> None:
-    """During a rotation two certificates stand side by side; weak ones beside them are never used."""
-    weak = idp.pair("weak", "rsa1024")
-    certificates = (weak.certificate, idp.attacker().certificate, idp.idp().certificate)
-    assert accept(idp.good(), certificates=certificates)
-    signed_weakly = idp.finish(idp.unsigned(idp.OKTA), idp.OKTA, weak)
-    assert refusal(signed_weakly, certificates=certificates).reason is Reason.SIGNATURE_INVALID
-    assert refusal(signed_weakly, certificates=(weak.certificate,)).reason is Reason.CERTIFICATE_UNUSABLE
+    """During a rotation two certificates stand side by side."""
+    for certificates in ((idp.attacker().certificate, idp.idp().certificate), (idp.idp().certificate,) * 2):
+        assert accept(idp.good(), certificates=certificates).warnings == ()
+
+
+def test_small_key_needs_the_switch_and_warns() -> None:
+    """RSA under 2048 bits is refused, also beside strong ones, unless this one connection allows it."""
+    small = idp.pair("small", "rsa1024")
+    certificates = (small.certificate, idp.idp().certificate)
+    signed = idp.finish(idp.unsigned(idp.OKTA), idp.OKTA, small)
+    for pinned in (certificates, certificates[:1]):
+        assert refusal(signed, certificates=pinned).reason is Reason.SIGNATURE_WEAK
+        assert accept(signed, certificates=pinned, allow_weak_signatures=True).warnings == ("weak_rsa_key",)
+    assert accept(idp.good(), certificates=certificates, allow_weak_signatures=True).warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -409,8 +500,23 @@ def test_sha1_needs_the_switch_and_warns(method: str, digest: str) -> None:
     """SHA-1 anywhere in a signature is refused unless this one connection allows it."""
     response = idp.unsigned(idp.ENTRA)
     idp.swap(idp.assertion_of(response), idp.sign(idp.assertion_of(response), method=method, digest=digest))
-    assert refusal(response).reason is Reason.SIGNATURE_ALGORITHM
-    assert accept(response, allow_sha1=True).warnings == ("sha1_signature",)
+    assert refusal(response).reason is Reason.SIGNATURE_WEAK
+    assert accept(response, allow_weak_signatures=True).warnings == ("sha1_signature",)
+
+
+def test_warnings_of_both_signatures_are_told_once() -> None:
+    """What is wrong with the Response's and with the assertion's, each name once and the Response's first."""
+    old = idp.pair("old", "rsa2048", (-400, -30))
+    response = idp.unsigned(idp.OKTA)
+    assertion = idp.sign(idp.assertion_of(response), old, method=f"{idp.DS}rsa-sha1")
+    idp.swap(idp.assertion_of(response), assertion)
+    for by, names in ((old, "certificate_expired sha1_signature"), (idp.idp(), "sha1_signature certificate_expired")):
+        said = accept(
+            idp.sign(response, by),
+            certificates=(old.certificate, idp.idp().certificate),
+            allow_weak_signatures=True,
+        )
+        assert said.warnings == tuple(names.split())
 
 
 def test_signature_without_a_canonicalisation_transform() -> None:
@@ -441,6 +547,8 @@ def test_every_reason_is_tested() -> None:
     """Each reason of the door is raised by a row here or by a test that names it."""
     tested = {row.reason for row in ROWS} | {param.values[1] for param in FOREIGN}
     named = {
+        Reason.AUTHENTICATION_STALE,
+        Reason.SIGNATURE_WEAK,
         Reason.SIGNATURE_STRUCTURE,
         Reason.SIGNATURE_REFERENCE,
         Reason.SIGNATURE_ALGORITHM,
@@ -450,7 +558,7 @@ def test_every_reason_is_tested() -> None:
         Reason.ENCRYPTION_ALGORITHM,
         Reason.DECRYPTION_FAILED,
     }
-    assert tested | named | BY_THE_CALLER | BY_THE_CLAIMS == set(Reason)
+    assert tested | named | BY_THE_CALLER | BY_THE_CLAIMS | LOGOUT_REASONS == set(Reason)
     assert set(REASONS) == set(Reason)
 
 

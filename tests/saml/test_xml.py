@@ -1,5 +1,6 @@
 """The one parser: what it lets through is plain, and what it refuses it refuses before reading on."""
 
+import base64
 import time
 
 import pytest
@@ -7,30 +8,39 @@ from lxml import etree
 
 from idp_bridge.saml import NotSaml, Reason, Rejected, xml
 
-LIMITS = xml.Limits(octets=1000, elements=5, depth=3, declarations=4, in_scope=2)
+LIMITS = xml.Limits(octets=1000, elements=5, depth=3, declarations=4, in_scope=2, attributes=2)
 
 
 @pytest.mark.parametrize(
-    ("document", "reason"),
+    ("document", "reason", "facts"),
     [
-        (b"<x/>" + b" " * 1000, Reason.MESSAGE_TOO_LARGE),
-        (b"<x>" + b"<y/>" * 5 + b"</x>", Reason.XML_TOO_COMPLEX),
-        (b"<a><a><a><a/></a></a></a>", Reason.XML_TOO_COMPLEX),
-        (b'<a xmlns:a="u:a" xmlns:b="u:b" xmlns:c="u:c"/>', Reason.XML_TOO_COMPLEX),
-        (b"<x>" + b'<y xmlns:a="u:a" xmlns:b="u:b"/>' * 3 + b"</x>", Reason.XML_TOO_COMPLEX),
+        (b"<x/>" + b" " * 997, Reason.MESSAGE_TOO_LARGE, {"got": "1001", "want": "1000"}),
+        (b"<x>" + b"<y/>" * 5 + b"</x>", Reason.XML_TOO_COMPLEX, {"elements": "6", "depth": "2"}),
+        (b"<a><a><a><a/></a></a></a>", Reason.XML_TOO_COMPLEX, {"elements": "4", "depth": "4"}),
+        (b'<a b="" c="" d=""/>', Reason.XML_TOO_COMPLEX, {"attributes": "3"}),
+        (
+            b'<a xmlns:a="u:a" xmlns:b="u:b" xmlns:c="u:c"/>',
+            Reason.XML_TOO_COMPLEX,
+            {"declarations": "3", "in_scope": "3"},
+        ),
+        (
+            b"<x>" + b'<y xmlns:a="u:a" xmlns:b="u:b"/>' * 3 + b"</x>",
+            Reason.XML_TOO_COMPLEX,
+            {"declarations": "5", "in_scope": "1"},
+        ),
     ],
 )
-def test_limits_are_kept(document: bytes, reason: Reason) -> None:
-    """Octets, elements, depth, namespaces in scope and declarations in all: each has its cap."""
+def test_limits_are_kept(document: bytes, reason: Reason, facts: dict[str, str]) -> None:
+    """Octets, elements, depth, attributes, namespaces in scope and declarations in all: each has its cap."""
     with pytest.raises(Rejected) as caught:
         xml.parse(document, limits=LIMITS)
-    assert caught.value.reason is reason
+    assert (caught.value.reason, caught.value.facts) == (reason, facts)
 
 
 def test_limits_themselves_are_inside() -> None:
     """What just fits is read: scope is counted where it is, not over the whole document."""
-    fits = b"<x>" + b'<y xmlns:a="u:a" xmlns:b="u:b"/>' * 2 + b"<z/><z/></x>"
-    assert len(xml.parse(fits, limits=LIMITS)) == 4
+    fits = b"<x>" + b'<y xmlns:a="u:a" xmlns:b="u:b"/>' * 2 + b'<z a="" b=""><z/></z></x>'
+    assert len(xml.parse(fits.ljust(1000), limits=LIMITS)) == 3
 
 
 @pytest.mark.parametrize(
@@ -78,9 +88,11 @@ CONTEXT = etree.fromstring('<a xmlns="u:a" xmlns:p="u:p?a&amp;b=\'c\'"><b/></a>'
 
 @pytest.mark.parametrize("before", [b"", b" \n", b"\xef\xbb\xbf", b'<?xml version="1.0" encoding="UTF-8"?>\n'])
 def test_fragment_is_read_where_it_stood(before: bytes) -> None:
-    """Prefixes that were declared around it are bound, and the result is a document of its own."""
-    root = xml.parse_in_context(before + b"<p:x><y/></p:x>", CONTEXT)
-    assert (root.tag, root[0].tag, root.getparent()) == ("{u:p?a&b='c'}x", "{u:a}y", None)
+    """Prefixes that were declared around it are bound; beside it there is nothing."""
+    root = xml.parse_in_context(before + b"<p:x><y/></p:x> ", CONTEXT)
+    assert (root.tag, root[0].tag) == ("{u:p?a&b='c'}x", "{u:a}y")
+    assert (root.getprevious(), root.getnext()) == (None, None)
+    assert (root.tail or "").strip() == ""
 
 
 @pytest.mark.parametrize("fragment", [b"", b"text", b"<x/><y/>", b"<x/>text", b"text<x/>", b" "])
@@ -109,3 +121,57 @@ def test_bombs_cost_nothing() -> None:
         xml.parse(b"<!DOCTYPE x [" + entities + b"]><x>&e59;</x>")
     assert caught.value.reason is Reason.XML_DOCTYPE
     assert time.perf_counter() - started < 0.5
+
+
+def test_document_type_is_refused_in_the_tree_too() -> None:
+    """Should one ever get past the look at the octets, the tree still has it."""
+    with pytest.raises(Rejected) as caught:
+        xml._check_tree(etree.fromstring(b"<!DOCTYPE x><x/>"), xml.MESSAGE)
+    assert caught.value.reason is Reason.XML_DOCTYPE
+
+
+def test_what_was_written_here_and_cannot_be_read_is_a_refusal() -> None:
+    """Not a crash."""
+    with pytest.raises(Rejected) as caught:
+        xml.reparse(b"<x")
+    assert (caught.value.reason, caught.value.facts) == (Reason.NOT_XML, {"detail": "not the second time"})
+
+
+def test_names_beyond_ascii_survive() -> None:
+    """A tag cannot hold a character reference: what is written out is UTF-8."""
+    root = xml.parse("<a><\u00e4\u4e16 \u00f6='\u00fc\u20ac'/></a>".encode())
+    assert xml.reparse(xml.detach(root[0])).items() == [("\u00f6", "\u00fc\u20ac")]
+
+
+@pytest.mark.parametrize("octets", [b"", b"a", b"ab", b"abc", b"\xff" * 100])
+def test_base64_in_its_one_spelling(octets: bytes) -> None:
+    """Text or octets, in lines or not."""
+    written = base64.b64encode(octets).decode()
+    assert xml.from_base64(written) == octets
+    assert xml.from_base64(written.encode()) == octets
+    assert xml.from_base64(" \r\n".join(written[n : n + 3] for n in range(0, len(written), 3)) + "\t") == octets
+
+
+@pytest.mark.parametrize(
+    "written", ["YQ", "YQ=", "YQ===", "YR==", "YQ==YQ==", "=YQ=", "Y!Q=", "Y-_=", "\u00e4", "YWJj="]
+)
+def test_base64_in_any_other_spelling(written: str) -> None:
+    """Two spellings of one message are one too many."""
+    with pytest.raises(ValueError, match="."):
+        xml.from_base64(written)
+
+
+@pytest.mark.parametrize(
+    ("unit", "most"),
+    [("<a/>", 9_000), ('<a b="" c="" d="" e=""/>', 6_500), ('<a xmlns:a="u:a" xmlns:b="u:b"/>', 3_900)],
+)
+def test_largest_documents_are_cheap(unit: str, most: int) -> None:
+    """What just fits through the limits is parsed and looked through in a moment."""
+    document = f"<x>{unit * most}</x>".encode()
+    assert len(document) < xml.MESSAGE.octets
+    times = []
+    for _ in range(5):
+        began = time.process_time()
+        xml.parse(document)
+        times.append(time.process_time() - began)
+    assert min(times) < 0.05

@@ -8,7 +8,7 @@ import pytest
 import time_machine
 from flask.testing import FlaskClient
 
-from idp_bridge import db, idps, invitations, members, people, tokens
+from idp_bridge import db, invitations, members, people, scim_tokens, tokens
 from idp_bridge.config import Config
 from tests.conftest import PASSWORD, SECRET_KEY, ScimClient, World, add_provider, make_account
 from tests.web.pages import csrf_of, post, sign_in
@@ -122,7 +122,7 @@ def test_a_used_up_token_leaves_another_of_the_same_directory_alone(scim_client:
 def _another_token(world: World) -> str:
     assert world.provider is not None
     with db.transaction():
-        return idps.issue_scim_token(world.system, world.provider).token
+        return scim_tokens.issue(world.system, world.provider).token
 
 
 # --- sign-in attempts -------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from flask import Flask
 from gunicorn.http.body import Body, ChunkedReader
 from gunicorn.http.unreader import IterUnreader
 
-from idp_bridge import clock, credentials, db, idps, tokens
+from idp_bridge import clock, credentials, db, scim_tokens, tokens
 from idp_bridge.models import Account, IdentityProvider, ScimToken
 from scim.schemas import ERROR_URN, MAX_PAYLOAD_BYTES
 from tests.conftest import ScimClient, World, add_provider, make_account
@@ -97,7 +97,7 @@ def test_expired_and_deleted_tokens_are_dead(scim_client: ScimClient) -> None:
     world = scim_client.world
     assert world.provider is not None
     with db.connection(), db.transaction():
-        later = idps.issue_scim_token(world.system, world.provider).token
+        later = scim_tokens.issue(world.system, world.provider).token
         ScimToken.update(expires_at=clock.now() - timedelta(seconds=1)).where(
             ScimToken.token_digest == tokens.digest(world.scim_token)
         ).execute()

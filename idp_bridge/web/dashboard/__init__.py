@@ -7,6 +7,7 @@ from flask import Flask, g
 from idp_bridge import clock
 from idp_bridge.plans import PLANS, Feature, has
 from idp_bridge.web.dashboard import (
+    advice,
     bot_users,
     credentials,
     events,
@@ -16,17 +17,20 @@ from idp_bridge.web.dashboard import (
     page,
     provisioning,
     settings,
+    sign_in_flows,
+    trust,
     usage,
 )
 
 __all__ = ["bot_users", "credentials", "events", "groups", "identity_providers", "members", "provisioning", "register"]
-__all__ += ["settings", "usage"]
+__all__ += ["settings", "sign_in_flows", "trust", "usage"]
 
 
 def register(app: Flask) -> None:
     """Mount the pages, and give every template what the frame of a page needs."""
     app.register_blueprint(page.blueprint)
     app.context_processor(_frame)
+    app.add_template_filter(advice.marked, "marked")
     app.add_template_filter(page.ago, "ago")
     app.add_template_filter(clock.rfc3339, "rfc3339")
     app.add_template_filter(clock.parse, "instant")

@@ -1,60 +1,28 @@
-"""Identity providers: adding one, and the page where it is set up: values to copy, trust, switches, SCIM tokens."""
+"""Identity providers: adding one, and its pages for setting up (values to copy, SCIM tokens) and for its switches."""
 
 from typing import Any
 
 from flask import request
 from marshmallow import validate
 
-from idp_bridge import groups, idps, members, plans, spans
-from idp_bridge.errors import Invalid
+from idp_bridge import connection_warnings, groups, idps, impact, members, plans, providers, scim_tokens, spans
+from idp_bridge.impact import Impact
 from idp_bridge.models import DirectoryGroup, IdentityProvider, Member, RoleMapping, ScimToken
 from idp_bridge.plans import Feature
 from idp_bridge.roles import Permission
-from idp_bridge.saml.metadata import MetadataError, check_url
 from idp_bridge.web import forms
+from idp_bridge.web.dashboard.connection import show
 from idp_bridge.web.dashboard.members import confirm, role_names
 from idp_bridge.web.dashboard.page import blueprint, done, refused_on, render
-from idp_bridge.web.guard import actor, base_url, guard
+from idp_bridge.web.dashboard.trust import TrustForm, read_trust
+from idp_bridge.web.guard import actor, guard
 
-#: What each provider's own screens call our values, so that nobody has to guess (help.okta.com, learn.microsoft.com).
-LABELS = {
-    "okta": {
-        "title": "Okta",
-        "acs_url": "Single sign-on URL",
-        "sp_entity_id": "Audience URI (SP Entity ID)",
-        "sp_metadata_url": "Metadata URL (not asked for)",
-        "start_url": "Login page URL",
-        "scim_base_url": "SCIM connector base URL",
-        "token": "HTTP Header · Authorization",
-    },
-    "entra": {
-        "title": "Entra ID",
-        "acs_url": "Reply URL (Assertion Consumer Service URL)",
-        "sp_entity_id": "Identifier (Entity ID)",
-        "sp_metadata_url": "Upload metadata file",
-        "start_url": "Sign on URL",
-        "scim_base_url": "Tenant URL",
-        "token": "Secret Token",
-    },
-    "other": {
-        "title": "Other",
-        "acs_url": "ACS URL (Assertion Consumer Service)",
-        "sp_entity_id": "SP entity ID (Audience)",
-        "sp_metadata_url": "SP metadata URL",
-        "start_url": "Start URL",
-        "scim_base_url": "SCIM base URL",
-        "token": "Bearer token",
-    },
+#: What a request may ask for as NameID: the shorter name that people know -> the format.
+NAME_ID_FORMATS = {
+    "emailAddress": "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress",
+    "persistent": "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent",
+    "unspecified": "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified",
 }
-
-
-class TrustForm(forms.Form):
-    """The provider's metadata, or the three values in it."""
-
-    metadata_xml = forms.Text(longest=400_000, load_default="")
-    entity_id = forms.Text(longest=1024, load_default="")
-    sso_url = forms.Text(longest=2048, load_default="")
-    certificates = forms.Text(longest=100_000, load_default="")
 
 
 class NewForm(TrustForm):
@@ -71,10 +39,18 @@ class OptionsForm(forms.Form):
     description = forms.Text(load_default="")
     enabled = forms.Checkbox()
     allow_idp_initiated = forms.Checkbox()
+    bounce_idp_initiated = forms.Checkbox()
     may_grant_admin = forms.Checkbox()
     join_policy = forms.Text(required=True, validate=validate.OneOf(["jit", "invite_only"]))
     domains = forms.Words(load_default=list)
     default_roles = forms.Several()
+    sign_authn_requests = forms.Checkbox()
+    force_authn = forms.Checkbox()
+    name_id_format = forms.Text(load_default="", validate=validate.OneOf(["", *NAME_ID_FORMATS.values()]))
+    want_assertions_encrypted = forms.Checkbox()
+    require_gcm = forms.Checkbox()
+    allow_weak_signatures = forms.Checkbox()
+    redact_sign_in_flows = forms.Checkbox()
 
 
 class TokenForm(forms.Form):
@@ -84,30 +60,6 @@ class TokenForm(forms.Form):
     days = forms.Days(load_default=None)
 
 
-def read_trust(form: dict[str, Any]) -> idps.Trust:
-    """Metadata from a file or pasted, else the three values. Raises Invalid in plain words."""
-    upload = request.files.get("metadata_file")
-    document = upload.read().decode("utf-8", "replace") if upload and upload.filename else form["metadata_xml"]
-    if document:
-        return idps.read_metadata(document)
-    missing = [name for name in ("entity_id", "sso_url", "certificates") if not form[name]]
-    if missing:
-        raise Invalid(
-            "Give the provider's metadata, as a file or pasted, or its entity ID, sign-on URL and certificate.",
-            fields={name: ["Fill this in."] for name in (missing if len(missing) < 3 else ["metadata_xml"])},
-        )
-    try:
-        url = check_url(form["sso_url"], what="sign-on URL")
-    except MetadataError as error:
-        raise Invalid(error.detail, fields={"sso_url": [error.detail]}) from error
-    return idps.Trust(entity_id=form["entity_id"], sso_url=url, certificates=_pems(form["certificates"]))
-
-
-def _pems(text: str) -> list[str]:
-    end = "-----END CERTIFICATE-----"
-    return [part.strip() + f"\n{end}" for part in text.split(end) if part.strip()] if end in text else [text]
-
-
 # --- adding -----------------------------------------------------------------------------------------------------
 
 
@@ -115,7 +67,10 @@ def _pems(text: str) -> list[str]:
 @guard(Permission.IDPS_READ)
 def new_identity_provider() -> Any:
     """The form, in the words of the provider that was chosen."""
-    return render("identity_provider_new.html", labels=LABELS, kind=_kind(request.args.get("kind")))
+    known = providers.catalogue()
+    kind = request.args.get("kind", "")
+    kind = kind if kind in known else next(iter(known))
+    return render("identity_provider_new.html", kinds=known, kind=kind, words=known[kind])
 
 
 @blueprint.post("/identity-providers/new")
@@ -126,43 +81,30 @@ def create_identity_provider() -> Any:
     plans.require(actor().account, Feature.SSO)
     form = forms.read(NewForm)
     provider = idps.create(actor(), name=form["name"], description=form["description"], trust=read_trust(form))
-    kind = _kind(request.form.get("kind"))
+    kind = request.form.get("kind")
     return done(f"{provider.name} is added.", "identity_provider", provider_id=provider.id, kind=kind)
 
 
-def _kind(wanted: str | None, *, hint: str = "") -> str:
-    """Which provider's words to use: the one chosen, else the one that the connection looks like."""
-    if wanted in LABELS:
-        return str(wanted)
-    looks = {"okta": "okta", "entra": "entra", "microsoft": "entra", "sts.windows.net": "entra"}
-    return next((kind for part, kind in looks.items() if part in hint.lower()), "okta" if not hint else "other")
-
-
-# --- the page of one connection ---------------------------------------------------------------------------------
+# --- setting up -------------------------------------------------------------------------------------------------
 
 
 @blueprint.get("/identity-providers/<provider_id>")
 @guard(Permission.IDPS_READ)
 def identity_provider(provider_id: str) -> Any:
-    """Everything about one connection."""
+    """What is pasted at the provider, and whether it works."""
     return _page(provider_id)
 
 
-def _page(provider_id: str, *, issued: idps.IssuedToken | None = None) -> Any:
-    account = actor().account
-    provider = idps.get(account, provider_id)
-    kind = _kind(request.args.get("kind"), hint=f"{provider.name} {provider.entity_id}")
-    return render(
+def _page(provider_id: str, *, issued: scim_tokens.Issued | None = None) -> Any:
+    provider = idps.get(actor().account, provider_id)
+    return show(
         "identity_provider.html",
+        provider,
         status=201 if issued else 200,
-        provider=provider,
-        urls=idps.urls(provider.id, base_url()),
-        labels=LABELS,
-        kind=kind,
         issued=issued,
-        tokens=list(idps.scim_tokens(provider).order_by(ScimToken.id.desc())),
-        role_names=role_names(account),
+        tokens=list(scim_tokens.of_provider(provider).order_by(ScimToken.id.desc())),
         counts=_counts(provider),
+        warnings=connection_warnings.of_provider(provider),
     )
 
 
@@ -176,26 +118,6 @@ def _counts(provider: IdentityProvider) -> dict[str, int]:
     }
 
 
-@blueprint.post("/identity-providers/<provider_id>/options")
-@refused_on(identity_provider, "provider_id")
-@guard(Permission.IDPS_WRITE)
-def change_options(provider_id: str) -> Any:
-    """Save name, description and switches."""
-    provider = idps.get(actor().account, provider_id)
-    idps.change(actor(), provider, **forms.read(OptionsForm))
-    return done("The connection is saved.", "identity_provider", provider_id=provider_id)
-
-
-@blueprint.post("/identity-providers/<provider_id>/trust")
-@refused_on(identity_provider, "provider_id")
-@guard(Permission.IDPS_WRITE)
-def change_trust(provider_id: str) -> Any:
-    """Other metadata: another certificate, another address."""
-    provider = idps.get(actor().account, provider_id)
-    idps.change(actor(), provider, trust=read_trust(forms.read(TrustForm)))
-    return done("The provider's metadata is saved.", "identity_provider", provider_id=provider_id)
-
-
 @blueprint.post("/identity-providers/<provider_id>/scim-tokens")
 @refused_on(identity_provider, "provider_id")
 @guard(Permission.IDPS_WRITE)
@@ -203,7 +125,7 @@ def create_scim_token(provider_id: str) -> Any:
     """A token for its directory, shown once."""
     provider = idps.get(actor().account, provider_id)
     form = forms.read(TokenForm)
-    issued = idps.issue_scim_token(actor(), provider, description=form["description"], expires_at=form["days"])
+    issued = scim_tokens.issue(actor(), provider, description=form["description"], expires_at=form["days"])
     return _page(provider_id, issued=issued)
 
 
@@ -213,13 +135,63 @@ def create_scim_token(provider_id: str) -> Any:
 def revoke_scim_token(provider_id: str, token_id: str) -> Any:
     """The token stops working at once."""
     provider = idps.get(actor().account, provider_id)
-    row = idps.scim_token(provider, token_id)
-    idps.revoke_scim_token(actor(), row)
+    row = scim_tokens.get(provider, token_id)
+    scim_tokens.revoke(actor(), row)
     return done(f"The token …{row.ends_with} is revoked.", "identity_provider", provider_id=provider_id)
 
 
+# --- its switches -----------------------------------------------------------------------------------------------
+
+
+@blueprint.get("/identity-providers/<provider_id>/options")
+@guard(Permission.IDPS_READ)
+def connection_settings(provider_id: str) -> Any:
+    """Who may join, how strict we are, what is kept; and its end."""
+    provider = idps.get(actor().account, provider_id)
+    return show(
+        "identity_provider_options.html",
+        provider,
+        role_names=role_names(provider.account),
+        name_id_formats=NAME_ID_FORMATS,
+        disabling=_told(impact.of_disabling(provider)),
+        deleting=_told(impact.of_deleting(provider)),
+    )
+
+
+#: What is counted of an impact, as it is said of one and of several.
+_COUNTED = {
+    "sessions_ended": ("open session ends", "open sessions end"),
+    "locked_out": ("member has no other way in", "members have no other way in"),
+    "members_released": ("member stays and is managed by hand", "members stay and are managed by hand"),
+    "scim_tokens_deleted": ("SCIM token is gone", "SCIM tokens are gone"),
+    "directory_users_deleted": ("directory user is gone", "directory users are gone"),
+    "groups_deleted": ("group is gone", "groups are gone"),
+    "role_mappings_deleted": ("role mapping is gone", "role mappings are gone"),
+}
+
+
+def _told(found: Impact) -> str:
+    """What it would do today, in a sentence; or why it cannot be done."""
+    if found.refused:
+        return f"Not possible now: {found.refused}"
+    counted = [(getattr(found, name), words) for name, words in _COUNTED.items()]
+    told = [f"{number} {words[number != 1]}" for number, words in counted if number]
+    return f"Today: {', '.join(told)}." if told else "Today nobody would notice."
+
+
+@blueprint.post("/identity-providers/<provider_id>/options")
+@refused_on(connection_settings, "provider_id")
+@guard(Permission.IDPS_WRITE)
+def change_options(provider_id: str) -> Any:
+    """Save name, description and switches."""
+    provider = idps.get(actor().account, provider_id)
+    form = forms.read(OptionsForm)
+    idps.change(actor(), provider, **{**form, "name_id_format": form["name_id_format"] or None})
+    return done("The connection is saved.", "connection_settings", provider_id=provider_id)
+
+
 @blueprint.post("/identity-providers/<provider_id>/delete")
-@refused_on(identity_provider, "provider_id")
+@refused_on(connection_settings, "provider_id")
 @guard(Permission.IDPS_WRITE)
 def delete_identity_provider(provider_id: str) -> Any:
     """The connection, its directory, tokens and mappings are gone; its members stay."""

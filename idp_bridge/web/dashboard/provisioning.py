@@ -9,9 +9,9 @@ from peewee import fn
 
 from idp_bridge import clock, idps, spans
 from idp_bridge.models import DirectoryGroup, IdentityProvider, ScimRequest, ScimToken
+from idp_bridge.providers import catalogue
 from idp_bridge.provisioning import request_log
 from idp_bridge.roles import Permission
-from idp_bridge.web.dashboard.identity_providers import LABELS
 from idp_bridge.web.dashboard.page import blueprint, render
 from idp_bridge.web.guard import actor, base_url, guard
 
@@ -37,7 +37,7 @@ def provisioning_page() -> Any:
         users={provider.id: spans.find(provider.id, 0).total for provider in providers},
         groups=_groups(providers),
         base_url=f"{base_url()}/scim/v2",
-        labels=LABELS,
+        kinds=catalogue(),
         log=_log(providers, heard),
     )
 

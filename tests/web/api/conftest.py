@@ -128,6 +128,7 @@ def furnish(api: Caller, connection: dict[str, Any]) -> dict[str, str]:
         "invitations": api.post("invitations", {"email": "ivy@elsewhere.test"})["id"],
         "identity_providers": provider["id"],
         "scim_tokens": token["id"],
+        "service_provider_keys": api.post(f"identity_providers/{provider['id']}/service_provider_keys", None)["id"],
         "scim_requests": api.get(f"identity_providers/{provider['id']}/scim_requests")["scim_requests"][0]["id"],
         "groups": group["id"],
         "role_mappings": api.post("role_mappings", mapping)["id"],

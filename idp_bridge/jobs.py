@@ -1,0 +1,95 @@
+"""Background jobs: a table of what is done again and again, and the thread in each process that looks what is due.
+
+A job is due when its row says so, and whoever moves that time on runs it: so each run is one process's, however many
+there are, and no process has to be the leader. A run that a crash cut short is made up for at the next one, which is
+why each job finds its work by looking, and bears being done twice (docs/decisions/0009).
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from idp_bridge import certificate_notices, clock, db, flow_pruning, ids, metadata_refresh
+from idp_bridge.models import JobRun
+
+PAUSE = timedelta(seconds=30)  # how late a job may be
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """``work`` takes the present time and opens its own transactions. It runs ``every`` so often."""
+
+    name: str
+    every: timedelta
+    work: Callable[[datetime], None]
+
+
+def _forget_logouts(now: datetime) -> None:
+    with db.transaction():
+        single_logout.clean_up()
+
+
+JOBS = (
+    Job("metadata_refresh", timedelta(minutes=15), metadata_refresh.run),
+    Job("certificate_notices", timedelta(hours=6), certificate_notices.run),
+    Job("flow_pruning", timedelta(hours=1), flow_pruning.prune),
+    Job("logout_pruning", timedelta(hours=1), _forget_logouts),
+    Job("flow_pruning", timedelta(minutes=5), flow_pruning.prune),
+)
+
+
+def run_due(now: datetime | None = None, *, jobs: Sequence[Job] = JOBS) -> list[str]:
+    """Run what is due and nobody else runs; the names of what was run. A job that fails is logged, and the next goes
+    on."""
+    moment = now or clock.now()
+    with db.connection():
+        ours = [job for job in jobs if _is_ours(job, moment) and _run(job, moment)]
+    return [job.name for job in ours]
+
+
+def _is_ours(job: Job, now: datetime) -> bool:
+    """Whether the job is due, and this process is the one that moved its time on."""
+    # Further away than its period it can only be where a clock was wrong when it last ran.
+    due = (JobRun.due_at <= now) | (JobRun.due_at > now + job.every)
+    if JobRun.select().where(JobRun.name == job.name, ~due).exists():
+        return False
+    with db.transaction():
+        JobRun.insert(name=job.name, due_at=now).on_conflict_ignore().execute()
+        return bool(JobRun.update(due_at=now + job.every).where(JobRun.name == job.name, due).execute())
+
+
+def _run(job: Job, now: datetime) -> bool:
+    try:
+        job.work(now)
+    except Exception:  # whatever it is, the other jobs are none of its business
+        log.exception("a background job failed", extra={"job": job.name, "operation_id": ids.new("op")})
+    return True
+
+
+class Runner:
+    """A thread that looks every so often what is due, from ``start`` to ``stop``."""
+
+    def __init__(self, *, pause: timedelta = PAUSE, jobs: Sequence[Job] = JOBS) -> None:
+        self._pause, self._jobs = pause.total_seconds(), jobs
+        self._stopped = threading.Event()
+        # A daemon: a job that hangs must not keep a process from ending. What it has not committed is undone.
+        self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, *, within: timedelta = timedelta(seconds=10)) -> None:
+        """No job begins any more; one that runs has so long to end."""
+        self._stopped.set()
+        self._thread.join(within.total_seconds())
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._pause):
+            try:
+                run_due(jobs=self._jobs)
+            except Exception:  # the database may be away for a while; this thread outlives it
+                log.exception("background jobs could not be looked for")

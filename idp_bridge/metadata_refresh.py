@@ -1,0 +1,210 @@
+"""Metadata that is kept fresh: the documents at the providers' URLs, looked at again and again by a job.
+
+What a pinned key vouches for is taken. Anything else that differs from what is trusted waits for an administrator, a
+certificate that is gone as well as one that is new: else whoever gets hold of the URL could sign people in, or keep
+them out. Meanwhile sign-ins go on with what is trusted, so a roll-over has no outage as long as the provider publishes
+both certificates for a while.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from idp_bridge import actors, clock, db, events, fetching, idps
+from idp_bridge.actors import Actor
+from idp_bridge.errors import Conflict, Invalid, NotFound
+from idp_bridge.events import Type
+from idp_bridge.idps import Trust
+from idp_bridge.models import Account, IdentityProvider
+
+EVERY = timedelta(hours=6)
+MOST_AT_ONCE = 500  # connections in one run of the job; what is left is due in the next one
+
+_OF_TRUST = tuple(field.name for field in fields(Trust) if field.name not in {"valid_until", "certificates"})
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a fetched document says. ``not_vouched_for``: why it needs an administrator, None where it does not."""
+
+    trust: Trust
+    not_vouched_for: str | None
+
+
+def run(now: datetime) -> None:
+    """Look again at every document that was last looked at long ago; each once among all processes."""
+    for provider_id in db.column(_due(now).select(IdentityProvider.id).limit(MOST_AT_ONCE)):
+        with db.transaction():
+            claimed = IdentityProvider.update(metadata_checked_at=now).where(
+                IdentityProvider.id == provider_id, _is_due(now)
+            )
+            if not claimed.execute():
+                continue
+        refresh(provider_id)
+
+
+def refresh(provider_id: str) -> None:
+    """Fetch the document, and take it, let it wait, or note what is wrong with it. Raises NotFound."""
+    provider = idps.with_account(provider_id)
+    url = provider.metadata_url
+    if url is None:
+        return
+    found: Found | str
+    try:
+        found = _read(provider, fetching.fetch(url, field="metadata_url"))
+    except Invalid as error:
+        found = error.message
+    with db.transaction():
+        now = db.locked(IdentityProvider.select().where(IdentityProvider.id == provider_id)).get_or_none()
+        if now is None or _asked(now) != _asked(provider):  # deleted or changed meanwhile: the answer fits no more
+            return
+        now.metadata_checked_at = clock.now()
+        _note_error(now, found) if isinstance(found, str) else _settle(now, found)
+
+
+def accept(actor: Actor, provider: IdentityProvider, digest: str) -> None:
+    """Trust what waits, if it is still what the administrator was shown. Raises NotFound, Conflict, Invalid."""
+    waiting = _waiting(provider)
+    if waiting["digest"] != digest:
+        raise Conflict("Another change has come in since. Look at it again before you accept it.")
+    idps.change(actor, provider, trust=_as_trust(waiting))
+
+
+def discard(actor: Actor, provider: IdentityProvider) -> None:
+    """Do not trust what waits. It comes up again only when the document says something else. Raises NotFound."""
+    waiting = _waiting(provider)
+    provider.pending_trust = {**waiting, "discarded_at": clock.rfc3339(clock.now())}
+    provider.save(only=[IdentityProvider.pending_trust])
+    events.record(actor, Type.IDENTITY_PROVIDER_CHANGE_DISCARDED, _told(provider, waiting))
+
+
+def waiting(provider: IdentityProvider) -> dict[str, Any] | None:
+    """What a refresh found and an administrator has yet to decide: a trust with its ``digest`` and ``reason``."""
+    found: dict[str, Any] | None = provider.pending_trust
+    return None if found is None or found.get("discarded_at") else found
+
+
+# --- what was found ---------------------------------------------------------------------------------------------
+
+
+def _due(now: datetime) -> Any:
+    return IdentityProvider.select().where(_is_due(now)).order_by(IdentityProvider.metadata_checked_at)
+
+
+def _is_due(now: datetime) -> Any:
+    long_ago = IdentityProvider.metadata_checked_at.is_null() | (IdentityProvider.metadata_checked_at <= now - EVERY)
+    return IdentityProvider.metadata_url.is_null(False) & IdentityProvider.enabled & long_ago
+
+
+def _asked(provider: IdentityProvider) -> tuple[Any, ...]:
+    """What decides which document is looked at, and how."""
+    return (
+        provider.metadata_url,
+        provider.metadata_certificate,
+        provider.entity_id,
+        provider.allow_weak_signatures,
+    )
+
+
+def _read(provider: IdentityProvider, document: str) -> Found:
+    """Read the document as vouched for by the pinned key; else only as somebody's word. Raises Invalid."""
+    weak = provider.allow_weak_signatures
+    why_not = "No certificate is pinned for the provider's metadata, so nothing vouches for the change."
+    if provider.metadata_certificate:
+        try:
+            pinned = provider.metadata_certificate
+            read = idps.read_metadata(document, entity_id=provider.entity_id, vouched_by=pinned, allow_weak=weak)
+            return Found(read, None)
+        except Invalid as error:
+            if "metadata_certificate" not in error.fields:
+                raise
+            why_not = error.message
+    return Found(idps.read_metadata(document, entity_id=provider.entity_id, allow_weak=weak), why_not)
+
+
+def _settle(provider: IdentityProvider, found: Found) -> None:
+    """Nothing new, or vouched for, or it waits."""
+    if _same(found.trust, idps.trust_of(provider)):
+        provider.pending_trust = None
+    elif found.not_vouched_for is None:
+        idps.change(_system(provider), provider, trust=found.trust)
+        return
+    else:
+        _propose(provider, found.trust, found.not_vouched_for)
+    # A document that the pinned key does not vouch for says nothing about how long it may be used either.
+    pinned_and_silent = provider.metadata_certificate is not None and found.not_vouched_for is not None
+    provider.metadata_error = found.not_vouched_for if pinned_and_silent else None
+    if not pinned_and_silent:
+        provider.metadata_valid_until = found.trust.valid_until
+    provider.save(only=provider.dirty_fields)
+
+
+def _propose(provider: IdentityProvider, trust: Trust, reason: str) -> None:
+    proposed = _as_json(trust)
+    digest = _digest(proposed)
+    if provider.pending_trust and provider.pending_trust["digest"] == digest:
+        return
+    provider.pending_trust = {
+        **proposed,
+        "digest": digest,
+        "reason": reason,
+        "found_at": clock.rfc3339(clock.now()),
+    }
+    events.record(_system(provider), Type.IDENTITY_PROVIDER_CHANGE_PROPOSED, _told(provider, provider.pending_trust))
+
+
+def _note_error(provider: IdentityProvider, words: str) -> None:
+    provider.metadata_error = words
+    provider.save(only=provider.dirty_fields)
+
+
+def _same(one: Trust, other: Trust) -> bool:
+    """Whether they trust the same: dates, and the order of certificates, are none of it."""
+    return set(one.certificates) == set(other.certificates) and all(
+        getattr(one, name) == getattr(other, name) for name in _OF_TRUST
+    )
+
+
+def _as_json(trust: Trust) -> dict[str, Any]:
+    told = {**asdict(trust), "certificates": idps.pinned(trust.certificates)}
+    return {**told, "valid_until": clock.rfc3339(trust.valid_until) if trust.valid_until else None}
+
+
+def _as_trust(waiting: Mapping[str, Any]) -> Trust:
+    return Trust(
+        **{name: waiting[name] for name in _OF_TRUST},
+        certificates=[certificate["pem"] for certificate in waiting["certificates"]],
+        valid_until=clock.parse(waiting["valid_until"]) if waiting["valid_until"] else None,
+    )
+
+
+def _digest(proposed: Mapping[str, Any]) -> str:
+    said = [proposed[name] for name in _OF_TRUST]
+    return hashlib.sha256(
+        db.encode([said, sorted(one["pem"] for one in proposed["certificates"])]).encode()
+    ).hexdigest()
+
+
+def _waiting(provider: IdentityProvider) -> dict[str, Any]:
+    found = waiting(provider)
+    if found is None:
+        raise NotFound("Nothing waits to be accepted for this identity provider.")
+    return found
+
+
+def _told(provider: IdentityProvider, proposed: Mapping[str, Any]) -> dict[str, Any]:
+    """The connection as it is, beside what is proposed for it."""
+    said = {name: proposed[name] for name in _OF_TRUST}
+    fingerprints = [certificate["fingerprint_sha256"] for certificate in proposed["certificates"]]
+    return {
+        **idps.describe(provider),
+        "proposed": {**said, "certificates": fingerprints, "digest": proposed["digest"]},
+        "reason": proposed["reason"],
+    }
+
+
+def _system(provider: IdentityProvider) -> Actor:
+    account: Account = provider.account
+    return actors.system(account, subject="metadata refresh")

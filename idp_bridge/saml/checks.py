@@ -1,0 +1,74 @@
+"""The record of one verification: every check that was made, in order, with what came and what was wanted.
+
+It is for the administrators of the connection, and never for whoever brought the message. It holds short texts out of
+the message's settings (issuer, audience, addresses, times, algorithms): neither the document nor who somebody is.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import ParamSpec, TypeVar
+
+from idp_bridge.saml.errors import FACT_LENGTH, Check, Rejected
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: What `verify` asks, in its order; a message meets the ones that concern it.
+CHECKS: Mapping[str, str] = MappingProxyType(
+    {
+        "message": "Base64, of 256 KiB at most",
+        "xml": "Plain XML in UTF-8, without document type, comments or anything that two readers see differently",
+        "structure": "One Response with one assertion, every ID once, signatures only where they belong",
+        "response_signature": "The Response's signature, by a key pinned here",
+        "status": "The identity provider says that it succeeded",
+        "encryption": "Encrypted, where the connection demands it",
+        "decryption": "Encrypted to a key of ours, around a signed assertion",
+        "assertion_signature": "The assertion's signature, by a key pinned here",
+        "version": "SAML 2.0",
+        "issuer": "Issued by the identity provider of this connection",
+        "destination": "Sent to our ACS URL",
+        "conditions": "Conditions, each of a kind that is known",
+        "validity": "Within the time of the conditions",
+        "audience": "Meant for our entity ID",
+        "name_id": "A lasting NameID",
+        "confirmation": "A bearer confirmation for our ACS URL and this request, in time",
+        "solicited": "Asked for here, unless the connection lets people start at the identity provider",
+        "authentication": "Somebody signed in, and the session is not over",
+        "attributes": "Every attribute has a name",
+    }
+)
+
+
+class Checks:
+    """Ask the rules one after another through `ask`; what was asked so far is in `made`."""
+
+    def __init__(self) -> None:
+        self._made: list[Check] = []
+
+    @property
+    def made(self) -> tuple[Check, ...]:
+        return tuple(self._made)
+
+    def ask(self, name: str, rule: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Apply one rule, which returns what it found or raises `Rejected`; either way the check is recorded."""
+        try:
+            found = rule(*args, **kwargs)
+        except Rejected as refusal:
+            got = refusal.facts.get("got") or ", ".join(f"{name}: {value}" for name, value in refusal.facts.items())
+            self._made.append(Check(name, False, _short(got), refusal.facts.get("want", "")))
+            refusal.checks = self.made
+            raise
+        self._made.append(Check(name, True, _told(found), _told(kwargs.get("want"))))
+        return found
+
+
+def _told(found: object) -> str:
+    """Texts and times as they are; of anything larger only what it says of itself under `told`."""
+    if isinstance(found, datetime):
+        return found.isoformat()
+    return _short(found if isinstance(found, str) else getattr(found, "told", ""))
+
+
+def _short(text: str) -> str:
+    return text[:FACT_LENGTH]

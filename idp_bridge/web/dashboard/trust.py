@@ -1,0 +1,234 @@
+"""What we trust of a provider, and what it is given of ours: metadata, and the certificates of both sides."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask import request
+
+from idp_bridge import certificate_notices, clock, db, idps, metadata_refresh, sp_keys
+from idp_bridge.errors import Invalid
+from idp_bridge.models import IdentityProvider
+from idp_bridge.roles import Permission
+from idp_bridge.saml.certificate import parse_certificate
+from idp_bridge.saml.metadata import MetadataError, check_url
+from idp_bridge.web import forms
+from idp_bridge.web.dashboard.connection import show
+from idp_bridge.web.dashboard.page import ago, blueprint, done, refused_on
+from idp_bridge.web.guard import actor, guard
+
+
+class TrustForm(forms.Form):
+    """The provider's metadata, or the three values in it."""
+
+    metadata_xml = forms.Text(longest=400_000, load_default="")
+    entity_id = forms.Text(longest=1024, load_default="")
+    sso_url = forms.Text(longest=2048, load_default="")
+    certificates = forms.Text(longest=100_000, load_default="")
+
+
+def read_trust(form: dict[str, Any]) -> idps.Trust:
+    """Metadata from a file or pasted, else the three values. Raises Invalid in plain words."""
+    upload = request.files.get("metadata_file")
+    document = upload.read().decode("utf-8", "replace") if upload and upload.filename else form["metadata_xml"]
+    if document:
+        return idps.read_metadata(document)
+    missing = [name for name in ("entity_id", "sso_url", "certificates") if not form[name]]
+    if missing:
+        raise Invalid(
+            "Give the provider's metadata, as a file or pasted, or its entity ID, sign-on URL and certificate.",
+            fields={name: ["Fill this in."] for name in (missing if len(missing) < 3 else ["metadata_xml"])},
+        )
+    try:
+        url = check_url(form["sso_url"], what="sign-on URL")
+    except MetadataError as error:
+        raise Invalid(error.detail, fields={"sso_url": [error.detail]}) from error
+    return idps.Trust(entity_id=form["entity_id"], sso_url=url, certificates=_pems(form["certificates"]))
+
+
+def _pems(text: str) -> list[str]:
+    end = "-----END CERTIFICATE-----"
+    return [part.strip() + f"\n{end}" for part in text.split(end) if part.strip()] if end in text else [text]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A certificate as the page shows it; ``badge`` where its dates need a word."""
+
+    fingerprint: str
+    not_before: datetime
+    not_after: datetime
+    title: str = ""
+    state: str = ""
+    id: str = ""
+
+    @property
+    def badge(self) -> str:
+        """What its dates mean today."""
+        now = clock.now()
+        if self.not_after <= now:
+            return "Expired"
+        return "Not valid yet" if self.not_before > now else "Ends soon" if self._near else ""
+
+    @property
+    def tone(self) -> str:
+        """How loudly that is said."""
+        return "bad" if self.not_after <= clock.now() else "warn"
+
+    @property
+    def _near(self) -> bool:
+        return certificate_notices.distance(self.not_after, clock.now()) is not None
+
+
+# --- the page ---------------------------------------------------------------------------------------------------
+
+
+@blueprint.get("/identity-providers/<provider_id>/trust")
+@guard(Permission.IDPS_READ)
+def trust(provider_id: str) -> Any:
+    """Their metadata and certificates, and ours."""
+    provider = idps.get(actor().account, provider_id)
+    theirs = [_theirs(row) for row in provider.certificates]
+    ours = [_ours(row) for row in sp_keys.of_provider(provider)]
+    waiting = metadata_refresh.waiting(provider)
+    return show(
+        "identity_provider_trust.html",
+        provider,
+        theirs=theirs,
+        theirs_urgent=_urgent("Their", theirs),
+        ours=ours,
+        ours_urgent=_urgent("Our", [one for one in ours if one.state != sp_keys.FORMER]),
+        has_next=any(one.state == sp_keys.NEXT for one in ours),
+        waiting=waiting,
+        waiting_certificates=_compared(provider, waiting) if waiting else (),
+        vouching=_pem(provider.metadata_certificate) if provider.metadata_certificate else None,
+        refresh_hours=int(metadata_refresh.EVERY.total_seconds() // 3600),
+    )
+
+
+def _theirs(row: Mapping[str, str], title: str = "") -> Shown:
+    return Shown(row["fingerprint_sha256"], clock.parse(row["not_before"]), clock.parse(row["not_after"]), title=title)
+
+
+def _ours(row: Any) -> Shown:
+    certificate = parse_certificate(row.certificate)
+    return Shown(
+        certificate.fingerprint_sha256,
+        certificate.not_before,
+        certificate.not_after,
+        title=f"Since {row.changed_at:%Y-%m-%d}",
+        state=row.state,
+        id=row.id,
+    )
+
+
+def _pem(text: str) -> Shown:
+    certificate = parse_certificate(text)
+    return Shown(certificate.fingerprint_sha256, certificate.not_before, certificate.not_after)
+
+
+def _urgent(whose: str, shown: Sequence[Shown]) -> str:
+    """Whose certificate must be followed by another now; one that outlives it is enough to say nothing."""
+    last = max(shown, key=lambda one: one.not_after, default=None)
+    if last is None or not last.badge or last.not_before > clock.now():
+        return ""
+    return f"{whose} certificate {'ended' if last.badge == 'Expired' else 'ends'} {ago(last.not_after)}"
+
+
+def _compared(provider: IdentityProvider, waiting: Mapping[str, Any]) -> list[tuple[str, Shown]]:
+    """Each certificate of now and of then, once, with what becomes of it."""
+    now = {row["fingerprint_sha256"]: row for row in provider.certificates}
+    then = {row["fingerprint_sha256"]: row for row in waiting["certificates"]}
+    words = {(True, True): "Certificate that stays", (True, False): "Certificate that goes"}
+    return [
+        (words.get((name in now, name in then), "New certificate"), _theirs(row))
+        for name, row in {**now, **then}.items()
+    ]
+
+
+# --- their side -------------------------------------------------------------------------------------------------
+
+
+@blueprint.post("/identity-providers/<provider_id>/trust")
+@refused_on(trust, "provider_id")
+@guard(Permission.IDPS_WRITE)
+def change_trust(provider_id: str) -> Any:
+    """Other metadata: another certificate, another address."""
+    provider = idps.get(actor().account, provider_id)
+    idps.change(actor(), provider, trust=read_trust(forms.read(TrustForm)))
+    return done("The provider's metadata is saved.", "trust", provider_id=provider_id)
+
+
+class WatchForm(forms.Form):
+    """Where the provider's metadata is read from, and whose signature on it is enough."""
+
+    metadata_url = forms.Text(longest=2048, load_default="")
+    metadata_certificate = forms.Text(longest=20_000, load_default="")
+
+
+@blueprint.post("/identity-providers/<provider_id>/metadata-url")
+@refused_on(trust, "provider_id")
+@guard(Permission.IDPS_WRITE, transaction=False)
+def watch_metadata(provider_id: str) -> Any:
+    """Read the metadata from a URL from now on, and look at once: outside of a transaction, for it may take long."""
+    provider = idps.get(actor().account, provider_id)
+    form = forms.read(WatchForm)
+    if form["metadata_url"] and not form["metadata_url"].startswith("https://"):
+        words = "The URL must begin with https://."
+        raise Invalid(words, fields={"metadata_url": [words]})
+    with db.transaction():
+        idps.change(actor(), provider, **{name: value or None for name, value in form.items()})
+    metadata_refresh.refresh(provider_id)
+    return done("Saved, and looked at." if form["metadata_url"] else "Saved.", "trust", provider_id=provider_id)
+
+
+@blueprint.post("/identity-providers/<provider_id>/metadata/accept")
+@refused_on(trust, "provider_id")
+@guard(Permission.IDPS_WRITE)
+def accept_metadata(provider_id: str) -> Any:
+    """Trust what a refresh found, if it is still what the page showed."""
+    provider = idps.get(actor().account, provider_id)
+    metadata_refresh.accept(actor(), provider, request.form.get("digest", ""))
+    return done("The change is accepted.", "trust", provider_id=provider_id)
+
+
+@blueprint.post("/identity-providers/<provider_id>/metadata/discard")
+@refused_on(trust, "provider_id")
+@guard(Permission.IDPS_WRITE)
+def discard_metadata(provider_id: str) -> Any:
+    """Go on with what is trusted."""
+    provider = idps.get(actor().account, provider_id)
+    metadata_refresh.discard(actor(), provider)
+    return done("The change is discarded.", "trust", provider_id=provider_id)
+
+
+# --- our side ---------------------------------------------------------------------------------------------------
+
+
+@blueprint.post("/identity-providers/<provider_id>/keys")
+@refused_on(trust, "provider_id")
+@guard(Permission.IDPS_WRITE)
+def prepare_key(provider_id: str) -> Any:
+    """The next key pair of ours stands in our metadata from now on."""
+    provider = idps.get(actor().account, provider_id)
+    sp_keys.prepare(actor(), provider)
+    return done("The certificate is in our metadata now.", "trust", provider_id=provider_id)
+
+
+@blueprint.post("/identity-providers/<provider_id>/keys/<key_id>/activate")
+@refused_on(trust, "provider_id")
+@guard(Permission.IDPS_WRITE)
+def activate_key(provider_id: str, key_id: str) -> Any:
+    """It signs from now on; the former one still decrypts."""
+    sp_keys.activate(actor(), idps.get(actor().account, provider_id), key_id)
+    return done("The next key is the current one now.", "trust", provider_id=provider_id)
+
+
+@blueprint.post("/identity-providers/<provider_id>/keys/<key_id>/delete")
+@refused_on(trust, "provider_id")
+@guard(Permission.IDPS_WRITE)
+def delete_key(provider_id: str, key_id: str) -> Any:
+    """Retire a former key, or give up the next."""
+    sp_keys.delete(actor(), idps.get(actor().account, provider_id), key_id)
+    return done("The key is gone.", "trust", provider_id=provider_id)

@@ -1,0 +1,384 @@
+"""POST /saml/<idp_id>/acs and /finish: a response comes in, and the browser that it is for.
+
+The ACS post is cross-site, so the browser's SameSite=Lax cookies do not come with it. What a verified response says is
+therefore held in its flow, and a 303 leads to a same-site GET where they do: there the browser that began the request
+is compared. What began at the provider has no such browser. It is bound to the one that posted the response, by a
+cookie that the post's answer sets, so that a link to /finish opens nothing elsewhere; and /finish asks first where
+somebody else is signed in, or where the response was not posted from the provider's own page. Where the cookies came
+with the post already (a provider on our own site), that detour is not needed.
+
+Transactions: request and assertion are used up in one that commits whatever comes next; what a flow held is taken in
+one that commits alone; the decision and the session are one of their own; so is a refusal.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from idp_bridge import clock, db, idps, ids, saml_messages, sign_in, sign_in_flows, single_logout, sp_keys, tokens
+from idp_bridge.errors import DomainError, Invalid
+from idp_bridge.models import IdentityProvider, Member, SignInFlow
+from idp_bridge.saml import attributes, profile
+from idp_bridge.saml.attributes import Claims
+from idp_bridge.saml.checks import Checks
+from idp_bridge.saml.errors import Check, Reason, Rejected
+from idp_bridge.saml.response import Assertion, ServiceProvider, Trust, verify
+from idp_bridge.sign_in import Identity, Way
+from idp_bridge.sign_in_flows import IDP_INITIATED, SP_INITIATED, TEST, WAITING_LIFETIME, Ended, Said, Used
+from idp_bridge.web import cookies, guard
+from idp_bridge.web.entering import lead, open_for
+from idp_bridge.web.guard import public
+from idp_bridge.web.next_path import safe
+from idp_bridge.web.saml import refusing
+from idp_bridge.web.saml.blueprint import blueprint
+
+LARGEST_POST = 256 * 1024
+
+Next = Callable[[], Response]
+"""What is done once the transaction has committed."""
+
+
+@blueprint.post("/acs")
+@public
+def acs(provider_id: str) -> Response:
+    """Assertion consumer service, POST binding."""
+    request.max_content_length = LARGEST_POST
+    provider = idps.with_account(provider_id)
+    message = request.form.get("SAMLResponse")
+    if not message:
+        raise Invalid("This address takes SAML responses only: the form has no SAMLResponse.")
+    document = saml_messages.decoded(message)
+    try:
+        assertion = verify(message, trust=_trust(provider), sp=_service_provider(provider), now=clock.now())
+    except Rejected as rejected:
+        # RelayState is nothing that was verified: it finds the flow that this is told of, and uses nothing up.
+        flow = sign_in_flows.named(provider, request.form.get("RelayState"))
+        return refusing.refuse(provider, rejected, flow=flow, document=document)
+    with db.transaction():
+        go_on = _take_in(provider, assertion, document)
+    return go_on()
+
+
+def _take_in(provider: IdentityProvider, assertion: Assertion, document: bytes) -> Next:
+    """Use request and assertion up, and see what comes next. Nothing is raised: it would undo the former."""
+    used = sign_in_flows.use_up(provider, assertion)
+    asked = Checks()
+    try:
+        _check_use(asked, assertion, used)
+        asked.ask("logout", single_logout.check_not_ended, provider, assertion)
+        said = _said(asked, provider, assertion)
+        if used.flow is not None:
+            return _answered(provider, used.flow, said, document)
+        return _unsolicited(provider, said, document)
+    except Rejected as rejected:
+        refusal = rejected  # the name of an except clause is gone after it
+        return lambda: refusing.refuse(
+            provider,
+            refusal,
+            flow=used.flow,
+            kind=SP_INITIATED if assertion.in_response_to else IDP_INITIATED,
+            checks=(*assertion.checks, *asked.made),
+            document=document,
+            verified=True,
+            name_id=assertion.name_id,
+            attributes=assertion.attributes,
+            warnings=assertion.warnings,
+        )
+
+
+def _check_use(asked: Checks, assertion: Assertion, used: Used) -> None:
+    """What the door cannot know: the request is ours, the assertion new, the sign-in as fresh as we asked for."""
+    if assertion.in_response_to is not None:
+        asked.ask("request", _known, used, assertion.in_response_to)
+    asked.ask("replay", _new, used, assertion.id)
+    if used.flow is not None and used.flow.force_authn:
+        asked.ask("freshness", profile.check_fresh, assertion.authn_instant, asked_at=used.flow.started_at)
+
+
+def _known(used: Used, request_id: str) -> str:
+    if used.flow is None:
+        raise Rejected(Reason.REQUEST_UNKNOWN, got=request_id)
+    return request_id
+
+
+def _new(used: Used, assertion_id: str) -> str:
+    if not used.is_new:
+        raise Rejected(Reason.ASSERTION_REPLAYED, got=assertion_id)
+    return assertion_id
+
+
+# --- what we asked for ------------------------------------------------------------------------------------------
+
+
+def _answered(provider: IdentityProvider, flow: SignInFlow, said: Said, document: bytes) -> Next:
+    here = cookies.browser_digest()
+    if here is None:
+        return _hold(provider, flow, said, document)
+    same = said.checked(Check("browser", here == flow.browser_digest, "", ""))
+    if here == flow.browser_digest:
+        return lambda: _finish(provider, flow, same, document)
+    return lambda: _refuse(provider, Rejected(Reason.OTHER_BROWSER), flow, same, document)
+
+
+def _hold(
+    provider: IdentityProvider, flow: SignInFlow, said: Said, document: bytes, *, to_confirm: bool = False
+) -> Next:
+    sign_in_flows.hold(flow, {"said": said.stored(), "to_confirm": to_confirm})
+    saml_messages.keep(provider, flow.id, "response", document)
+    return lambda: redirect(url_for("saml.finish", provider_id=provider.id, flow=flow.id), 303)
+
+
+# --- what began at the provider ---------------------------------------------------------------------------------
+
+
+def _unsolicited(provider: IdentityProvider, said: Said, document: bytes) -> Next:
+    target = safe(request.form.get("RelayState")) or "/"
+    if provider.bounce_idp_initiated:
+        return _bounce(provider, said, document, target)
+    from_provider = _is_from(provider)
+    if from_provider and cookies.came() and not guard.signed_in():
+        flow = sign_in_flows.unsolicited(
+            provider, caller=refusing.caller(), next_path=target, browser_digest=cookies.browser_digest()
+        )
+        return lambda: _finish(provider, flow, said, document)
+    nonce = cookies.new_nonce()
+    flow = sign_in_flows.unsolicited(
+        provider, caller=refusing.caller(), next_path=target, browser_digest=tokens.digest(nonce)
+    )
+    leads = _hold(provider, flow, said, document, to_confirm=not from_provider)
+    return lambda: cookies.bind(leads(), flow.id, nonce, lifetime=WAITING_LIFETIME)
+
+
+def _bounce(provider: IdentityProvider, said: Said, document: bytes, target: str) -> Next:
+    """Only the request that we send ourselves signs anybody in: nothing of this response is used but that the provider
+    sent it. It is verified all the same, so that a connection that would be refused says so instead of going round."""
+    if sign_in_flows.bounced_in_vain(provider, said.identity.name_id):
+        raise Rejected(Reason.REQUEST_NOT_NAMED)
+    flow = sign_in_flows.begin(
+        provider,
+        request_id=sign_in_flows.new_request_id(ids.new("flow")),
+        kind=IDP_INITIATED,
+        caller=refusing.caller(),
+        next_path=target,
+        waiting={"bounced": said.identity.name_id},
+    )
+    return lambda: redirect(url_for("saml.start", provider_id=provider.id, flow=flow.request_id), 303)
+
+
+def _is_from(provider: IdentityProvider) -> bool:
+    """Whether the provider's own page posted this, or ours. Browsers send Origin with every cross-site post; a client
+    that sends none is no browser that anybody could be lured with."""
+    origin = request.headers.get("Origin")
+    return origin is None or origin in {_origin(provider.sso_url), _origin(guard.base_url())}
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+# --- the same-site half -----------------------------------------------------------------------------------------
+
+
+@blueprint.get("/finish")
+@public
+def finish(provider_id: str) -> Response:
+    """Compare the browser, and let it in; or ask, where that would replace somebody or nobody knows who sent her."""
+    provider = idps.with_account(provider_id)
+    flow = _held(provider, request.args.get("flow", ""))
+    if flow is None:
+        return _not_here(provider)
+    said = Said.read(flow.waiting["said"])
+    somebody = _somebody_else(provider, said) if flow.kind == IDP_INITIATED else None
+    if somebody is None and not flow.waiting["to_confirm"]:
+        return _release(provider, flow, said)
+    page = render_template("sign_in_confirm.html", provider=provider, flow=flow, said=said, somebody=somebody)
+    return Response(page, mimetype="text/html")
+
+
+@blueprint.post("/finish")
+@public
+def confirm(provider_id: str) -> Response:
+    """She said yes."""
+    guard.csrf.protect()
+    provider = idps.with_account(provider_id)
+    flow = _held(provider, request.form.get("flow", ""))
+    if flow is None:
+        return _not_here(provider)
+    return _release(provider, flow, Said.read(flow.waiting["said"]))
+
+
+def _held(provider: IdentityProvider, flow_id: str) -> SignInFlow | None:
+    return sign_in_flows.held(provider, flow_id, browsers=cookies.digests_for(flow_id))
+
+
+def _not_here(provider: IdentityProvider) -> Response:
+    check = Check("browser", False, "", "the browser that it waits for")
+    return refusing.refuse(provider, Rejected(Reason.OTHER_BROWSER), kind=SP_INITIATED, checks=[check])
+
+
+def _somebody_else(provider: IdentityProvider, said: Said) -> Member | None:
+    """Who is signed in here, where it is not the person whom the response names."""
+    reached = guard.signed_in()
+    if not reached:
+        return None
+    named = sign_in.identify(provider.account, provider, said.identity).member
+    here: Member = reached[0]
+    return None if named is not None and named.person_id == here.person_id else here
+
+
+def _release(provider: IdentityProvider, flow: SignInFlow, said: Said) -> Response:
+    with db.transaction():
+        taken = sign_in_flows.release(flow)
+    if not taken:
+        return _not_here(provider)
+    return _finish(provider, flow, said.checked(Check("browser", True, "", "")))
+
+
+# --- the decision -----------------------------------------------------------------------------------------------
+
+
+def _finish(provider: IdentityProvider, flow: SignInFlow, said: Said, document: bytes = b"") -> Response:
+    """Decide, and open the session, in one transaction. ``document``: the response, where it is not kept yet."""
+    if flow.kind == TEST:
+        return _finish_test(provider, flow, said, document)
+    actor = guard.provider_actor(provider.account, provider, source="saml")
+    try:
+        with db.transaction():
+            admission = sign_in.by_assertion(actor, provider, said.identity)
+            entered = open_for(
+                admission.member,
+                Way.SAML,
+                facts=_facts(provider, flow, said),
+                identity_provider_id=provider.id,
+                **said.session,
+            )
+            ended = Ended(
+                checks=said.checked(_decided(admission.outcome.value)).checks,
+                event_id=entered.event_id,
+                decision=admission.outcome.value,
+                member_id=admission.member.id,
+                session_digest=entered.opened.session.digest,
+                email=said.identity.email,
+                name_id=said.identity.name_id,
+                warnings=said.warnings,
+            )
+            sign_in_flows.end(provider, flow, ended)
+            saml_messages.keep(provider, flow.id, "response", document)
+    except DomainError as refused:
+        return _refuse(provider, refused, flow, said, document)
+    return cookies.unbind(lead(entered, flow.next_path), flow.id)
+
+
+def _facts(provider: IdentityProvider, flow: SignInFlow, said: Said) -> dict[str, Any]:
+    return {
+        "identity_provider_id": provider.id,
+        "email": said.identity.email,
+        "name_id": said.identity.name_id,
+        "warnings": list(said.warnings),
+        "flow_id": flow.id,
+    }
+
+
+def _refuse(
+    provider: IdentityProvider, refusal: Rejected | DomainError, flow: SignInFlow, said: Said, document: bytes
+) -> Response:
+    checks = said.checks if isinstance(refusal, Rejected) else said.checked(_decided(refusal)).checks
+    return refusing.refuse(
+        provider,
+        refusal,
+        flow=flow,
+        checks=checks,
+        document=document,
+        verified=True,
+        email=said.identity.email,
+        name_id=said.identity.name_id,
+        attributes=said.attributes,
+        warnings=said.warnings,
+    )
+
+
+def _decided(outcome: str | DomainError) -> Check:
+    """The decision table's answer as a check."""
+    if isinstance(outcome, str):
+        return Check("decision", True, outcome, "")
+    reason = outcome.outcome.value if isinstance(outcome, sign_in.Refused) else outcome.code.value
+    return Check("decision", False, reason, "")
+
+
+def _finish_test(provider: IdentityProvider, flow: SignInFlow, said: Said, document: bytes) -> Response:
+    """Rehearse the decision, and write down what would have come of it."""
+    actor = guard.provider_actor(provider.account, provider, source="saml")
+    rehearsed = sign_in.rehearse(actor, provider, said.identity)
+    decision = _decided(rehearsed.refusal or str(rehearsed.outcome))
+    ended = Ended(
+        checks=said.checked(decision).checks,
+        reason=decision.got if rehearsed.refusal else None,
+        decision=rehearsed.outcome,
+        member_id=rehearsed.member_id,
+        email=said.identity.email,
+        name_id=said.identity.name_id,
+        warnings=said.warnings,
+        attributes=said.attributes,
+        groups=said.identity.groups,
+        roles=rehearsed.roles,
+    )
+    with db.transaction():
+        sign_in_flows.end(provider, flow, ended)
+        saml_messages.keep(provider, flow.id, "response", document)
+    return refusing.to_result(provider, flow)
+
+
+# --- what the door is told, and what it tells -------------------------------------------------------------------
+
+
+def _trust(provider: IdentityProvider) -> Trust:
+    return Trust(
+        entity_id=provider.entity_id,
+        certificates=idps.certificates(provider),
+        allow_idp_initiated=provider.allow_idp_initiated or provider.bounce_idp_initiated,
+        want_encrypted=provider.want_assertions_encrypted,
+        require_gcm=provider.require_gcm,
+        allow_weak_signatures=provider.allow_weak_signatures,
+    )
+
+
+def _service_provider(provider: IdentityProvider) -> ServiceProvider:
+    urls = idps.urls(provider.id, guard.base_url())
+    return ServiceProvider(
+        entity_id=urls["sp_entity_id"], acs_url=urls["acs_url"], decryption_keys=sp_keys.decryption(provider)
+    )
+
+
+def _said(asked: Checks, provider: IdentityProvider, assertion: Assertion) -> Said:
+    """What a sign-in needs of a verified assertion."""
+    claims = asked.ask("email", _claims, provider, assertion)
+    identity = Identity(
+        name_id=assertion.name_id,
+        name_id_format=assertion.name_id_format,
+        email=claims.email or "",
+        first_name=claims.first_name or "",
+        last_name=claims.last_name or "",
+        display_name=claims.display_name or "",
+        # Entra sends a link instead of more than 150 groups: the roles held stay, and nobody loses any.
+        groups=None if claims.groups_overage else claims.groups,
+    )
+    session = {
+        "not_after": assertion.session_not_on_or_after,
+        "name_id": assertion.name_id,
+        "name_id_format": assertion.name_id_format,
+        "name_qualifier": assertion.name_qualifier,
+        "sp_name_qualifier": assertion.sp_name_qualifier,
+        "session_index": assertion.session_index,
+    }
+    return Said(identity, session, assertion.attributes, (*assertion.checks, *asked.made), assertion.warnings)
+
+
+def _claims(provider: IdentityProvider, assertion: Assertion) -> Claims:
+    claims = attributes.read(assertion, provider.attribute_mapping)
+    if claims.email is None:
+        raise Rejected(Reason.EMAIL_MISSING, got=", ".join(assertion.attributes))
+    return claims

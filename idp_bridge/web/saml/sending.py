@@ -1,0 +1,86 @@
+"""GET /saml/<idp_id>/start: an AuthnRequest on its way, bound to the browser that goes with it."""
+
+from flask import request
+from werkzeug.wrappers import Response
+
+from idp_bridge import clock, db, idps, ids, plans, saml_messages, sign_in, sign_in_flows, sp_keys
+from idp_bridge.models import IdentityProvider
+from idp_bridge.saml import metadata
+from idp_bridge.saml.errors import Reason, Rejected
+from idp_bridge.saml.request import authn_request
+from idp_bridge.saml.sending import Sent
+from idp_bridge.sign_in import Refused
+from idp_bridge.sign_in_flows import SP_INITIATED, TEST
+from idp_bridge.web import cookies, guard, handover
+from idp_bridge.web.guard import public
+from idp_bridge.web.next_path import safe
+from idp_bridge.web.saml import refusing
+from idp_bridge.web.saml.blueprint import blueprint
+
+
+@blueprint.get("/start")
+@public
+def start(provider_id: str) -> Response:
+    """SP-initiated: remember the request and this browser, and go to the provider. ``flow``: a request that was
+    prepared, by an administrator's test or by what began at the provider, and waits for its browser."""
+    provider = idps.with_account(provider_id)
+    prepared = request.args.get("flow")
+    return _begin(provider) if prepared is None else _go_on(provider, prepared)
+
+
+def _begin(provider: IdentityProvider) -> Response:
+    check_usable(provider)
+    request_id = sign_in_flows.new_request_id(ids.new("flow"))
+    with db.transaction():
+        sign_in_flows.begin(
+            provider,
+            request_id=request_id,
+            kind=SP_INITIATED,
+            caller=refusing.caller(),
+            next_path=safe(request.args.get("next")) or "/",
+            browser_digest=cookies.mark_browser(),
+        )
+        sent = _send(provider, request_id)
+    return _hand_over(provider, sent)
+
+
+def _go_on(provider: IdentityProvider, request_id: str) -> Response:
+    with db.transaction():
+        flow = sign_in_flows.claim(
+            provider, request_id, browser_digest=cookies.mark_browser(), caller=refusing.caller()
+        )
+        sent = _send(provider, request_id) if flow else None
+    if flow is None or sent is None:
+        return refusing.refuse(provider, Rejected(Reason.REQUEST_UNKNOWN), kind=SP_INITIATED)
+    if flow.kind != TEST:
+        check_usable(provider)
+    return _hand_over(provider, sent)
+
+
+def check_usable(provider: IdentityProvider) -> None:
+    """Raises Forbidden where the plan has no single sign-on, Refused where the connection is switched off."""
+    plans.require(provider.account, plans.Feature.SSO)
+    if not provider.enabled:
+        raise Refused(sign_in.Outcome.PROVIDER_DISABLED)
+
+
+def _send(provider: IdentityProvider, request_id: str) -> Sent:
+    urls = idps.urls(provider.id, guard.base_url())
+    binding = metadata.POST if provider.sso_binding == "post" else metadata.REDIRECT
+    sent = authn_request(
+        sp_entity_id=urls["sp_entity_id"],
+        acs_url=urls["acs_url"],
+        sso=metadata.Endpoint(binding, provider.sso_url),
+        now=clock.now(),
+        identifier=request_id,
+        relay_state=request_id,
+        force_authn=provider.force_authn,
+        name_id_format=provider.name_id_format,
+        signing_key=sp_keys.signing(provider) if provider.sign_authn_requests else None,
+    )
+    saml_messages.keep(provider, sign_in_flows.flow_id_of(request_id), "request", sent.document)
+    return sent
+
+
+def _hand_over(provider: IdentityProvider, sent: Sent) -> Response:
+    return handover.carry(sent, to=provider.description or provider.name, words="You sign in there and come back here.")

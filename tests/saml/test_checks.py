@@ -1,0 +1,146 @@
+"""The record of a verification: in the order made, complete, and without the person or the document."""
+
+from dataclasses import FrozenInstanceError
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from lxml import etree
+
+from idp_bridge.saml import Assertion, Check, Reason, Rejected, verify
+from idp_bridge.saml.checks import CHECKS, Checks
+
+from . import idp
+
+S = timedelta(seconds=1)
+FINGERPRINT = idp.idp().certificate.fingerprint_sha256[:16]
+READ = (
+    "version issuer destination conditions validity audience name_id confirmation solicited authentication attributes"
+)
+
+
+def read(response: etree._Element, *, after: timedelta = timedelta(), **trust: Any) -> Assertion:
+    return verify(idp.post(response), trust=idp.trust(**trust), sp=idp.service_provider(), now=idp.NOW + after)
+
+
+def refused(response: etree._Element, **kwargs: Any) -> Rejected:
+    with pytest.raises(Rejected) as caught:
+        read(response, **kwargs)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("shape", "first"),
+    [
+        (idp.OKTA, "message xml structure response_signature status encryption assertion_signature"),
+        (idp.ENTRA, "message xml structure status encryption assertion_signature"),
+        (idp.RESPONSE_ONLY, "message xml structure response_signature status encryption assertion_signature"),
+        (idp.ENCRYPTED_GCM, "message xml structure response_signature status decryption"),
+        (idp.ENCRYPTED_CBC, "message xml structure status decryption"),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_every_check_is_recorded_in_its_order(shape: idp.Shape, first: str) -> None:
+    """What an accepted message went through."""
+    checks = read(idp.good(shape)).checks
+    assert [check.name for check in checks] == f"{first} {READ}".split()
+    assert all(check.passed for check in checks)
+
+
+def test_names_have_a_sentence_each() -> None:
+    """Every name that is recorded stands in the table, and the table holds no other."""
+    recorded = {check.name for shape in idp.SHAPES for check in read(idp.good(shape)).checks}
+    assert recorded == set(CHECKS)
+    assert list(CHECKS)[-11:] == READ.split()
+
+
+def test_got_and_wanted_are_told() -> None:
+    """What came and what the connection wants, side by side."""
+    signed = f"rsa-sha256, sha256, certificate {FINGERPRINT}"
+    told = {check.name: (check.got, check.want) for check in read(idp.good(idp.SIMPLESAMLPHP)).checks}
+    session = "signed in at 2026-03-01 11:59:00+00:00, until 2026-03-01 20:00:00+00:00"
+    assert told == {
+        "message": ("", ""),
+        "xml": ("", ""),
+        "structure": ("", ""),
+        "response_signature": (signed, ""),
+        "status": ("urn:oasis:names:tc:SAML:2.0:status:Success", ""),
+        "encryption": ("", ""),
+        "assertion_signature": (signed, ""),
+        "version": ("2.0", ""),
+        "issuer": (idp.IDP, idp.IDP),
+        "destination": (idp.ACS, idp.ACS),
+        "conditions": ("", ""),
+        "validity": (
+            "from 2026-03-01 11:55:00+00:00 to 2026-03-01 12:05:00+00:00, it is 2026-03-01 12:00:00+00:00",
+            "",
+        ),
+        "audience": (idp.SP, idp.SP),
+        "name_id": (idp.EMAIL, ""),
+        "confirmation": ("2026-03-01T12:07:00+00:00", ""),
+        "solicited": (idp.REQUEST, ""),
+        "authentication": (session, ""),
+        "attributes": ("", ""),
+    }
+
+
+def test_what_vouches_is_told() -> None:
+    """By which signature an assertion stands, and how it was encrypted."""
+    by = {
+        shape.name: read(idp.good(shape)).checks for shape in (idp.RESPONSE_ONLY, idp.ENCRYPTED_CBC, idp.ENCRYPTED_GCM)
+    }
+    told = {(name, check.name): check.got for name, checks in by.items() for check in checks}
+    assert told["response_only", "assertion_signature"] == "covered by the signature of the Response"
+    signed = f"rsa-sha256, sha256, certificate {FINGERPRINT}"
+    assert told["encrypted_cbc", "decryption"] == f"aes128-cbc, {signed}"
+    assert told["encrypted_gcm", "decryption"] == f"aes256-gcm, {signed}"
+
+
+def test_refusal_ends_with_the_check_that_failed() -> None:
+    """The same record up to there, with what was got and wanted, and nothing behind it."""
+    checks = refused(idp.good(idp.ENTRA), entity_id="urn:other").checks
+    assert checks[-1] == Check("issuer", False, idp.IDP, "urn:other")
+    assert checks[:-1] == tuple(read(idp.good(idp.ENTRA)).checks[: len(checks) - 1])
+
+
+def test_facts_without_got_are_told_too() -> None:
+    """Where a check has no got and want, its facts stand in one line."""
+    failure = refused(idp.good(idp.SIMPLESAMLPHP), after=timedelta(minutes=7))
+    assert failure.reason is Reason.EXPIRED
+    assert failure.checks[-1] == Check(
+        "validity", False, "not_on_or_after: 2026-03-01 12:05:00+00:00, now: 2026-03-01 12:07:00+00:00", ""
+    )
+
+
+@pytest.mark.parametrize("shape", idp.SHAPES, ids=lambda shape: shape.name)
+def test_record_does_not_say_who_it_was(shape: idp.Shape) -> None:
+    """No NameID, no attribute, no piece of the document: settings only, and each of them short."""
+    response = idp.good(shape)
+    for check in read(response).checks:
+        assert "ann@" not in check.got + check.want
+        assert "Engineering" not in check.got
+        assert "<" not in check.got
+        assert max(len(check.got), len(check.want)) <= 300
+
+
+def test_long_words_of_a_message_are_cut() -> None:
+    """What a stranger writes fills no table."""
+    response = idp.unsigned(idp.ENTRA)
+    next(response.iter("{*}Audience")).text = "x" * 5000
+    check = refused(idp.finish(response, idp.ENTRA)).checks[-1]
+    assert check == Check("audience", False, "x" * 300, idp.SP)
+
+
+def test_record_is_frozen() -> None:
+    """Nobody writes into it later."""
+    check = read(idp.good()).checks[0]
+    with pytest.raises(FrozenInstanceError):
+        check.passed = False  # type: ignore[misc]
+
+
+def test_two_verifications_keep_two_records() -> None:
+    """Each begins with nothing."""
+    one, other = Checks(), Checks()
+    assert one.ask("message", lambda: "x" * 301) == "x" * 301
+    assert one.made == (Check("message", True, "x" * 300, ""),)
+    assert other.made == ()

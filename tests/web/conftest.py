@@ -1,0 +1,26 @@
+"""Fixtures of the SAML tests: connections to simulated providers, whose keys are made once."""
+
+import pytest
+
+from idp_bridge.simulator.saml_idp import Provider
+from idp_bridge.simulator.serve import default_providers
+from tests.conftest import World
+from tests.web.connections import Connection, connect
+
+
+@pytest.fixture(scope="session")
+def simulated() -> dict[str, Provider]:
+    """The simulated providers; their keys are made once."""
+    return default_providers("http://127.0.0.1:1")
+
+
+@pytest.fixture(params=["okta", "entra"])
+def connection(request: pytest.FixtureRequest, world: World, simulated: dict[str, Provider]) -> Connection:
+    """A just-in-time connection to each simulated provider."""
+    return connect(world, simulated[request.param])
+
+
+@pytest.fixture
+def okta(world: World, simulated: dict[str, Provider]) -> Connection:
+    """A just-in-time connection to the simulated Okta."""
+    return connect(world, simulated["okta"])
