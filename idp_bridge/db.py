@@ -9,7 +9,7 @@ import os
 import select
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -144,10 +144,20 @@ def open_database(url: str, *, max_connections: int = 20) -> Database:
         )
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # its -wal and -shm take the mode from it
+        _make_private(path)
         real = _File(str(path), pragmas=SQLITE_PRAGMAS, lock_type="IMMEDIATE", check_same_thread=False)
     database.initialize(real)
     return real
+
+
+def _make_private(path: Path) -> None:
+    """A new file is its owner's alone; its -wal and -shm take the mode from it.
+
+    One that is there is not opened: to close it would drop the locks of every connection that this process has to it,
+    and another's end would then take the log away under them (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 class _File(SqliteDatabase):

@@ -1,7 +1,11 @@
 """Transactions, locks and the types of columns, on both databases."""
 
+import stat
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from peewee import IntegrityError
@@ -177,3 +181,21 @@ def test_a_migrated_database_has_nothing_pending(database: None) -> None:
     """And migrating again does nothing."""
     assert db.pending_migrations() == []
     assert db.migrate() == []
+
+
+def test_opening_a_file_again_leaves_its_locks(tmp_path: Path) -> None:
+    """To close any descriptor of the file would drop the locks of this process, and the next process to leave would
+    take the log away: what is written after that would be written into nothing."""
+    url, script = f"sqlite:///{tmp_path}/x.db", "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute({!r})"
+    first = db.open_database(url)
+    try:
+        db.migrate()
+        with db.connection():
+            reads = script.format("SELECT count(*) FROM person")
+            subprocess.run([sys.executable, "-c", reads, f"{tmp_path}/x.db"], check=True, timeout=30)
+            db.open_database(url).close_all()
+            subprocess.run([sys.executable, "-c", reads, f"{tmp_path}/x.db"], check=True, timeout=30)
+            assert (tmp_path / "x.db-wal").exists()
+        assert stat.S_IMODE((tmp_path / "x.db").stat().st_mode) == 0o600
+    finally:
+        first.close_all()
