@@ -5,10 +5,11 @@ export PYTHON
 
 RUNTIME := .venv/runtime.stamp
 DEV := .venv/dev.stamp
+MUTATION := .venv/mutation.stamp
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # one .venv: two pips in it at once would break it
-.PHONY: help setup run test check bench fuzz lock clean
+.PHONY: help setup run test check bench fuzz mutate lock clean
 
 # Stamps of a .venv that was copied with its tree, or whose Python is gone, are worth nothing.
 $(shell [ -x .venv/bin/python ] && [ "$$(cat .venv/place 2>/dev/null)" = "$$(pwd -P)" ] || rm -f .venv/*.stamp)
@@ -33,16 +34,21 @@ check: $(DEV) ## lint, format, types, import rules
 bench: $(DEV) ## run the benchmarks against their floor
 	@exec .venv/bin/python -m tests.bench $(ARGS)
 
-fuzz: $(DEV) ## try SCIM with random cases and noise, beside another implementation: make fuzz ARGS="--minutes 5"
+fuzz: $(DEV) ## try SCIM and SAML with random cases, beside other implementations: make fuzz ARGS="--minutes 5"
 	@exec .venv/bin/python -m tests.fuzz $(ARGS)
+
+mutate: $(MUTATION) ## break the SAML door in small ways, each to be noticed by a test: make mutate ARGS="idp_bridge.saml.profile*"
+	@.venv/bin/mutmut run $(ARGS)
+	@.venv/bin/mutmut results
 
 lock: .tools/bin/uv ## write the locks anew from pyproject.toml; newest versions: make lock ARGS=--upgrade
 	$(COMPILE) pyproject.toml -o requirements.txt $(ARGS)
 	$(COMPILE) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt $(ARGS)
+	$(COMPILE) --group mutation -c requirements-dev.txt -o requirements-mutation.txt $(ARGS)
 	$(COMPILE) --group build -c requirements-dev.txt -o requirements-build.txt $(ARGS)
 
 clean: ## remove everything that was built; the demo's data in var/ stays
-	rm -rf .venv .tools build dist htmlcov test-results .coverage *.egg-info
+	rm -rf .venv .tools build dist mutants htmlcov test-results .coverage *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -59,3 +65,6 @@ $(RUNTIME): requirements.txt requirements-build.txt pyproject.toml tools/setup.s
 
 $(DEV): requirements-dev.txt pyproject.toml tools/setup.sh
 	@tools/setup.sh dev requirements-dev.txt
+
+$(MUTATION): $(DEV) requirements-mutation.txt
+	@tools/setup.sh mutation requirements-mutation.txt

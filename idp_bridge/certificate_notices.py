@@ -31,7 +31,8 @@ class Expiring:
 def run(now: datetime) -> None:
     """An event for each certificate that has come within a distance since the last time."""
     soon = now + timedelta(days=max(DAYS))
-    for provider in list(IdentityProvider.select(IdentityProvider, Account).join(Account)):
+    enabled = IdentityProvider.select(IdentityProvider, Account).join(Account).where(IdentityProvider.enabled)
+    for provider in list(enabled):
         for found in _of_provider(provider, now, soon):
             with db.transaction():
                 if _first_time(provider, found, now):

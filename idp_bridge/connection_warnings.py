@@ -72,10 +72,11 @@ def _metadata_error(provider: IdentityProvider, now: datetime) -> Iterator[str]:
 
 
 def _metadata_expired(provider: IdentityProvider, now: datetime) -> Iterator[str]:
-    if provider.metadata_valid_until and provider.metadata_valid_until <= now:
+    end = provider.metadata_valid_until
+    if end and end <= now:
         yield (
-            f"The provider's metadata was valid until {provider.metadata_valid_until:%Y-%m-%d}. Sign-ins go on with what "
-            "is trusted; give its metadata again."
+            f"The provider's metadata was valid until {end:%Y-%m-%d}. Sign-ins go on with what is trusted; give its "
+            "metadata again."
         )
 
 

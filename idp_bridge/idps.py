@@ -14,6 +14,7 @@ from idp_bridge.saml import metadata, own_metadata
 from idp_bridge.saml.certificate import Certificate, MetadataError, parse_certificate
 from idp_bridge.saml.metadata import NotVouchedFor
 from idp_bridge.saml.own_metadata import SpConfig
+from idp_bridge.statement import Statement, parameter
 
 _BINDING_NAMES = {metadata.REDIRECT: "redirect", metadata.POST: "post"}
 
@@ -64,15 +65,18 @@ def get(account: Account, provider_id: str) -> IdentityProvider:
 
 def with_account(provider_id: str) -> IdentityProvider:
     """The provider that a /saml URL names, with its account. Raises NotFound."""
-    provider = (
-        IdentityProvider.select(IdentityProvider, Account)
-        .join(Account)
-        .where(IdentityProvider.id == provider_id)
-        .get_or_none()
-    )
-    if provider is None:
+    found = _WITH_ACCOUNT.first(id=provider_id)
+    if found is None:
         raise NotFound("There is no such identity provider.")
+    provider: IdentityProvider = found[0]
+    provider.account = found[1]
     return provider
+
+
+_WITH_ACCOUNT: Statement = Statement(
+    (*IdentityProvider._meta.sorted_fields, *Account._meta.sorted_fields),
+    lambda: IdentityProvider.select(*_WITH_ACCOUNT.columns).join(Account).where(IdentityProvider.id == parameter("id")),
+)
 
 
 def read_metadata(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from idp_bridge import certificate_notices, clock, db, flow_pruning, ids, metadata_refresh
+from idp_bridge import certificate_notices, clock, db, flow_pruning, ids, metadata_refresh, single_logout
 from idp_bridge.models import JobRun
 
 PAUSE = timedelta(seconds=30)  # how late a job may be
@@ -36,9 +36,8 @@ def _forget_logouts(now: datetime) -> None:
 JOBS = (
     Job("metadata_refresh", timedelta(minutes=15), metadata_refresh.run),
     Job("certificate_notices", timedelta(hours=6), certificate_notices.run),
-    Job("flow_pruning", timedelta(hours=1), flow_pruning.prune),
-    Job("logout_pruning", timedelta(hours=1), _forget_logouts),
     Job("flow_pruning", timedelta(minutes=5), flow_pruning.prune),
+    Job("logout_pruning", timedelta(hours=1), _forget_logouts),
 )
 
 
@@ -88,8 +87,9 @@ class Runner:
         self._thread.join(within.total_seconds())
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._pause):
+        while not self._stopped.is_set():
             try:
                 run_due(jobs=self._jobs)
             except Exception:  # the database may be away for a while; this thread outlives it
                 log.exception("background jobs could not be looked for")
+            self._stopped.wait(self._pause)

@@ -206,7 +206,7 @@ def set_roles(actor: Actor, member: Member, names: Iterable[str]) -> None:
     Forbidden, Invalid."""
     account = actor.account
     plans.require(account, plans.Feature.ROLES)
-    _check_touch(actor, member)
+    check_touch(actor, member)
     wanted = set(roles.known(account.id, names))
     sources = role_sources(account, [member])[member.id]
     current = {source.role for source in sources}
@@ -339,7 +339,7 @@ def restore(actor: Actor, member: Member) -> None:
     Raises Forbidden (seats), Conflict where she has joined again or the directory has given her userName to another
     record.
     """
-    _check_touch(actor, member)
+    check_touch(actor, member)
     _hold_again(member)
     people.hold(member.person_id)
     if people.is_member(member.person, actor.account):
@@ -373,7 +373,7 @@ def deprovision(actor: Actor, member: Member) -> None:
 
 def remove(actor: Actor, member: Member) -> None:
     """Out of the account by hand, with everything she owned here. Raises Conflict where a directory owns her."""
-    _check_touch(actor, member)
+    check_touch(actor, member)
     _hold_again(member)
     if member.managed_by == "scim":
         raise _owned_by_directory(member, "removed")
@@ -400,7 +400,7 @@ def let_go(identity_provider: IdentityProvider) -> None:
 
 def suspend(actor: Actor, member: Member) -> None:
     """An administrator's hold: sessions end, credentials stop, the seat is free; no directory lifts it."""
-    _check_touch(actor, member)
+    check_touch(actor, member)
     _hold_again(member)
     if member.held:
         return
@@ -410,7 +410,7 @@ def suspend(actor: Actor, member: Member) -> None:
 
 def unsuspend(actor: Actor, member: Member) -> None:
     """Lift the hold. Raises Forbidden when the seats are full, Conflict where the directory says inactive."""
-    _check_touch(actor, member)
+    check_touch(actor, member)
     _hold_again(member)
     if not member.directory_active:
         raise _owned_by_directory(member, "reactivated")
@@ -540,8 +540,8 @@ def _stopping() -> Any:
 _STOPPING = Statement((SQL(""), SQL(""), SQL("")), _stopping)
 
 
-def _check_touch(actor: Actor, member: Member) -> None:
-    """Only administrators touch administrators."""
+def check_touch(actor: Actor, member: Member) -> None:
+    """Only administrators touch administrators. Raises Forbidden."""
     if not actor.administrator and is_administrator(actor.account, member):
         raise Forbidden("Only an administrator may change an administrator.", code=Code.ADMINISTRATORS_ONLY)
 

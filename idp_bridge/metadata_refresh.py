@@ -7,6 +7,7 @@ both certificates for a while.
 """
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
@@ -18,6 +19,8 @@ from idp_bridge.errors import Conflict, Invalid, NotFound
 from idp_bridge.events import Type
 from idp_bridge.idps import Trust
 from idp_bridge.models import Account, IdentityProvider
+
+log = logging.getLogger(__name__)
 
 EVERY = timedelta(hours=6)
 MOST_AT_ONCE = 500  # connections in one run of the job; what is left is due in the next one
@@ -42,7 +45,12 @@ def run(now: datetime) -> None:
             )
             if not claimed.execute():
                 continue
-        refresh(provider_id)
+        try:
+            refresh(provider_id)
+        except NotFound:  # deleted since
+            continue
+        except Exception:  # a document that nobody foresaw must not keep the others waiting
+            log.exception("metadata could not be refreshed", extra={"identity_provider_id": provider_id})
 
 
 def refresh(provider_id: str) -> None:

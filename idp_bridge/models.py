@@ -587,8 +587,8 @@ class UsedAssertion(Base):
 
 
 class SentLogout(Base):
-    """A LogoutRequest of ours that the provider has not answered yet, or whose answer waits for its browser to come back
-    same-site. The request's id doubles as the row's key."""
+    """A LogoutRequest of ours that the provider has not answered yet, or whose answer waits for its browser to come
+    back same-site. The request's id doubles as the row's key."""
 
     id = TextField(primary_key=True)
     identity_provider = _reference(IdentityProvider)
@@ -689,7 +689,7 @@ ScimRequest.add_index(
 
 
 class CertificateNotice(Base):
-    """That a certificate, of either side of a connection, runs out in so many days was told (certificate_notices.py)."""
+    """That a certificate of either side runs out in so many days was told (certificate_notices.py)."""
 
     identity_provider = _reference(IdentityProvider, index=False)
     identity_provider_id: str

@@ -25,6 +25,7 @@ from idp_bridge.models import (
     RoleMapping,
 )
 from idp_bridge.roles import ADMIN
+from idp_bridge.statement import Statement, among, parameter
 from idp_bridge.text import fold
 
 
@@ -170,6 +171,7 @@ class Found:
     state: State
     member: Member | None = None
     invitation: Invitation | None = None
+    by_link: bool = False  # the one that another link would be
 
 
 @dataclass(frozen=True)
@@ -203,11 +205,17 @@ def by_assertion(actor: Actor, provider: IdentityProvider, identity: Identity) -
         raise Refused(outcome, name_id=identity.name_id, email=identity.email)
     mapped = claimed_roles(provider, identity.groups) if identity.groups is not None else None
     member = found.member or _join(actor, provider, identity, invitation=found.invitation, mapped=mapped)
-    _link(provider, identity, member)
-    if member.managed_by != "scim":
-        # What a directory says of her stands above what an assertion says.
+    member.account = account
+    if not found.by_link:
+        _link(provider, identity, member)
+    own = member.managed_by != "scim"  # what a directory says of her stands above what an assertion says
+    if own:
         _take_claims(actor, provider, member, identity, mapped)
-    if ADMIN in members.roles_of(account, member):
+    held = members.roles_of(account, member)
+    if own and mapped is not None and not held:
+        members.hold_default_roles(member, provider.default_roles)
+        held = tuple(provider.default_roles)
+    if ADMIN in held:
         IdentityProvider.update(administrator_signed_in_at=clock.now()).where(
             IdentityProvider.id == provider.id
         ).execute()
@@ -255,47 +263,73 @@ def identify(account: Account, provider: IdentityProvider, identity: Identity) -
     1. this provider's directory, by externalId; 2. a link made before; 3. this provider's directory, by userName;
     4. a member of the account with the address; 5. an invitation to it.
     """
-    address = identity.email
-    directory = (
-        Member.select()
-        .join(DirectoryUser, on=(DirectoryUser.member == Member.id))
-        .where(DirectoryUser.identity_provider == provider, Member.account == account)
-        .distinct()
-    )
-    link = (
-        Member.select()
-        .join(IdentityLink, on=(IdentityLink.member == Member.id))
-        .where(
-            IdentityLink.identity_provider == provider,
-            IdentityLink.name_id_format == identity.name_id_format,
-            IdentityLink.name_id == identity.name_id,
-            Member.account == account,
-        )
-    )
-    user_names = {fold(identity.name_id), fold(address)}
-    searches = (
-        directory.where(DirectoryUser.external_id == identity.name_id),
-        link,
-        directory.where(DirectoryUser.user_name_key.in_(user_names)),
-        Member.select().where(Member.account == account, Member.email_key == fold(address)),
-    )
+    asked = {
+        "account": account.id,
+        "provider": provider.id,
+        "name_id": identity.name_id,
+        "name_id_format": identity.name_id_format,
+        "user_names": sorted({fold(identity.name_id), fold(identity.email)}),
+        "email_key": fold(identity.email),
+    }
     left: list[Member] = []
-    for search in searches:
-        candidates = list(search)
+    for search in _SEARCHES:
+        candidates = [member for (member,) in search.instances(**asked)]
         live = [member for member in candidates if member.removed_at is None]
         if live:
-            return _live(live, provider)
+            return _live(live, provider, by_link=search is _BY_LINK)
         left += candidates
-    return _absent(account, address, left)
+    return _absent(account, identity.email, left)
 
 
-def _live(found: list[Member], provider: IdentityProvider) -> Found:
+_COLUMNS = tuple(Member._meta.sorted_fields)
+
+
+def _in_directory(condition: Any) -> Any:
+    return (
+        Member.select(*_COLUMNS)
+        .join(DirectoryUser, on=(DirectoryUser.member == Member.id))
+        .where(
+            DirectoryUser.identity_provider == parameter("provider"), Member.account == parameter("account"), condition
+        )
+        .distinct()
+    )
+
+
+def _linked() -> Any:
+    return (
+        Member.select(*_COLUMNS)
+        .join(IdentityLink, on=(IdentityLink.member == Member.id))
+        .where(
+            IdentityLink.identity_provider == parameter("provider"),
+            IdentityLink.name_id_format == parameter("name_id_format"),
+            IdentityLink.name_id == parameter("name_id"),
+            Member.account == parameter("account"),
+        )
+    )
+
+
+def _at_address() -> Any:
+    return Member.select(*_COLUMNS).where(
+        Member.account == parameter("account"), Member.email_key == parameter("email_key")
+    )
+
+
+_BY_LINK = Statement(_COLUMNS, _linked)
+_SEARCHES = (
+    Statement(_COLUMNS, lambda: _in_directory(DirectoryUser.external_id == parameter("name_id"))),
+    _BY_LINK,
+    Statement(_COLUMNS, lambda: _in_directory(among(DirectoryUser.user_name_key, "user_names"))),
+    Statement(_COLUMNS, _at_address),
+)
+
+
+def _live(found: list[Member], provider: IdentityProvider, *, by_link: bool) -> Found:
     if len(found) > 1:
         return Found(State.AMBIGUOUS)
     member = found[0]
     if member.identity_provider_id not in (None, provider.id):
         return Found(State.ELSEWHERE, member)
-    return Found(State.ACTIVE if member.active else State.SUSPENDED, member)
+    return Found(State.ACTIVE if member.active else State.SUSPENDED, member, by_link=by_link)
 
 
 def _absent(account: Account, address: str, left: list[Member]) -> Found:
@@ -318,20 +352,28 @@ def _check_address(provider: IdentityProvider, identity: Identity) -> None:
 def claimed_roles(provider: IdentityProvider, claimed: tuple[str, ...]) -> dict[str, str]:
     """The roles that the groups of a claim give: mapping id -> role. Okta names groups, Entra sends their object ids,
     which are the externalIds of the pushed ones."""
-    rows = RoleMapping.select(RoleMapping, DirectoryGroup).left_outer_join(DirectoryGroup)
     names = {fold(group) for group in claimed}
     return {
-        row.id: row.role
-        for row in rows.where(RoleMapping.identity_provider == provider)
-        if (_group_key(row) in names or (row.group_id and row.group.external_id in claimed))
-        and (row.role != ADMIN or provider.may_grant_admin)
+        mapping.id: mapping.role
+        for mapping, group in _MAPPINGS.instances(provider=provider.id)
+        if (_key(mapping, group) in names or (group is not None and group.external_id in claimed))
+        and (mapping.role != ADMIN or provider.may_grant_admin)
     }
 
 
-def _group_key(row: RoleMapping) -> str:
+_MAPPINGS: Statement = Statement(
+    (*RoleMapping._meta.sorted_fields, *DirectoryGroup._meta.sorted_fields),
+    lambda: (
+        RoleMapping.select(*_MAPPINGS.columns)
+        .left_outer_join(DirectoryGroup)
+        .where(RoleMapping.identity_provider == parameter("provider"))
+    ),
+)
+
+
+def _key(mapping: RoleMapping, group: DirectoryGroup | None) -> str:
     """The group's name as it is now; before it is pushed, the one the mapping waits under."""
-    key: str = row.group.display_name_key if row.group_id else row.group_key
-    return key
+    return mapping.group_key if group is None else group.display_name_key
 
 
 def _join(
@@ -375,7 +417,8 @@ def _take_claims(
     actor: Actor, provider: IdentityProvider, member: Member, identity: Identity, mapped: dict[str, str] | None
 ) -> None:
     # An address that another member has stays hers: two under one could not be told apart when they sign in.
-    others = any(other.id != member.id for other in members.with_address(actor.account, identity.email))
+    changed = identity.email != member.email
+    others = changed and any(other.id != member.id for other in members.with_address(actor.account, identity.email))
     members.update_profile(
         actor,
         member,
@@ -384,11 +427,8 @@ def _take_claims(
         first_name=identity.first_name or member.first_name,
         last_name=identity.last_name or member.last_name,
     )
-    if mapped is None:
-        return
-    members.set_claimed_roles(actor, member, mapped)
-    if not mapped and not members.roles_of(actor.account, member):
-        members.hold_default_roles(member, provider.default_roles)
+    if mapped is not None:
+        members.set_claimed_roles(actor, member, mapped)
 
 
 # --- by password ------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from idp_bridge.events import Type
 from idp_bridge.models import IdentityProvider, ServiceProviderKey
 from idp_bridge.saml.certificate import Certificate, parse_certificate
 from idp_bridge.saml.sending import SigningKey
+from idp_bridge.statement import Statement, parameter
 
 NEXT, CURRENT, FORMER = STATES = ("next", "current", "former")
 BITS = 2048
@@ -56,9 +57,19 @@ def certificate(row: ServiceProviderKey) -> Certificate:
 
 def of_provider(provider: IdentityProvider) -> list[ServiceProviderKey]:
     """The keys of a connection: current, next, then former ones, the newest first."""
-    rows = ServiceProviderKey.select().where(ServiceProviderKey.identity_provider == provider)
-    order = (CURRENT, NEXT, FORMER).index
-    return sorted(rows.order_by(ServiceProviderKey.id.desc()), key=lambda row: order(row.state))
+    rows = [row for (row,) in _OF_PROVIDER.instances(provider=provider.id)]
+    return sorted(rows, key=lambda row: _ORDER.index(row.state))
+
+
+_ORDER = (CURRENT, NEXT, FORMER)
+_OF_PROVIDER = Statement(
+    ServiceProviderKey._meta.sorted_fields,
+    lambda: (
+        ServiceProviderKey.select()
+        .where(ServiceProviderKey.identity_provider == parameter("provider"))
+        .order_by(ServiceProviderKey.id.desc())
+    ),
+)
 
 
 def get(provider: IdentityProvider, key_id: str) -> ServiceProviderKey:
@@ -135,9 +146,7 @@ def _lock(provider: IdentityProvider) -> None:
 
 
 def _first(provider: IdentityProvider, state: str) -> ServiceProviderKey | None:
-    return ServiceProviderKey.get_or_none(
-        (ServiceProviderKey.identity_provider == provider) & (ServiceProviderKey.state == state)
-    )
+    return next((row for row in of_provider(provider) if row.state == state), None)
 
 
 def _make_first(provider: IdentityProvider) -> ServiceProviderKey:

@@ -1,4 +1,4 @@
-"""Sessions know how the assertion named their person, and are found by it; logout messages that went out and came in."""
+"""Sessions know how the assertion named their person, and are found by it; logout messages, sent and received."""
 
 from typing import Any
 

@@ -15,21 +15,25 @@ It is the only importer of lxml, signxml and pysaml2 (besides the simulator, whi
 
 from idp_bridge.saml.attributes import Claims, read
 from idp_bridge.saml.certificate import Certificate, MetadataError, parse_certificate
+from idp_bridge.saml.checks import CHECKS, Checks
 from idp_bridge.saml.errors import REASONS, Check, NotSaml, Reason, ReasonText, Rejected
 from idp_bridge.saml.metadata import POST, REDIRECT, Endpoint, IdpMetadata, NotVouchedFor, read_idp_metadata
 from idp_bridge.saml.own_metadata import SpConfig, sp_metadata
-from idp_bridge.saml.request import AuthnRequest, SigningKey, authn_request
+from idp_bridge.saml.profile import check_fresh
+from idp_bridge.saml.request import authn_request
 from idp_bridge.saml.response import CLOCK_SKEW, Assertion, ServiceProvider, Trust, verify
+from idp_bridge.saml.sending import Sent, SigningKey
 
 __all__ = [
+    "CHECKS",
     "CLOCK_SKEW",
     "POST",
     "REASONS",
     "REDIRECT",
     "Assertion",
-    "AuthnRequest",
     "Certificate",
     "Check",
+    "Checks",
     "Claims",
     "Endpoint",
     "IdpMetadata",
@@ -39,11 +43,13 @@ __all__ = [
     "Reason",
     "ReasonText",
     "Rejected",
+    "Sent",
     "ServiceProvider",
     "SigningKey",
     "SpConfig",
     "Trust",
     "authn_request",
+    "check_fresh",
     "parse_certificate",
     "read",
     "read_idp_metadata",

@@ -25,6 +25,7 @@ CHECKS: Mapping[str, str] = MappingProxyType(
         "encryption": "Encrypted, where the connection demands it",
         "decryption": "Encrypted to a key of ours, around a signed assertion",
         "assertion_signature": "The assertion's signature, by a key pinned here",
+        "assertion_id": "An ID by which it is known when it comes again",
         "version": "SAML 2.0",
         "issuer": "Issued by the identity provider of this connection",
         "destination": "Sent to our ACS URL",

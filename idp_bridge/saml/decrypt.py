@@ -105,13 +105,14 @@ def _oaep(key: etree._Element) -> padding.OAEP:
 
 
 def _unwrap(key: rsa.RSAPrivateKey, sealed: bytes, scheme: padding.OAEP) -> bytes:
-    """What was wrapped for this key, or nothing. A number beyond its range is brought into it: the work is done."""
-    size = (key.key_size + 7) // 8
-    number = int.from_bytes(sealed[:size]) % key.public_key().public_numbers().n
+    """What was wrapped for this key, or nothing. What cannot be a ciphertext of it (RFC 8017 7.1.2) costs as much."""
+    size, modulus = (key.key_size + 7) // 8, key.public_key().public_numbers().n
+    number = int.from_bytes(sealed[:size])
     try:
-        return key.decrypt(number.to_bytes(size), scheme)
+        secret = key.decrypt((number % modulus).to_bytes(size), scheme)
     except ValueError:
         return b""
+    return secret if len(sealed) == size and number < modulus else b""
 
 
 def _open(algorithm: str, secret: bytes, sealed: bytes) -> bytes | None:

@@ -289,16 +289,16 @@ REASONS: Mapping[Reason, ReasonText] = MappingProxyType(
         Reason.ASSERTION_REPLAYED: ReasonText("person", f"This answer was already used once. {_RETRY}"),
         Reason.REQUEST_NOT_NAMED: ReasonText(
             "identity_provider",
-            "Your identity provider does not say which question it answers. Start at our sign-in page; if that does not "
-            "help, ask your administrator to have it answer requests with InResponseTo.",
+            "Your identity provider does not say which question it answers. Please start at our sign-in page; if that "
+            "does not help, ask your administrator to have it answer requests with InResponseTo.",
         ),
         Reason.NOT_A_LOGOUT_MESSAGE: _NOT_A_LOGOUT,
         Reason.QUERY_MALFORMED: _NOT_A_LOGOUT,
         Reason.NOT_DEFLATED: _NOT_A_LOGOUT,
         Reason.ENCRYPTED_ID: ReasonText(
             "identity_provider",
-            "Your identity provider encrypted whom it signs out. Ask your administrator to switch off the encryption of "
-            "the NameID in logout requests.",
+            "Your identity provider encrypted whom it signs out. Ask your administrator to switch off the encryption "
+            "of the NameID in logout requests.",
         ),
         Reason.LOGOUT_UNKNOWN: ReasonText(
             "person",

@@ -1,20 +1,18 @@
 """An identity provider's metadata (SAML Metadata 2.0): read with care, the one entity chosen by its name.
 
-Foreign text goes through the hardened parser first; the one chosen entity is then read through pysaml2's typed
-objects. It is trusted because an administrator uploads it, or because a pinned key signed it: then nothing is read but
-what that key signed. One document, one entity, one connection: there is no store in which two of them could meet, and
-what has expired is refused in words.
+Foreign text goes through the hardened parser, and everything is read from its tree: a second parser would see some
+documents differently. It is trusted because an administrator uploads it, or because a pinned key signed it: then
+nothing is read but what that key signed. One document, one entity, one connection: there is no store in which two of
+them could meet, and what has expired is refused in words.
 """
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 from lxml import etree
-from saml2 import md
 
 from idp_bridge.saml import signature, xml
 from idp_bridge.saml.certificate import Certificate, MetadataError, parse_certificate
@@ -40,8 +38,10 @@ POST = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST"
 BINDINGS = (REDIRECT, POST)  # in order of preference; others (Artifact, SOAP) are not spoken here
 _GROUP, _ENTITY = f"{{{xml.MD}}}EntitiesDescriptor", f"{{{xml.MD}}}EntityDescriptor"
 _ROLE = f"{{{xml.MD}}}IDPSSODescriptor"
-_MOST_NAMED = 10  # entity IDs in the words of a refusal: a federation has thousands
+_MOST_NAMED, _LONGEST_NAMED = 10, 200  # in the words of a refusal: a federation has thousands of entity IDs
 _LONGEST_ENTITY_ID = 1024  # Metadata 2.3.2
+_LONGEST_URL = 2048
+_MOST_CERTIFICATES = 20  # a signature is tried with each
 
 
 class NotVouchedFor(MetadataError):
@@ -83,7 +83,7 @@ def read_idp_metadata(
     With `vouched_by`, only from what one of those keys signed: the whole document, or that entity in it. `allow_weak`
     lets a short RSA key in. Raises `MetadataError`, whose detail says what is wrong in words, and `NotVouchedFor`.
     """
-    octets = document.encode() if isinstance(document, str) else document
+    octets = document.encode(errors="surrogatepass") if isinstance(document, str) else document
     try:
         root = xml.parse(octets.strip(), limits=xml.METADATA)
         if vouched_by and signature.is_signed(root):
@@ -95,8 +95,7 @@ def read_idp_metadata(
             entity = _vouched_for(entity, vouched_by, now)
     except Rejected as refusal:
         raise MetadataError(_refusal(refusal)) from None
-    certificates = _signing_certificates(xml.only(entity, _ROLE), allow_weak=allow_weak)
-    return _read(md.entity_descriptor_from_string(xml.detach(entity)), certificates, valid_until)
+    return _read(entity, valid_until, allow_weak=allow_weak)
 
 
 def check_url(url: str | None, *, what: str) -> str:
@@ -107,6 +106,8 @@ def check_url(url: str | None, *, what: str) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise MetadataError(f"The {what} is not a URL.") from None
+    if len(value) > _LONGEST_URL:
+        raise MetadataError(f"The {what} is longer than {_LONGEST_URL} characters.")
     if not host or parts.username is not None or not value.isprintable() or " " in value:
         raise MetadataError(f"The {what} is not a URL.")
     if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
@@ -145,7 +146,7 @@ def _is_in_its_place(entity: etree._Element) -> bool:
 
 
 def _names(entities: Sequence[etree._Element]) -> str:
-    named = [item.get("entityID", "")[:200] for item in entities[:_MOST_NAMED]]
+    named = [item.get("entityID", "")[:_LONGEST_NAMED] for item in entities[:_MOST_NAMED]]
     more = len(entities) - len(named)
     return ", ".join(named) + (f" and {more} more" if more else "")
 
@@ -159,48 +160,51 @@ def _valid_until(entity: etree._Element, now: datetime) -> datetime | None:
     return min(ends, default=None)
 
 
-def _read(entity: Any, certificates: tuple[Certificate, ...], valid_until: datetime | None) -> IdpMetadata:
-    role = entity.idpsso_descriptor[0]
-    sso = _endpoints(role.single_sign_on_service, what="sign-on URL (SingleSignOnService)")
+def _read(entity: etree._Element, valid_until: datetime | None, *, allow_weak: bool) -> IdpMetadata:
+    role = entity.findall(_ROLE)[0]
+    certificates = _signing_certificates(role, allow_weak=allow_weak)
+    sso = _endpoints(role, "SingleSignOnService", what="sign-on URL (SingleSignOnService)")
     if not sso:
         raise MetadataError("The identity provider has no sign-on URL for the Redirect or POST binding.")
-    if not entity.entity_id or len(entity.entity_id) > _LONGEST_ENTITY_ID:
+    entity_id = entity.get("entityID", "")
+    if not entity_id or len(entity_id) > _LONGEST_ENTITY_ID:
         raise MetadataError("The identity provider's entity ID is missing or longer than 1024 characters.")
+    formats = (item.text.strip() for item in role.findall(f"{{{xml.MD}}}NameIDFormat") if item.text)
     return IdpMetadata(
-        entity_id=entity.entity_id,
+        entity_id=entity_id,
         sso=sso,
-        slo=_endpoints(role.single_logout_service, what="logout URL (SingleLogoutService)"),
+        slo=_endpoints(role, "SingleLogoutService", what="logout URL (SingleLogoutService)"),
         certificates=certificates,
-        want_authn_requests_signed=role.want_authn_requests_signed in ("true", "1"),
-        name_id_formats=tuple(item.text.strip() for item in role.name_id_format if item.text),
+        want_authn_requests_signed=role.get("WantAuthnRequestsSigned") in ("true", "1"),
+        name_id_formats=tuple(formats),
         valid_until=valid_until,
     )
 
 
-def _endpoints(services: Iterable[Any], *, what: str) -> tuple[Endpoint, ...]:
-    known = [item for item in services if item.binding in BINDINGS]
+def _endpoints(role: etree._Element, name: str, *, what: str) -> tuple[Endpoint, ...]:
+    services = role.findall(f"{{{xml.MD}}}{name}")
+    known = [item for binding in BINDINGS for item in services if item.get("Binding") == binding]
     return tuple(
         Endpoint(
-            binding=item.binding,
-            url=check_url(item.location, what=what),
-            response_url=check_url(item.response_location, what=what) if item.response_location else None,
+            binding=item.get("Binding", ""),
+            url=check_url(item.get("Location"), what=what),
+            response_url=check_url(item.get("ResponseLocation"), what=what) if item.get("ResponseLocation") else None,
         )
-        for item in sorted(known, key=lambda item: BINDINGS.index(item.binding))
+        for item in known
     )
 
 
 def _signing_certificates(role: etree._Element, *, allow_weak: bool) -> tuple[Certificate, ...]:
-    """The first certificate of each X509Data: what follows is its chain, and an authority must not become a signer.
-
-    Read from the tree: pysaml2's object holds only the last one.
-    """
+    """The first certificate of each X509Data: what follows is its chain, and an authority must not become a signer."""
     data = (
         item
         for descriptor in role.findall(f"{{{xml.MD}}}KeyDescriptor")
         if descriptor.get("use") in (None, "signing")
         for item in descriptor.iterfind(f"{{{xml.DS}}}KeyInfo/{{{xml.DS}}}X509Data")
     )
-    texts = (text for item in data if (text := item.findtext(f"{{{xml.DS}}}X509Certificate")) is not None)
+    texts = dict.fromkeys(text for item in data if (text := item.findtext(f"{{{xml.DS}}}X509Certificate")) is not None)
+    if len(texts) > _MOST_CERTIFICATES:
+        raise MetadataError(f"The metadata holds more than {_MOST_CERTIFICATES} signing certificates.")
     certificates = tuple(dict.fromkeys(parse_certificate(text) for text in texts))
     if not any(certificate.usable or (allow_weak and certificate.weak) for certificate in certificates):
         raise MetadataError("The metadata holds no signing certificate with RSA from 2048 bits or ECDSA from 256 bits.")
@@ -219,5 +223,5 @@ def _refusal(refusal: Rejected) -> str:
 
 
 def _told(refusal: Rejected) -> str:
-    facts = ", ".join(f"{name}: {value}" for name, value in refusal.facts.items())
+    facts = ", ".join(f"{name}: {str(value)[:_LONGEST_NAMED]}" for name, value in refusal.facts.items())
     return f"{refusal.reason.value}; {facts}" if facts else refusal.reason.value

@@ -222,7 +222,7 @@ def attributes(assertion: etree._Element) -> dict[str, tuple[str, ...]]:
 
 
 def issued(element: etree._Element) -> datetime | None:
-    """IssueInstant, by the provider's own clock. Nothing is refused for it, so what cannot be read is as good as none."""
+    """IssueInstant, by the provider's own clock. Nothing is refused for its form: what cannot be read is as none."""
     try:
         return moment(element, "IssueInstant")
     except Rejected:

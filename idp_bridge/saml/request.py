@@ -4,12 +4,10 @@ from datetime import datetime
 
 from saml2 import saml, samlp
 
-from idp_bridge.saml.metadata import POST, REDIRECT, Endpoint
+from idp_bridge.saml.metadata import POST, Endpoint
 from idp_bridge.saml.sending import Sent, SigningKey, instant, new_id, send
 
-__all__ = ["REDIRECT", "AuthnRequest", "SigningKey", "authn_request"]
-
-AuthnRequest = Sent
+__all__ = ["authn_request"]
 
 
 def authn_request(

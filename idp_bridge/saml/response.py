@@ -34,7 +34,7 @@ _RESPONSE = f"{{{xml.SAMLP}}}Response"
 _ASSERTION = f"{{{xml.SAML}}}Assertion"
 _ENCRYPTED_ASSERTION = f"{{{xml.SAML}}}EncryptedAssertion"
 # These say no after a pinned key was tried on a plaintext; whatever says no before them has saved that time.
-_AFTER_THE_KEY = frozenset({Reason.SIGNATURE_INVALID, Reason.SIGNATURE_WEAK, Reason.DIGEST_MISMATCH})
+_AFTER_THE_KEY = frozenset({Reason.SIGNATURE_INVALID, Reason.DIGEST_MISMATCH})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +179,7 @@ class _Verification:
             assertion = xml.parse_in_context(plaintext.octets, encrypted)
         except Rejected as refusal:
             failures.append(refusal)
-            assertion = xml.parse_in_context(imitation, encrypted)
+            assertion = xml.parse(imitation)
         try:
             _check_plaintext(assertion)
             said = self._vouched(assertion, response)
@@ -193,16 +193,17 @@ class _Verification:
 
     def _level(self, reason: Reason, assertion: etree._Element, imitation: bytes) -> None:
         """The work that was left when this refusal came, so that its time does not tell which one it was."""
-        if reason not in _AFTER_THE_KEY:
-            with suppress(Rejected):
+        with suppress(Rejected):
+            if reason is not Reason.DIGEST_MISMATCH:
+                canonical(assertion)
+            if reason not in _AFTER_THE_KEY:
                 self._verified(xml.reparse(imitation))
-        if reason is not Reason.DIGEST_MISMATCH:
-            canonical(assertion)
 
     def _read(self, said: Verified, envelope: etree._Element, *, signed: bool) -> Assertion:
         """Row by row what the profile demands, and only of what was signed."""
         ask, assertion, sp, now = self.checks.ask, said.element, self.sp, self.now
         in_response_to = envelope.get("InResponseTo")
+        assertion_id = ask("assertion_id", identifier, assertion)
         ask("version", profile.check_version, assertion)
         ask("issuer", profile.check_issuers, envelope, assertion, want=self.trust.entity_id)
         ask("destination", profile.check_destination, envelope, want=sp.acs_url, signed=signed)
@@ -222,7 +223,7 @@ class _Verification:
         session = ask("authentication", profile.session, assertion, now)
         attributes = ask("attributes", profile.attributes, assertion)
         return Assertion(
-            id=identifier(assertion),
+            id=assertion_id,
             issuer=self.trust.entity_id,
             name_id=name_id.value,
             name_id_format=name_id.format,

@@ -173,13 +173,15 @@ def _is_signed(
 def end(provider: Provider, asked: Asked) -> tuple[str, ...]:
     """Forget the sessions that a service provider wants ended; the status codes of the answer.
 
-    PartialLogout where she is signed in elsewhere too: this provider tells the others only from its own page.
+    PartialLogout where another one has her signed in, too: it would have to be told, which happens from the pages of
+    this provider only. Her other sessions with the same one are other browsers'.
     """
     mine = [each for each in provider.signed_in if asked.means(each)]
     people = {each.person for each in mine}
     for each in mine:
         provider.signed_in.remove(each)
-    if any(each.person in people for each in provider.signed_in):
+    own = asked.service_provider.entity_id
+    if any(each.person in people and each.service_provider != own for each in provider.signed_in):
         return samlp.STATUS_SUCCESS, samlp.STATUS_PARTIAL_LOGOUT
     return (samlp.STATUS_SUCCESS,)
 

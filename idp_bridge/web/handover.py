@@ -7,11 +7,10 @@ from idp_bridge.saml.sending import Sent
 from idp_bridge.web import headers
 
 
-def carry(sent: Sent, *, to: str, words: str) -> Response:
+def carry(sent: Sent, *, to: str, words: str, framed_by: str | None = None) -> Response:
     """On to the provider, whose name is ``to``; ``words`` tell the person why, where there is a page at all."""
     if sent.method == "GET":
         return redirect(sent.url, 303)
     page = render_template("saml_post.html", url=sent.url, fields=sent.fields, to=to, words=words)
-    return Response(
-        page, mimetype="text/html", headers={"Content-Security-Policy": headers.policy(form_action=sent.url)}
-    )
+    policy = headers.policy(form_action=sent.url, framed_by=framed_by)
+    return Response(page, mimetype="text/html", headers={"Content-Security-Policy": policy})

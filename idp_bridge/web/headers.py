@@ -9,20 +9,22 @@ from idp_bridge import ids
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-    "connect-src 'self'; form-action {form_action}; frame-ancestors 'none'; base-uri 'none'"
+    "connect-src 'self'; form-action {form_action}; frame-ancestors {framed_by}; base-uri 'none'"
 )
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
-def policy(*, form_action: str | None = None) -> str:
+def policy(*, form_action: str | None = None, framed_by: str | None = None) -> str:
     """The content security policy of a page; ``form_action`` is the foreign URL that its form leads to.
 
     Only that URL's scheme is named: Chromium holds every redirect after the post to this rule too, and a provider may
-    send the browser on to any host of its own.
+    send the browser on to any host of its own. ``framed_by`` is a URL of the one site that may frame the page; browsers
+    that know this rule do not look at X-Frame-Options.
     """
     foreign = "" if form_action is None else f" https: {urlsplit(form_action).scheme}:"
-    return _POLICY.format(form_action=f"'self'{foreign}")
+    framer = "'none'" if framed_by is None else "{0.scheme}://{0.netloc}".format(urlsplit(framed_by))
+    return _POLICY.format(form_action=f"'self'{foreign}", framed_by=framer)
 
 
 def scim_media_type() -> str:

@@ -10,6 +10,7 @@ import click
 # pysaml2's IdP side still names a mode that cryptography moved (docs/decisions/0002).
 warnings.filterwarnings("ignore", "CFB has been moved")
 
+from idp_bridge.simulator.serve import default_providers  # noqa: E402
 from tests import postgres as pg  # noqa: E402
 from tests.bench import plot, report, shapes  # noqa: E402
 from tests.bench.directory import Directory  # noqa: E402
@@ -30,11 +31,24 @@ QUICK, THOROUGH = (5, 0.5), (9, 2.0)  # rounds, and seconds of a slice
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes of each server.")
 @click.option("--postgres", "on_postgres", is_flag=True, help="Both sides on a PostgreSQL instead of SQLite files.")
 @click.option("--shapes", "only_shapes", is_flag=True, help="Only cost against size, as docs/shapes.svg; SQLite.")
+@click.option("--saml", "only_saml", is_flag=True, help="Only verifying SAML responses, in process.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Keep the figures here.")
-def main(quick: bool, users: int, workers: int, on_postgres: bool, only_shapes: bool, json_file: Path | None) -> None:
+def main(
+    quick: bool,
+    users: int,
+    workers: int,
+    on_postgres: bool,
+    only_shapes: bool,
+    only_saml: bool,
+    json_file: Path | None,
+) -> None:
     """Measure the served product against the least that the same libraries need, in one run."""
     if only_shapes:
         _draw_shapes()
+        return
+    if only_saml:
+        okta = default_providers("http://127.0.0.1:1")["okta"]
+        report.print_verifications(report.console(), verifications(okta, rounds=(QUICK if quick else THOROUGH)[0] * 4))
         return
     if on_postgres and (reason := pg.why_not()):
         raise click.ClickException(reason)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
+from cryptography.hazmat.primitives.hashes import SHA1
 from saml2 import BINDING_HTTP_REDIRECT
 from signxml.verifier import XMLVerifier
 
@@ -23,9 +25,11 @@ from tests.bench.lanes import Figures, Lane, in_turns
 from tests.bench.stage import Stage
 
 SIZE = 8_000  # bytes of XML: a response with some forty groups
+LARGE = 180_000  # a response with more than a thousand; Entra ID sends 150 at most, others as many as there are
 AUDIENCE, ACS = "https://sp.bench.test/metadata", "https://sp.bench.test/acs"
 LOOPS = 10  # verifications between two looks at the clock
 SESSION_COOKIE = "idp_bridge_session"
+OAEP_SHA1 = OAEP(MGF1(SHA1()), SHA1(), None)  # what providers wrap keys with (XML Encryption 1.0)
 
 
 class Signing(NamedTuple):
@@ -35,12 +39,32 @@ class Signing(NamedTuple):
     assertion: bool
 
 
+RESPONSE = Signing(response=True, assertion=False)
+ASSERTION = Signing(response=False, assertion=True)
 BOTH = Signing(response=True, assertion=True)
-SIGNED = {
-    "response signed": Signing(response=True, assertion=False),
-    "assertion signed": Signing(response=False, assertion=True),
-    "both signed": BOTH,
-}
+FLOOR, KEY = "floor: signxml alone", "floor: one RSA-2048 decryption"
+
+
+class Kind(NamedTuple):
+    """One kind of response: how large, what is signed, whether it is encrypted; and the mark it is held against."""
+
+    name: str
+    signing: Signing
+    mark: float
+    """At most so many times the rows that `beside` names, taken together."""
+    beside: tuple[str, ...] = (FLOOR,)
+    size: int = SIZE
+    encrypted: bool = False
+
+
+KINDS = (
+    Kind("response signed", RESPONSE, 2),
+    Kind("assertion signed", ASSERTION, 2),
+    Kind("both signed", BOTH, 2, (FLOOR, FLOOR)),
+    Kind("assertion signed, encrypted", ASSERTION, 1.5, ("assertion signed",), encrypted=True),
+    Kind("both signed, encrypted", BOTH, 1.5, ("both signed",), encrypted=True),
+    Kind("assertion signed, 180 KB", ASSERTION, 25, ("assertion signed",), size=LARGE),
+)
 
 
 @dataclass
@@ -49,6 +73,8 @@ class Verification:
 
     name: str
     bytes: int
+    limit: float | None = None
+    """The mark in milliseconds of this run; None for a floor."""
     milliseconds: list[float] = field(default_factory=list)
     multiples: list[float] = field(default_factory=list)
 
@@ -69,25 +95,35 @@ def verifications(provider: Provider, *, rounds: int) -> list[Verification]:
     It parses, checks one signature over the whole response, and hands out the signed tree; it knows nothing of SAML.
     """
     keys = make_key_pair("bench")
-    sized = {name: _sized_attributes(provider, signing) for name, signing in SIGNED.items()}
-    messages = {name: _message(provider, sized[name], signing) for name, signing in SIGNED.items()}
-    messages["both signed, encrypted"] = _message(provider, sized["both signed"], BOTH, keys.certificate)
+    messages = {kind.name: _made(provider, kind, keys.certificate) for kind in KINDS}
     trust = Trust(entity_id=provider.entity_id, certificates=(parse_certificate(provider.keys.certificate_pem),))
     sp = ServiceProvider(entity_id=AUDIENCE, acs_url=ACS, decryption_keys=(keys.key,))
     bare, pem = base64.b64decode(messages["response signed"]), provider.keys.certificate_pem
-    jobs: dict[str, Callable[[], object]] = {"floor: signxml alone": lambda: XMLVerifier().verify(bare, x509_cert=pem)}
+    sealed = keys.key.public_key().encrypt(bytes(32), OAEP_SHA1)
+    jobs: dict[str, Callable[[], object]] = {
+        FLOOR: lambda: XMLVerifier().verify(bare, x509_cert=pem),
+        KEY: lambda: keys.key.decrypt(sealed, OAEP_SHA1),
+    }
     for name, message in messages.items():
         jobs[name] = lambda message=message: verify(message, trust=trust, sp=sp, now=datetime.now(UTC))  # type: ignore[misc]
-    sizes = [len(bare), *(len(base64.b64decode(message)) for message in messages.values())]
-    results = [Verification(name, size) for name, size in zip(jobs, sizes, strict=True)]
+    sizes = [len(bare), len(sealed), *(len(base64.b64decode(message)) for message in messages.values())]
+    results = {name: Verification(name, size) for name, size in zip(jobs, sizes, strict=True)}
     for job in jobs.values():
         _milliseconds(job)
     for _ in range(rounds):
         times = [_milliseconds(job) for job in jobs.values()]
-        for result, ms in zip(results, times, strict=True):
+        for result, ms in zip(results.values(), times, strict=True):
             result.milliseconds.append(ms)
             result.multiples.append(ms / times[0])
-    return results
+    for kind in KINDS:
+        wanted = kind.mark * sum(results[name].ms for name in kind.beside)
+        results[kind.name].limit = wanted + (results[KEY].ms if kind.encrypted else 0)
+    return list(results.values())
+
+
+def _made(provider: Provider, kind: Kind, certificate: x509.Certificate) -> str:
+    attributes = _sized_attributes(provider, kind.signing, kind.size)
+    return _message(provider, attributes, kind.signing, certificate if kind.encrypted else None)
 
 
 def _milliseconds(job: Callable[[], object]) -> float:
@@ -111,14 +147,16 @@ def _message(provider: Provider, attributes: Attributes, signing: Signing, to: x
     )
 
 
-def _sized_attributes(provider: Provider, signing: Signing) -> Attributes:
+def _sized_attributes(provider: Provider, signing: Signing, size: int = SIZE) -> Attributes:
     """A person's attributes with so many groups that a response of them is of the wanted size."""
-    for count in range(5, 200, 5):
-        groups = tuple(f"Bench group {n}" for n in range(count))
+
+    def of(count: int) -> tuple[Attributes, int]:
+        groups = tuple(f"Bench group {number:04}" for number in range(count))
         attributes = {**provider.shape.attributes(provider.people[0]), "groups": groups}
-        if len(base64.b64decode(_message(provider, attributes, signing))) >= SIZE:
-            return attributes
-    raise RuntimeError(f"{count} groups make no response of {SIZE} bytes")
+        return attributes, len(base64.b64decode(_message(provider, attributes, signing)))
+
+    (_, least), (_, more) = of(0), of(100)
+    return of(round((size - least) / (more - least) * 100))[0]
 
 
 # --- over HTTP --------------------------------------------------------------------------------------------------

@@ -97,6 +97,18 @@ def test_a_new_certificate_begins_anew(sso: World, provider: IdentityProvider) -
     assert told(sso) == [("identity_provider", 1)] * 2
 
 
+def test_nothing_is_said_of_a_connection_that_is_off(sso: World, provider: IdentityProvider) -> None:
+    """Until it is switched on again."""
+    with db.transaction():
+        idps.change(sso.system, provider, enabled=False)
+    certificate_notices.run(END - 5 * DAY)
+    assert told(sso) == []
+    with db.transaction():
+        idps.change(sso.system, cast.again(provider), enabled=True)
+    certificate_notices.run(END - 5 * DAY)
+    assert told(sso) == [("identity_provider", 7)]
+
+
 def test_many_processes_tell_it_once(sso: World) -> None:
     """The notice is a row that one of them writes."""
     cast.at_once(*[lambda: certificate_notices.run(END - DAY)] * 4, transaction=nullcontext)

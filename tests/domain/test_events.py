@@ -124,4 +124,4 @@ def test_types_are_an_object_and_a_past_verb() -> None:
     for kind in Type:
         subject, _, version = kind.value.partition(".")
         assert version == "v0"
-        assert subject.endswith("ed") or subject.endswith(("begun", "sent"))
+        assert subject.endswith("ed") or subject.endswith(("begun", "sent", "expiring"))

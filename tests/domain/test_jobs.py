@@ -95,3 +95,19 @@ def test_the_thread_runs_jobs_until_it_is_stopped() -> None:
     runner.stop()
     assert not any(thread.name == "jobs" for thread in threading.enumerate())
     assert clock.now() >= JobRun.get_by_id("often").due_at
+
+
+def test_the_thread_outlives_a_database_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    """It says so in the log, and goes on when the database is back."""
+    ran, away = threading.Semaphore(0), threading.Semaphore(0)
+    caplog.handler.addFilter(lambda record: away.release() or True if record.name == "idp_bridge.jobs" else True)
+    runner = Runner(pause=timedelta(milliseconds=1), jobs=[Job("often", timedelta(0), lambda _: ran.release())])
+    db.database.execute_sql("ALTER TABLE job_run RENAME TO job_run_away")
+    try:
+        runner.start()
+        assert away.acquire(timeout=20)
+    finally:
+        db.database.execute_sql("ALTER TABLE job_run_away RENAME TO job_run")
+    assert ran.acquire(timeout=20)
+    runner.stop()
+    assert "background jobs could not be looked for" in caplog.messages

@@ -295,6 +295,18 @@ def test_each_document_is_fetched_by_one_process(site: https.Site, provider: Ide
     assert site.asked == [PATH]
 
 
+def test_what_goes_wrong_with_one_does_not_keep_the_others_waiting(
+    sso: World, site: https.Site, provider: IdentityProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever it is: it is logged with the connection's id, and the next one is fetched."""
+    broken = cast.connect(sso, name="Broken", metadata_url=site.origin + "/broken")
+    IdentityProvider.update(certificates=[{}]).where(IdentityProvider.id == broken.id).execute()
+    site.documents["/broken"] = entity(entity_id=broken.entity_id)
+    metadata_refresh.run(clock.now() + metadata_refresh.EVERY)
+    assert sorted(site.asked) == ["/broken", PATH]
+    assert [record.identity_provider_id for record in caplog.records] == [broken.id]  # type: ignore[attr-defined]
+
+
 def test_an_answer_that_fits_no_more_is_not_used(
     sso: World, site: https.Site, provider: IdentityProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

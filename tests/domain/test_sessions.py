@@ -178,6 +178,47 @@ def test_switching_a_provider_off_ends_what_it_opened(sso: World) -> None:
     assert (_reached(through), _reached(by_password)) == ([], ["acme"])
 
 
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        ({"name_id": "ann"}, ["bob"]),
+        ({"name_id": "Ann"}, ["ann", "ann", "ann", "bob"]),
+        ({"name_id": "ann", "name_id_format": "email"}, ["ann", "bob"]),
+        ({"name_id": "ann", "name_id_format": "persistent"}, ["ann", "bob"]),
+        ({"name_id": "ann", "session_indexes": ["_1"]}, ["ann", "bob"]),
+        ({"name_id": "ann", "session_indexes": ["_2", "_3"]}, ["ann", "bob"]),
+        ({"name_id": "ann", "session_indexes": ["_9"]}, ["ann", "ann", "bob"]),
+        ({"name_id": "bob", "session_indexes": ["_1"]}, ["ann", "ann", "ann"]),
+    ],
+)
+def test_a_provider_ends_what_it_names(sso: World, words: dict[str, object], left: list[str]) -> None:
+    """By NameID, exactly; a format or an index that a session does not have is no objection to its end."""
+    assert sso.provider is not None
+    mine = {"method": "saml", "identity_provider_id": sso.provider.id}
+    _open(sso.owner, **mine, name_id="ann", name_id_format="email", session_index="_1")
+    _open(sso.owner, **mine, name_id="ann", name_id_format="persistent", session_index="_2")
+    _open(sso.owner, **mine, name_id="ann")
+    _open(sso.owner, **mine, name_id="bob", session_index="_1")
+    cast.connect(sso, name="another")
+    _open(sso.owner, "saml", identity_provider_id=sso.provider.id, name_id="ann", session_index="_1")
+    _open(sso.owner)
+    with db.transaction():
+        ended = sessions.end_named(mine["identity_provider_id"], **words)  # type: ignore[arg-type]
+    still = [row.name_id for row in Session.select() if row.identity_provider_id == mine["identity_provider_id"]]
+    assert sorted(still) == left
+    assert [member.id for member in ended] == [sso.owner.id] * (4 - len(left))
+    assert Session.select().count() == len(left) + 2
+
+
+def test_a_session_that_had_run_out_is_not_said_to_have_ended(sso: World) -> None:
+    """It goes with the others; no event tells of it."""
+    assert sso.provider is not None
+    _open(sso.owner, "saml", identity_provider_id=sso.provider.id, name_id="ann", not_after=clock.now())
+    with db.transaction():
+        assert sessions.end_named(sso.provider.id, name_id="ann") == []
+    assert Session.select().count() == 0
+
+
 def test_leaving_single_sign_on_behind_ends_what_providers_opened(sso: World) -> None:
     """A plan without it has no such session either."""
     assert sso.provider is not None

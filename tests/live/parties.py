@@ -133,15 +133,23 @@ def serving(
         service.stop()
 
 
+def new_sqlite(directory: Path) -> str:
+    """The URL of a new, migrated file; for what runs outside the suite."""
+    url = f"sqlite:///{directory / 'idp-bridge.db'}"
+    with _database(url):
+        db.migrate()
+    return url
+
+
 @contextmanager
 def _database(url: str) -> Iterator[None]:
-    real = db.open_database(url)
+    db.open_database(url)
     keyring.unlock(SECRET_KEY)
     try:
         with db.connection():
             yield
     finally:
-        real.close_all() if hasattr(real, "close_all") else real.close()
+        db.disconnect()
 
 
 # --- a provider -------------------------------------------------------------------------------------------------
@@ -232,6 +240,12 @@ class Connection:
         """Change it at the service; the provider reads our metadata anew."""
         self.service.api("PATCH", f"/identity_providers/{self.id}", account=self.account, **fields)
         self.introduce()
+
+    def sp_metadata(self) -> bytes:
+        """Ours, as we publish it now."""
+        answer = requests.get(self.row["sp_metadata_url"], timeout=TIMEOUT)
+        answer.raise_for_status()
+        return answer.content
 
     def introduce(self) -> None:
         """Let the provider fetch our metadata."""

@@ -23,9 +23,8 @@ from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 from lxml import etree
 
-from idp_bridge import db
 from tests.bench.client import Connection, encode
-from tests.live.parties import Service, serving
+from tests.live.parties import Service, new_sqlite, serving
 from tests.saml import idp
 
 CLIENTS = 4
@@ -149,7 +148,7 @@ def main() -> None:
     given = arguments.parse_args()
     marks = [FIRST, *(mark for fifth in range(1, 6) if (mark := given.sign_ins * fifth // 5) > FIRST)]
     with tempfile.TemporaryDirectory() as name:
-        url = given.database_url or _new_sqlite(Path(name))
+        url = given.database_url or new_sqlite(Path(name))
         began = time.monotonic()
         with soaking(url, Path(name)) as soak:
             print("sign-ins  seconds  resident KiB  anonymous KiB  faults of children  temporary folder changed")
@@ -162,14 +161,6 @@ def main() -> None:
                     f"  {reading.anonymous_kib:13}  {reading.children_faults:18}  {changed:>24}",
                     flush=True,
                 )
-
-
-def _new_sqlite(directory: Path) -> str:
-    url = f"sqlite:///{directory / 'soak.db'}"
-    db.open_database(url)
-    db.migrate()
-    db.database.close()
-    return url
 
 
 if __name__ == "__main__":

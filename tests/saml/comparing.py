@@ -35,6 +35,7 @@ UNKNOWN_TO = {
 
 #: What we refuse although both others accept it, in messages that no honest provider sends.
 STRICTER = {
+    Reason.MESSAGE_TOO_LARGE: "Caps on size.",
     Reason.NOT_BASE64: "Both skip letters that are no base64. Bindings 3.5.4 knows none.",
     Reason.XML_ENCODING: "A declaration that lies about the encoding is a difference between readers (CVE-2025-25291).",
     Reason.XML_COMMENT: "Comments and instructions are outside of the digest (CVE-2017-11427).",
@@ -46,6 +47,8 @@ STRICTER = {
     Reason.SIGNATURE_STRUCTURE: "KeyInfo and the rest may hold what the grammar names, and nothing else.",
     Reason.SIGNATURE_PLACEMENT: "No ds:Object, and no Signature but directly in what it signs.",
     Reason.ID_DUPLICATE: "IDs are unique however they are spelt, also where no schema makes them IDs.",
+    Reason.ISSUER_MISMATCH: "Both read an empty Issuer as none. It is one, and not the provider's (Core 2.2.5).",
+    Reason.DESTINATION_MISMATCH: "Addresses are compared as they are; both forgive a slash at the end.",
     Reason.DECRYPTION_FAILED: "The same rules inside of a ciphertext, under one name.",
 }
 

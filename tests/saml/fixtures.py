@@ -1,4 +1,4 @@
-"""Writes the folders of `fixtures/saml/` that are missing: `python -m tests.saml.fixtures`.
+"""Writes the folders of `fixtures/saml/` that are missing, and all facts anew: `python -m tests.saml.fixtures`.
 
 Keys are made for the run and thrown away (but for the one that must decrypt), so a folder is never written twice. To
 make one anew, remove it first.
@@ -13,10 +13,10 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from lxml import etree
 
-from idp_bridge.saml import Reason
+from idp_bridge.saml import Reason, Rejected
 
 from . import idp
-from .playing import FOLDER, play
+from .playing import FOLDER, case_of, play
 
 TITLES = {
     "okta": "Okta: both signed, own prefixes, InclusiveNamespaces, typed values, base64 in lines",
@@ -203,7 +203,19 @@ def main() -> None:
         document = idp.good(shape)
         write(FOLDER / "good" / shape.name, etree.tostring(document), good_case(shape))
     for reason, bad in BAD.items():
-        write(FOLDER / "bad" / reason.value, content(bad), bad_case(reason, bad))
+        folder = FOLDER / "bad" / reason.value
+        write(folder, content(bad), bad_case(reason, bad))
+        record_facts(folder)
+
+
+def record_facts(folder: Path) -> None:
+    """What an administrator is told beside the reason, as the door says it now: look at it before keeping it."""
+    case = case_of(folder)
+    try:
+        play(folder)
+    except Rejected as refusal:
+        case["expect"]["facts"] = dict(refusal.facts)
+    (folder / "case.json").write_text(json.dumps(case, indent=2) + "\n")
 
 
 def content(bad: Bad) -> bytes:

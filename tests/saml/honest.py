@@ -56,7 +56,7 @@ def _escaped(value: str) -> str:
 
 
 def _signer(random: Random) -> idp.Pair:
-    return idp.pair("idp.example.com", "ec") if random.random() < 0.15 else idp.idp()
+    return idp.pair("ec.example.com", "ec") if random.random() < 0.15 else idp.idp()
 
 
 def _shape(random: Random) -> idp.Shape:

@@ -209,3 +209,9 @@ def test_groups_with_separators_stay_one_group() -> None:
     names = ("a,b", "a;b", "a|b", "a\nb", " a ", "a")
     assert read(said({"groups": names}), {}).groups == names
     assert read(said({"Role": ("admin",)}), {}).groups is None
+
+
+def test_record_of_the_claims_is_the_address() -> None:
+    """What an administrator sees of them among the checks of a sign-in."""
+    assert read(said({"email": ("ann@example.com",)}), {}).told == "ann@example.com"
+    assert read(said({}), {}).told == ""

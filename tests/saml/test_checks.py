@@ -15,7 +15,8 @@ from . import idp
 S = timedelta(seconds=1)
 FINGERPRINT = idp.idp().certificate.fingerprint_sha256[:16]
 READ = (
-    "version issuer destination conditions validity audience name_id confirmation solicited authentication attributes"
+    "assertion_id version issuer destination conditions validity audience name_id confirmation solicited "
+    "authentication attributes"
 )
 
 
@@ -51,7 +52,7 @@ def test_names_have_a_sentence_each() -> None:
     """Every name that is recorded stands in the table, and the table holds no other."""
     recorded = {check.name for shape in idp.SHAPES for check in read(idp.good(shape)).checks}
     assert recorded == set(CHECKS)
-    assert list(CHECKS)[-11:] == READ.split()
+    assert list(CHECKS)[-12:] == READ.split()
 
 
 def test_got_and_wanted_are_told() -> None:
@@ -67,6 +68,7 @@ def test_got_and_wanted_are_told() -> None:
         "status": ("urn:oasis:names:tc:SAML:2.0:status:Success", ""),
         "encryption": ("", ""),
         "assertion_signature": (signed, ""),
+        "assertion_id": ("_assertion1", ""),
         "version": ("2.0", ""),
         "issuer": (idp.IDP, idp.IDP),
         "destination": (idp.ACS, idp.ACS),

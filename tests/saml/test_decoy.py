@@ -38,3 +38,4 @@ def test_decoy_is_about_as_large_as_what_it_stands_for(size: int) -> None:
     """So that parsing and canonicalising it costs about the same."""
     octets = decoy((idp.idp().certificate,), size=size)
     assert abs(len(octets) - max(size, 1_400)) < 500
+    assert xml.parse(octets).get("ID") == "_decoy"

@@ -177,15 +177,31 @@ def test_padding_of_1_and_of_16_octets(octets: bytes, plain: bytes) -> None:
     assert opened(sealed(octets[:-2] + b"?" + octets[-1:])) == (plain if octets[-1] > 1 else plain[:-1] + b"?")
 
 
-def test_wrapped_key_may_lack_its_leading_zeros() -> None:
-    """A number is a number: the private key is used on what has not the full length, too."""
-    for element in iter(lambda: idp.encrypt(PLAIN), None):  # one in 256 begins with a zero
+def test_wrapped_key_has_one_spelling_only() -> None:
+    """A zero before or behind it, or the number beyond the modulus: worked on, and not accepted (RFC 8017 7.1.2)."""
+    key: Any = idp.sp_keys().key
+    modulus = key.public_key().public_numbers().n
+    for element in iter(lambda: idp.encrypt(PLAIN), None):
         value = next(element.iter(f"{XENC}CipherValue"))
         octets = idp.base64.b64decode(value.text or "")
-        if not octets[0]:
+        beyond = int.from_bytes(octets) + modulus
+        if beyond < 2**2048:
             break
-    value.text = idp.base64.b64encode(octets.lstrip(b"\0")).decode()
     assert opened(element) == PLAIN
+    for other in (octets + b"\0", b"\0" + octets, beyond.to_bytes(256)):
+        value.text = idp.base64.b64encode(other).decode()
+        assert decrypt(element, keys=KEYS).failure == "key"
+
+
+def test_four_recipients_and_no_more() -> None:
+    """Ours may be the last of them."""
+    element = idp.encrypt(PLAIN, beside=True, secret=b"k" * 32)
+    for _ in range(3):
+        element.insert(1, idp.encrypt(PLAIN, beside=True, to=idp.attacker())[1])
+    assert opened(element) == PLAIN
+    element.insert(1, idp.encrypt(PLAIN, beside=True, to=idp.attacker())[1])
+    failure = refused(element)
+    assert failure.facts == {"element": "EncryptedKey", "got": "5", "want": "1 to 4"}
 
 
 def test_no_key_of_ours_is_one_more_failure() -> None:
@@ -287,6 +303,15 @@ def test_one_time_for_every_failure() -> None:
                 verify(message, trust=trust, sp=sp, now=idp.NOW)
             best[name] = min(best[name], time.process_time() - began)
     assert max(best.values()) / min(best.values()) < 1.3, best
+
+
+@pytest.mark.parametrize("count", range(58, 63))
+def test_one_answer_under_as_many_namespaces_as_may_be(count: int) -> None:
+    """What stands around the ciphertext leaves no room for one declaration more: the answers are alike then, too."""
+    declared = "".join(f' xmlns:n{number}="urn:{number}"' for number in range(count))
+    texts = (etree.tostring(wrapped(element)).decode() for element, _ in ORACLES.values())
+    reasons = {failed(etree.fromstring(text.replace(" ID=", f"{declared} ID=", 1))).reason for text in texts}
+    assert reasons == {Reason.DECRYPTION_FAILED if count < 61 else Reason.XML_TOO_COMPLEX}
 
 
 def test_signature_around_the_ciphertext_comes_first() -> None:

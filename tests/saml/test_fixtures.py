@@ -43,16 +43,19 @@ def test_each_products_form_is_accepted(folder: Path) -> None:
 
 @pytest.mark.parametrize("folder", [*cases("bad"), *cases("attacks")])
 def test_bad_and_forged_messages_are_refused(folder: Path) -> None:
-    """Each for its own reason."""
+    """Each for its own reason, and an administrator is told what came and what was wanted."""
+    expect = case_of(folder)["expect"]
     with pytest.raises(Rejected) as caught:
         play(folder)
-    assert caught.value.reason == case_of(folder)["expect"]["refused"]
+    assert caught.value.reason == expect["refused"]
+    assert dict(caught.value.facts) == expect.get("facts", caught.value.facts)
 
 
 @pytest.mark.parametrize("reason", sorted(set(Reason) - BY_OTHERS))
 def test_every_reason_of_the_door_has_its_fixture(reason: Reason) -> None:
     """`bad/<reason>` is the good case with one thing changed, and that is refused for this reason."""
-    assert case_of(FOLDER / "bad" / reason)["expect"] == {"refused": reason}
+    expect = case_of(FOLDER / "bad" / reason)["expect"]
+    assert (expect["refused"], set(expect)) == (reason, {"refused", "facts"})
 
 
 def test_fixtures_are_there() -> None:

@@ -1,5 +1,7 @@
 """A provider's metadata is read with care: one entity, by its name, and where a key is pinned only what it signed."""
 
+import random
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
@@ -84,6 +86,12 @@ EXPIRED = ' validUntil="2026-03-01T12:00:00Z"'
         pytest.param(entity(role(sso="")), "no sign-on URL", id="no URL"),
         pytest.param(
             entity(role(sso=endpoint("SingleSignOnService", "urn:x", SSO))), "no sign-on URL", id="no binding"
+        ),
+        pytest.param(
+            entity(role(keys="".join(key(f"{n:04}") for n in range(21)))), "more than 20", id="many certificates"
+        ),
+        pytest.param(
+            entity(role(sso=endpoint("SingleSignOnService", REDIRECT, SSO + "/" + "x" * 2048))), "2048", id="long URL"
         ),
         pytest.param(entity(role(keys="")), "no signing certificate", id="no key"),
         pytest.param(
@@ -243,3 +251,41 @@ def test_signed_metadata_expires_too() -> None:
     outer = group(signed(entity(attributes=ID)), attributes=EXPIRED)
     with pytest.raises(MetadataError, match="expired"):
         read(outer, vouched_by=PINNED)
+
+
+# --- anything else ----------------------------------------------------------------------------------------------
+
+PIECES = (
+    *("<md:Extensions><x/></md:Extensions>", "<md:SingleSignOnService/>", "<md:KeyDescriptor/>", "<md:NameIDFormat/>"),
+    *("<md:IDPSSODescriptor/>", "<md:EntityDescriptor/>", "<!-- c -->", "<?pi?>", "<![CDATA[x]]>", "&amp;", "&#0;"),
+    *(' entityID=""', ' ID="_1"', "\u212a", "\u0296", "\ud800", "xmlns:", "true", "9"),
+)
+
+
+def changed(document: str, choice: random.Random) -> str:
+    """A piece cut out, put in, or brought from elsewhere in the document; up to three times."""
+    for _ in range(choice.randint(1, 3)):
+        start, other = choice.randrange(len(document)), choice.randrange(len(document))
+        cut = start + choice.choice((0, 0, 1, 20))
+        document = document[:start] + choice.choice((*PIECES, "", document[other : other + 50])) + document[cut:]
+    return document
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_changed_document_is_read_or_refused_in_words(seed: int) -> None:
+    """Nothing else comes out, whatever an administrator uploads; and under a pinned key only what it signed."""
+    choice = random.Random(seed)
+    bases = (entity(attributes=ID), signed(entity(attributes=ID)), group(entity(), entity(entity_id="urn:b")))
+    outcomes, words = Counter[str](), []
+    for _ in range(500):
+        document, vouched_by = changed(choice.choice(bases), choice), choice.choice(((), PINNED))
+        try:
+            found = read(document, entity_id=idp.IDP, vouched_by=vouched_by)
+        except MetadataError as error:
+            words.append(error.detail)
+        else:
+            outcomes["vouched for" if vouched_by else "read"] += 1
+            assert not vouched_by or (found.sso, found.certificates) == ((Endpoint(REDIRECT, SSO),), PINNED)
+    assert set(outcomes) == {"vouched for", "read"}
+    assert words
+    assert all(0 < len(detail) < 4000 for detail in words)

@@ -95,8 +95,10 @@ def test_parameters_of_others_are_left_alone() -> None:
 
 
 def test_long_queries_are_refused_unread() -> None:
-    """Whatever the web server lets through."""
-    assert refusal(b"SAMLRequest=" + b"a" * redirect.LONGEST_QUERY) is Reason.MESSAGE_TOO_LARGE
+    """Whatever the web server lets through; 16 KiB are read."""
+    longest = b"SAMLRequest=" + b"a" * (16 * 1024 - 12)
+    assert refusal(longest) is Reason.SIGNATURE_MISSING
+    assert refusal(longest + b"a") is Reason.MESSAGE_TOO_LARGE
 
 
 # --- inflating --------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from idp_bridge.saml import CLOCK_SKEW, REASONS, Assertion, NotSaml, Reason, Rejected, profile, verify
+from idp_bridge.saml.checks import CHECKS
 from idp_bridge.saml.errors import LOGOUT_REASONS
 
 from . import idp
@@ -208,6 +209,8 @@ def test_each_rule_refuses_alone(row: Row) -> None:
     refused = refusal(idp.finish(response, row.shape), after=row.after, **row.trust)
     assert refused.reason is row.reason, refused.facts
     assert not isinstance(refused, NotSaml)
+    assert [check.passed for check in refused.checks] == [True] * (len(refused.checks) - 1) + [False]
+    assert [check.name for check in refused.checks if check.name not in CHECKS] == []
 
 
 def no_saml(name: str, message: str | bytes, reason: Reason) -> Any:
@@ -249,6 +252,7 @@ def test_what_is_no_saml_is_refused_before_anything_is_read(message: str | bytes
     with pytest.raises(Rejected) as caught:
         verify(message, trust=idp.trust(), sp=idp.service_provider(), now=idp.NOW)
     assert caught.value.reason is reason
+    assert not caught.value.checks[-1].passed
     assert isinstance(caught.value, NotSaml) == (
         reason in {Reason.MESSAGE_TOO_LARGE, Reason.NOT_BASE64, Reason.NOT_XML, Reason.NOT_A_RESPONSE}
     )
@@ -486,6 +490,14 @@ def test_modern_signature_methods_are_accepted(method: str) -> None:
     signed = idp.sign(idp.assertion_of(response), by, method=method, digest=f"{idp.XENC}sha512")
     idp.swap(idp.assertion_of(response), signed)
     assert accept(response, certificates=(by.certificate,)).name_id == "ann@example.com"
+
+
+@pytest.mark.parametrize("digest", [name for name in idp.DIGESTS if "sha1" not in name])
+def test_modern_digests_are_accepted(digest: str) -> None:
+    """SHA-256 to SHA-512, whatever the signature's own is."""
+    response = idp.unsigned(idp.ENTRA)
+    idp.swap(idp.assertion_of(response), idp.sign(idp.assertion_of(response), digest=digest))
+    assert accept(response).warnings == ()
 
 
 @pytest.mark.parametrize(

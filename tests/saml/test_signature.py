@@ -200,6 +200,15 @@ XSLT = "http://www.w3.org/1999/XSL/Transform"
         pytest.param(change("Transform", Algorithm=f"{XSLT}"), Reason.SIGNATURE_ALGORITHM, id="XSLT"),
         pytest.param(put_in("Transform", f"{{{XSLT}}}stylesheet"), Reason.SIGNATURE_ALGORITHM, id="style sheet"),
         pytest.param(put_in("CanonicalizationMethod", "{urn:x}x"), Reason.SIGNATURE_ALGORITHM, id="parameter"),
+        pytest.param(change("DigestMethod", Algorithm="urn:x"), Reason.SIGNATURE_ALGORITHM, id="digest method"),
+        pytest.param(change("SignatureMethod", Algorithm="urn:x"), Reason.SIGNATURE_ALGORITHM, id="signature method"),
+        pytest.param(change("CanonicalizationMethod", Algorithm="urn:x"), Reason.SIGNATURE_ALGORITHM, id="c14n"),
+        pytest.param(change("DigestMethod", Algorithm=f"{idp.DS}sha1"), Reason.SIGNATURE_WEAK, id="SHA-1 digest"),
+        pytest.param(change("SignatureMethod", Algorithm=f"{idp.DS}rsa-sha1"), Reason.SIGNATURE_WEAK, id="SHA-1"),
+        pytest.param(put_in("Transforms", f"{DS}Transform"), Reason.SIGNATURE_STRUCTURE, id="three transforms"),
+        pytest.param(
+            put_in("Transform", f"{{{idp.EXC}}}InclusiveNamespaces"), Reason.SIGNATURE_ALGORITHM, id="list in enveloped"
+        ),
         pytest.param(change("Reference", URI=""), Reason.SIGNATURE_REFERENCE, id="the whole document"),
     ],
 )

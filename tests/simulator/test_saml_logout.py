@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from lxml import etree, html
 from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
-from saml2.samlp import STATUS_PARTIAL_LOGOUT
+from saml2.samlp import STATUS_PARTIAL_LOGOUT, STATUS_SUCCESS
 
 from idp_bridge.saml import (
     POST,
@@ -107,7 +107,7 @@ def test_the_provider_understands_what_the_product_asks_and_answers(flavour: str
     sp, first, second = register(idp), signed_in(idp), signed_in(idp)
     other = signed_in(idp, person=1)
     asked = read(idp, fields_of(ours(idp, first, binding)), binding)
-    assert end(idp, asked)[-1] == STATUS_PARTIAL_LOGOUT  # type: ignore[arg-type]
+    assert end(idp, asked) == (STATUS_SUCCESS,)  # type: ignore[arg-type]
     assert list(idp.signed_in) == [second, other]
     request = LogoutRequest(
         id="_1", issue_instant=NOW, not_on_or_after=NOW, name_id=NameId("a", "b", None, None), session_indexes=(),
@@ -196,11 +196,20 @@ def test_the_button_signs_her_out_of_one_app_after_the_other(site: tuple[FlaskCl
 
 
 def test_an_app_signs_her_out_and_hears_back(site: tuple[FlaskClient, Provider]) -> None:
-    """By a redirect with the RelayState that came."""
+    """Of that app alone, which the answer does not hide: another one still has her signed in."""
     client, idp = site
     sent = ours(idp, idp.signed_in[0], BINDING_HTTP_REDIRECT)
     step = client.get(sent.url.removeprefix("https://idp.test"))
     assert step.headers["Location"].startswith(f"{entity('one')}/slo?SAMLResponse=")
+    answered = logout.from_query(
+        urlsplit(step.headers["Location"]).query.encode(),
+        trust=Trust(entity_id=idp.entity_id, certificates=(parse_certificate(idp.keys.certificate_pem),)),
+        slo_url=f"{entity('one')}/slo",
+        now=NOW,
+    )
+    assert answered == LogoutResponse(
+        in_response_to=sent.id, complete=False, status=(STATUS_SUCCESS, STATUS_PARTIAL_LOGOUT)
+    )
     assert len(idp.signed_in) == 2
 
 

@@ -1,6 +1,7 @@
 """Fixtures of the SAML tests: connections to simulated providers, whose keys are made once."""
 
 import pytest
+from flask import Flask
 
 from idp_bridge.simulator.saml_idp import Provider
 from idp_bridge.simulator.serve import default_providers
@@ -15,12 +16,12 @@ def simulated() -> dict[str, Provider]:
 
 
 @pytest.fixture(params=["okta", "entra"])
-def connection(request: pytest.FixtureRequest, world: World, simulated: dict[str, Provider]) -> Connection:
+def connection(request: pytest.FixtureRequest, app: Flask, world: World, simulated: dict[str, Provider]) -> Connection:
     """A just-in-time connection to each simulated provider."""
-    return connect(world, simulated[request.param])
+    return connect(app, world, simulated[request.param])
 
 
 @pytest.fixture
-def okta(world: World, simulated: dict[str, Provider]) -> Connection:
+def okta(app: Flask, world: World, simulated: dict[str, Provider]) -> Connection:
     """A just-in-time connection to the simulated Okta."""
-    return connect(world, simulated["okta"])
+    return connect(app, world, simulated["okta"])

@@ -1,9 +1,10 @@
 """A SAML connection of ours and the simulated provider at its other end, driven as a browser drives them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from flask import Flask
 from flask.testing import FlaskClient
 
 from idp_bridge import db, idps, sign_in_flows
@@ -23,10 +24,15 @@ class Connection:
     world: World
     row: Any
     provider: Provider
+    app: Flask = field(repr=False)
 
     @property
     def path(self) -> str:
         return f"/saml/{self.row.id}"
+
+    def world_client(self) -> FlaskClient:
+        """A client for the API."""
+        return self.app.test_client()
 
     def change(self, **options: Any) -> None:
         """Set the connection's options."""
@@ -35,7 +41,10 @@ class Connection:
 
     def start(self, browser: FlaskClient, next_path: str = "") -> str:
         """Begin in this browser; the id of the request that the provider gets."""
-        answer = browser.get(f"{self.path}/start", query_string={"next": next_path} if next_path else {})
+        return self.asked(browser.get(f"{self.path}/start", query_string={"next": next_path} if next_path else {}))
+
+    def asked(self, answer: Any) -> str:
+        """The id of the request with which this answer sends a browser to the provider."""
         assert answer.status_code == 303
         fields = {name: values[0] for name, values in parse_qs(urlsplit(answer.headers["Location"]).query).items()}
         return self.provider.parse_request(fields, REDIRECT).request_id
@@ -61,13 +70,13 @@ class Connection:
         return self.post(browser, self.response(self.start(browser), person, **changes))
 
 
-def connect(world: World, provider: Provider, **options: Any) -> Connection:
+def connect(app: Flask, world: World, provider: Provider, **options: Any) -> Connection:
     """A connection of the world's account to that provider."""
     with db.connection(), db.transaction():
         trust = idps.read_metadata(provider.metadata_xml)
         row = idps.create(world.system, name=provider.name, trust=trust, **{"join_policy": "jit", **options})
         provider.register_sp(idps.sp_metadata(row, BASE).decode())
-    return Connection(world, row, provider)
+    return Connection(world, row, provider, app)
 
 
 def session_of(browser: FlaskClient) -> str | None:

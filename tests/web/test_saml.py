@@ -10,11 +10,11 @@ from cryptography import x509
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp_bridge import accounts, bots, clock, db, groups, idps, invitations, members, sp_keys
+from idp_bridge import accounts, bots, clock, db, groups, idps, invitations, members, saml_messages, sp_keys
 from idp_bridge.models import IdentityLink, Member, Session
 from idp_bridge.simulator.saml_idp import Provider
 from tests.conftest import World, make_account
-from tests.web.connections import BASE, SESSION_COOKIE, Connection, connect, events_of, reference, session_of
+from tests.web.connections import BASE, SESSION_COOKIE, Connection, connect, events_of, flows_of, reference, session_of
 
 # --- in ---------------------------------------------------------------------------------------------------------
 
@@ -259,7 +259,7 @@ def test_another_accounts_provider_reaches_nobody_here(
     """Two accounts trust the same provider: a response for one is refused by the other, and nobody is shared."""
     with db.connection():
         other = make_account("umbrella")
-    theirs = connect(other, simulated["okta"])
+    theirs = connect(app, other, simulated["okta"])
     browser = app.test_client()
     assert okta.sign_in(browser).status_code == 303
     stolen = okta.response(theirs.start(browser))
@@ -335,3 +335,16 @@ def test_a_provider_by_post_may_redirect_to_another_host(okta: Connection, clien
     policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
     assert (answer.status_code, answer.mimetype) == (200, "text/html")
     assert policy["form-action"] == "'self' https: http:"
+
+
+@pytest.mark.parametrize("name_id_format", [None, "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"])
+def test_a_name_id_policy_is_sent_where_one_is_asked_for(
+    okta: Connection, client: FlaskClient, name_id_format: str | None
+) -> None:
+    """Providers refuse formats that they do not know, so by default nothing is asked."""
+    okta.change(name_id_format=name_id_format)
+    okta.start(client)
+    with db.connection():
+        sent = saml_messages.of_flow(okta.row, flows_of(okta)[0].id)["request"].xml
+    assert ("NameIDPolicy" in sent) == (name_id_format is not None)
+    assert (name_id_format or "AuthnRequest") in sent

@@ -168,6 +168,26 @@ def test_the_same_person_is_not_asked(tile: Connection, client: FlaskClient) -> 
         assert Session.select().count() == 1
 
 
+@pytest.mark.parametrize(
+    ("sso_url", "origin"),
+    [
+        ("https://idp.test/sso?idpid=1", "https://idp.test"),
+        ("https://IDP.test:443/sso", "https://idp.test"),
+        ("http://idp.test:80/", "http://idp.test"),
+        ("https://idp.test:8443/sso", "https://idp.test:8443"),
+        ("https://[2001:db8::1]:8443/sso", "https://[2001:db8::1]:8443"),
+        ("https://idp.test/sso", BASE),
+    ],
+)
+def test_the_providers_page_is_known_by_its_origin(
+    tile: Connection, client: FlaskClient, sso_url: str, origin: str
+) -> None:
+    """Scheme, host and port of the sign-on address, as browsers write them; or our own."""
+    tile.change(sso_url=sso_url)
+    finish = cross_site(tile, client, tile.response(None), Origin=origin).headers["Location"]
+    assert client.get(finish).status_code == 303
+
+
 @pytest.mark.parametrize("origin", ["https://evil.test", "null", "http://127.0.0.1:1.evil.test"])
 def test_what_another_site_posts_is_asked_about(tile: Connection, client: FlaskClient, origin: str) -> None:
     """Login CSRF by post: a page that is not the provider's makes a browser post somebody's response. Where nobody is
@@ -204,15 +224,7 @@ def bounced(connection: Connection, browser: FlaskClient, answer: Any) -> str:
     """The id of the request that an unsolicited response was turned into."""
     location = answer.headers["Location"]
     assert "/start?flow=" in location
-    sent = browser.get(location)
-    fields = {name: values[0] for name, values in _query(sent.headers["Location"]).items()}
-    return connection.provider.parse_request(fields, "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect").request_id
-
-
-def _query(url: str) -> dict[str, list[str]]:
-    from urllib.parse import parse_qs, urlsplit
-
-    return parse_qs(urlsplit(url).query)
+    return connection.asked(browser.get(location))
 
 
 def test_a_bounce_signs_in_by_our_own_request_only(bouncing: Connection, client: FlaskClient) -> None:
@@ -248,7 +260,7 @@ def test_a_provider_that_does_not_say_what_it_answers_is_not_asked_for_ever(
     assert flows_of(bouncing)[-1].reason == "request_not_named"
     assert cross_site(bouncing, client, bouncing.response(None, person=1)).status_code == 303
     with time_machine.travel(clock.now() + timedelta(seconds=61), tick=False):
-        assert cross_site(bouncing, client, bouncing.response(None)).status_code == 303
+        assert cross_site(bouncing, client, bouncing.response(None)).status_code == 303, flows_of(bouncing)[-1].reason
 
 
 def test_a_bounce_is_claimed_once(bouncing: Connection, app: Flask, client: FlaskClient) -> None:

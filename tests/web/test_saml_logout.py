@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -10,18 +11,21 @@ from urllib.parse import unquote_plus, urlsplit
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from limits import RateLimitItemPerHour
 from lxml import html
 from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
 from saml2.samlp import STATUS_PARTIAL_LOGOUT, STATUS_RESPONDER, STATUS_SUCCESS
 
 from idp_bridge import clock, db, idps, single_logout
 from idp_bridge.models import Event, IdentityProvider, Member, ReceivedLogout, SentLogout, Session
+from idp_bridge.rates import Limit
 from idp_bridge.simulator import saml_logout
 from idp_bridge.simulator.crypto import make_key_pair
 from idp_bridge.simulator.saml_idp import Provider, sign_response
 from idp_bridge.simulator.saml_logout import Answered, Asked, Outgoing
 from idp_bridge.simulator.serve import default_providers
 from idp_bridge.simulator.service_provider import ServiceProvider, SignedIn
+from idp_bridge.web.saml import refusing
 from tests.conftest import World, make_account
 from tests.web.pages import post as submit
 from tests.web.pages import sign_in as sign_in_by_password
@@ -50,10 +54,17 @@ class Connection:
 
     def sign_in(self, browser: FlaskClient, person: int = 0, **changes: Any) -> SignedIn:
         """The whole way in; what the provider remembers of it."""
+        response = self.response(browser, person, **changes)
+        assert self.post(browser, response).status_code == 303
+        assert is_in(browser)
+        return self.provider.signed_in[-1]
+
+    def response(self, browser: FlaskClient, person: int = 0, **changes: Any) -> str:
+        """The provider's answer to a request of this browser."""
         sent = browser.get(f"{self.path}/start")
         asked = self.provider.parse_request(fields_of(sent), BINDING_HTTP_REDIRECT)
         urls = idps.urls(self.row.id, BASE)
-        response = sign_response(
+        return sign_response(
             self.provider,
             self.provider.people[person],
             acs_url=urls["acs_url"],
@@ -61,9 +72,10 @@ class Connection:
             in_response_to=asked.request_id,
             **changes,
         )
-        assert browser.post(f"{self.path}/acs", data={"SAMLResponse": response}).status_code == 303
-        assert is_in(browser)
-        return self.provider.signed_in[-1]
+
+    def post(self, browser: FlaskClient, response: str) -> Any:
+        """What the provider's page makes the browser post."""
+        return browser.post(f"{self.path}/acs", data={"SAMLResponse": response})
 
     def ask(self, session: SignedIn, **options: Any) -> Outgoing:
         """The provider's LogoutRequest for that session."""
@@ -84,10 +96,19 @@ def connect(world: World, provider: Provider, **options: Any) -> Connection:
     return Connection(world, row, provider, sp)
 
 
-@pytest.fixture
-def simulated() -> dict[str, Provider]:
-    """Providers whose people are signed in nowhere yet."""
+@pytest.fixture(scope="session")
+def providers() -> dict[str, Provider]:
+    """The simulated providers; their keys are made once."""
     return default_providers("http://127.0.0.1:1")
+
+
+@pytest.fixture
+def simulated(providers: dict[str, Provider]) -> dict[str, Provider]:
+    """Providers that know of no app yet, and whose people are signed in nowhere."""
+    for provider in providers.values():
+        provider.apps = {}
+        provider.signed_in.clear()
+    return providers
 
 
 @pytest.fixture(params=["okta", "entra"])
@@ -165,6 +186,16 @@ def test_either_binding_brings_it(okta: Connection, app: Flask, client: FlaskCli
     assert not is_in(client)
 
 
+def test_the_answer_may_be_framed_by_the_provider_alone(okta: Connection, app: Flask, client: FlaskClient) -> None:
+    """Where it signs out of all applications at once, in hidden frames; nothing else of ours is ever framed."""
+    okta.change(slo_binding="post")
+    answer = bring(app.test_client(), okta.ask(okta.sign_in(client)))
+    policy = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
+    assert policy["frame-ancestors"] == "http://127.0.0.1:1"
+    assert policy["form-action"] == "'self' https: http:"
+    assert "frame-ancestors 'none'" in client.get("/logout").headers["Content-Security-Policy"]
+
+
 def test_only_the_sessions_that_are_named_end(okta: Connection, app: Flask) -> None:
     """By SessionIndex, if there is one; every session of that NameID, if there is none; nobody else's ever."""
     browsers = [app.test_client() for _ in range(4)]
@@ -215,6 +246,40 @@ def test_a_copy_of_an_old_request_ends_nothing(connection: Connection, app: Flas
     assert connection.read(answer) == Answered(connection.sp, asked.id, True)
     assert is_in(client)
     assert len(events_of(connection.world, "session_ended")) == 1
+
+
+@pytest.mark.parametrize(
+    ("after", "index", "lives"), [(-1, True, False), (-1, False, False), (0, True, True), (-1, None, True)]
+)
+def test_an_assertion_that_the_request_overtook_opens_nothing(
+    okta: Connection, app: Flask, client: FlaskClient, after: int, index: bool | None, lives: bool
+) -> None:
+    """It was issued before the sign-out, on the way meanwhile (Core 3.7.3.2): by its session index, or by any."""
+    signed_out = clock.now() - timedelta(seconds=9)
+    name_id = okta.provider.people[0].email
+    held = okta.response(client, now=signed_out + timedelta(seconds=after))
+    indexes = {True: (okta.provider.signed_in[-1].session_index,), False: (), None: ("_another",)}[index]
+    okta.sign_in(app.test_client(), 1)
+    other = okta.provider.signed_in[-1]
+    asked = okta.ask(other, name_id=name_id, session_indexes=indexes, now=signed_out)
+    assert bring(app.test_client(), asked).status_code == 303
+    answer = okta.post(client, held)
+    assert (answer.status_code, is_in(client)) == ((303, True) if lives else (403, False))
+    if not lives:
+        assert events_of(okta.world, "sign_in_refused")[-1].object["reason"] == "session_expired"
+
+
+def test_twenty_copies_at_once_are_obeyed_once(okta: Connection, app: Flask) -> None:
+    """On all threads: each is answered with success, and every session ends once, with one event."""
+    browsers = [app.test_client() for _ in range(3)]
+    for browser in browsers:
+        session = okta.sign_in(browser)
+    asked = okta.ask(session, session_indexes=())
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: bring(app.test_client(), asked), range(20)))
+    assert {answer.status_code for answer in answers} == {303}
+    assert [is_in(browser) for browser in browsers] == [False] * 3
+    assert len(events_of(okta.world, "session_ended")) == 3
 
 
 def test_another_connections_sessions_stay(
@@ -348,6 +413,18 @@ def test_a_forged_request_ends_nothing(
     assert session.name_id not in answer.get_data(as_text=True)
     assert is_in(client)
     assert events_of(okta.world, "session_ended") == []
+
+
+def test_strangers_cannot_fill_the_events(
+    okta: Connection, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a connection's refusals only so many an hour are events; past that the reference is the operation id."""
+    monkeypatch.setattr(refusing, "_kept", Limit(RateLimitItemPerHour(2, namespace="test of logout"), ""))
+    answers = [client.get(f"{okta.path}/slo") for _ in range(4)]
+    assert len(events_of(okta.world, "logout_refused")) == 2
+    last = answers[-1]
+    assert last.status_code == 400
+    assert last.headers["X-Request-Id"] in last.get_data(as_text=True)
 
 
 @pytest.mark.parametrize("query", ["", "?SAMLRequest=a", "?SAMLRequest=a&SAMLRequest=b", "?RelayState=x"])

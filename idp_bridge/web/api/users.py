@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response
 from marshmallow import fields, validate
 
-from idp_bridge import members
+from idp_bridge import identity_links, members
 from idp_bridge.members import RoleSource
 from idp_bridge.models import Member
 from idp_bridge.roles import Permission
@@ -110,3 +110,12 @@ def restore_user(id: str) -> dict[str, Any]:
     member = members.deprovisioned(actor().account, id)
     members.restore(actor(), member)
     return _with_roles([member])[0]
+
+
+@blueprint.delete("/users/<id:id>/identity_links")
+@guard(Permission.MEMBERS_WRITE)
+@blueprint.response(204)
+def delete_identity_links(id: str) -> Response:
+    """Forget what identity providers call a member, so that one who was made again there can sign in."""
+    identity_links.forget(actor(), members.get(actor().account, id))
+    return no_content()

@@ -5,7 +5,7 @@ from typing import Any
 from flask import request
 from marshmallow import validate
 
-from idp_bridge import connection_warnings, groups, idps, impact, members, plans, providers, scim_tokens, spans
+from idp_bridge import connection_warnings, db, groups, idps, impact, members, providers, scim_tokens, spans
 from idp_bridge.impact import Impact
 from idp_bridge.models import DirectoryGroup, IdentityProvider, Member, RoleMapping, ScimToken
 from idp_bridge.plans import Feature
@@ -30,6 +30,7 @@ class NewForm(TrustForm):
 
     name = forms.Text(required=True)
     description = forms.Text(load_default="")
+    metadata_url = forms.Text(longest=2048, load_default="")
 
 
 class OptionsForm(forms.Form):
@@ -53,6 +54,15 @@ class OptionsForm(forms.Form):
     redact_sign_in_flows = forms.Checkbox()
 
 
+class AttributesForm(forms.Form):
+    """Which attribute carries what; empty = the well-known names. The fields are those of idps.MAPPED_CLAIMS."""
+
+    email = forms.Text(longest=1024, load_default="")
+    first_name = forms.Text(longest=1024, load_default="")
+    last_name = forms.Text(longest=1024, load_default="")
+    groups = forms.Text(longest=1024, load_default="")
+
+
 class TokenForm(forms.Form):
     """A new SCIM token."""
 
@@ -68,19 +78,21 @@ class TokenForm(forms.Form):
 def new_identity_provider() -> Any:
     """The form, in the words of the provider that was chosen."""
     known = providers.catalogue()
-    kind = request.args.get("kind", "")
+    kind = request.values.get("kind", "")  # in the form too, which comes back here where it is refused
     kind = kind if kind in known else next(iter(known))
     return render("identity_provider_new.html", kinds=known, kind=kind, words=known[kind])
 
 
 @blueprint.post("/identity-providers/new")
 @refused_on(new_identity_provider)
-@guard(Permission.IDPS_WRITE)
+@guard(Permission.IDPS_WRITE, feature=Feature.SSO, transaction=False)
 def create_identity_provider() -> Any:
     """A new connection: the account stays in its mode, so nobody is locked out by it."""
-    plans.require(actor().account, Feature.SSO)
     form = forms.read(NewForm)
-    provider = idps.create(actor(), name=form["name"], description=form["description"], trust=read_trust(form))
+    trust = read_trust(form)
+    told = {"description": form["description"], "metadata_url": form["metadata_url"] or None}
+    with db.transaction():
+        provider = idps.create(actor(), name=form["name"], trust=trust, **told)
     kind = request.form.get("kind")
     return done(f"{provider.name} is added.", "identity_provider", provider_id=provider.id, kind=kind)
 
@@ -188,6 +200,16 @@ def change_options(provider_id: str) -> Any:
     form = forms.read(OptionsForm)
     idps.change(actor(), provider, **{**form, "name_id_format": form["name_id_format"] or None})
     return done("The connection is saved.", "connection_settings", provider_id=provider_id)
+
+
+@blueprint.post("/identity-providers/<provider_id>/attributes")
+@refused_on(connection_settings, "provider_id")
+@guard(Permission.IDPS_WRITE)
+def change_attributes(provider_id: str) -> Any:
+    """Names of the provider's own for what the well-known ones do not cover."""
+    provider = idps.get(actor().account, provider_id)
+    idps.change(actor(), provider, attribute_mapping={n: v or None for n, v in forms.read(AttributesForm).items()})
+    return done("The attribute names are saved.", "connection_settings", provider_id=provider_id)
 
 
 @blueprint.post("/identity-providers/<provider_id>/delete")

@@ -6,7 +6,7 @@ from flask import request
 from peewee import fn
 
 from idp_bridge import groups as directory_groups
-from idp_bridge import idps, invitations, members, roles, seats, sessions
+from idp_bridge import identity_links, idps, invitations, members, roles, seats, sessions
 from idp_bridge.db import column
 from idp_bridge.errors import Invalid
 from idp_bridge.models import Account, IdentityProvider, Invitation, Member, Role
@@ -128,7 +128,17 @@ def member(member_id: str) -> Any:
         role_names=role_names(account),
         sessions=sessions.of_person(found.person, account) if found.active else [],
         mapped={row.id: row for row in directory_groups.mappings(account)},
+        links=list(identity_links.of_member(found)),
     )
+
+
+@blueprint.post("/members/<member_id>/unlink")
+@refused_on(member, "member_id")
+@guard(Permission.MEMBERS_WRITE)
+def unlink(member_id: str) -> Any:
+    """Forget what identity providers call her."""
+    identity_links.forget(actor(), members.get(actor().account, member_id))
+    return done("The next sign-in with this address is linked anew.", "member", member_id=member_id)
 
 
 @blueprint.post("/members/<member_id>/roles")

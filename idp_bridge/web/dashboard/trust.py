@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import request
 
-from idp_bridge import certificate_notices, clock, db, idps, metadata_refresh, sp_keys
+from idp_bridge import certificate_notices, clock, db, fetching, idps, metadata_refresh, sp_keys
 from idp_bridge.errors import Invalid
 from idp_bridge.models import IdentityProvider
 from idp_bridge.roles import Permission
@@ -28,16 +28,17 @@ class TrustForm(forms.Form):
     certificates = forms.Text(longest=100_000, load_default="")
 
 
-def read_trust(form: dict[str, Any]) -> idps.Trust:
-    """Metadata from a file or pasted, else the three values. Raises Invalid in plain words."""
-    upload = request.files.get("metadata_file")
-    document = upload.read().decode("utf-8", "replace") if upload and upload.filename else form["metadata_xml"]
-    if document:
-        return idps.read_metadata(document)
+def read_trust(form: dict[str, Any], *, allow_weak: bool = False) -> idps.Trust:
+    """Metadata from a file, from its URL or pasted, else the three values. Raises Invalid in plain words.
+
+    May fetch, so it is called before a transaction begins.
+    """
+    if document := _document(form):
+        return idps.read_metadata(document, entity_id=form["entity_id"] or None, allow_weak=allow_weak)
     missing = [name for name in ("entity_id", "sso_url", "certificates") if not form[name]]
     if missing:
         raise Invalid(
-            "Give the provider's metadata, as a file or pasted, or its entity ID, sign-on URL and certificate.",
+            "Give the provider's metadata, by URL, as a file or pasted, or entity ID, sign-on URL and certificate.",
             fields={name: ["Fill this in."] for name in (missing if len(missing) < 3 else ["metadata_xml"])},
         )
     try:
@@ -45,6 +46,15 @@ def read_trust(form: dict[str, Any]) -> idps.Trust:
     except MetadataError as error:
         raise Invalid(error.detail, fields={"sso_url": [error.detail]}) from error
     return idps.Trust(entity_id=form["entity_id"], sso_url=url, certificates=_pems(form["certificates"]))
+
+
+def _document(form: dict[str, Any]) -> str:
+    upload = request.files.get("metadata_file")
+    if upload and upload.filename:
+        return upload.read().decode("utf-8", "replace")
+    if url := form.get("metadata_url"):
+        return fetching.fetch(url, field="metadata_url")
+    return str(form["metadata_xml"])
 
 
 def _pems(text: str) -> list[str]:
@@ -154,9 +164,10 @@ def _compared(provider: IdentityProvider, waiting: Mapping[str, Any]) -> list[tu
 @refused_on(trust, "provider_id")
 @guard(Permission.IDPS_WRITE)
 def change_trust(provider_id: str) -> Any:
-    """Other metadata: another certificate, another address."""
+    """Other metadata: another certificate, another address. What is given by hand is not read from a URL any more."""
     provider = idps.get(actor().account, provider_id)
-    idps.change(actor(), provider, trust=read_trust(forms.read(TrustForm)))
+    given = read_trust(forms.read(TrustForm), allow_weak=provider.allow_weak_signatures)
+    idps.change(actor(), provider, trust=given, metadata_url=None)
     return done("The provider's metadata is saved.", "trust", provider_id=provider_id)
 
 

@@ -52,7 +52,7 @@ def acs(provider_id: str) -> Response:
         raise Invalid("This address takes SAML responses only: the form has no SAMLResponse.")
     document = saml_messages.decoded(message)
     try:
-        assertion = verify(message, trust=_trust(provider), sp=_service_provider(provider), now=clock.now())
+        assertion = verify(message, trust=_trust(provider), sp=_service_provider(provider, document), now=clock.now())
     except Rejected as rejected:
         # RelayState is nothing that was verified: it finds the flow that this is told of, and uses nothing up.
         flow = sign_in_flows.named(provider, request.form.get("RelayState"))
@@ -176,8 +176,11 @@ def _is_from(provider: IdentityProvider) -> bool:
 
 
 def _origin(url: str) -> str:
+    """As a browser says it (RFC 6454 section 6.2): without the scheme's own port."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}".lower()
+    port = parts.port if parts.port != {"https": 443, "http": 80}.get(parts.scheme) else None
+    host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
+    return f"{parts.scheme}://{host}{f':{port}' if port else ''}"
 
 
 # --- the same-site half -----------------------------------------------------------------------------------------
@@ -346,11 +349,12 @@ def _trust(provider: IdentityProvider) -> Trust:
     )
 
 
-def _service_provider(provider: IdentityProvider) -> ServiceProvider:
+def _service_provider(provider: IdentityProvider, document: bytes) -> ServiceProvider:
+    """Ourselves. Our keys are fetched where there is something to decrypt: in a document that the door takes, the name
+    of an element cannot be written in another way."""
     urls = idps.urls(provider.id, guard.base_url())
-    return ServiceProvider(
-        entity_id=urls["sp_entity_id"], acs_url=urls["acs_url"], decryption_keys=sp_keys.decryption(provider)
-    )
+    keys = sp_keys.decryption(provider) if b"Encrypted" in document else ()
+    return ServiceProvider(entity_id=urls["sp_entity_id"], acs_url=urls["acs_url"], decryption_keys=keys)
 
 
 def _said(asked: Checks, provider: IdentityProvider, assertion: Assertion) -> Said:

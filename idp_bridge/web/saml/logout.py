@@ -5,9 +5,10 @@ A request ends the sessions that it names, in whatever browser they are. A respo
 ended before the provider was asked, and its words wait for the browser that asked, as sign-ins do.
 """
 
+import logging
 from typing import Any
 
-from flask import flash, redirect, render_template, request, url_for
+from flask import flash, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from idp_bridge import clock, db, events, idps, single_logout
@@ -18,7 +19,10 @@ from idp_bridge.saml.errors import NotSaml, Rejected
 from idp_bridge.saml.logout import LogoutRequest, LogoutResponse
 from idp_bridge.web import cookies, guard, handover
 from idp_bridge.web.guard import public
+from idp_bridge.web.saml import refusing
 from idp_bridge.web.saml.blueprint import blueprint
+
+log = logging.getLogger(__name__)
 
 
 @blueprint.get("/slo")
@@ -80,17 +84,27 @@ def _take(provider: IdentityProvider, message: LogoutRequest | LogoutResponse) -
     actor = guard.provider_actor(provider.account, provider, source="saml")
     with db.transaction():
         single_logout.obey(actor, provider, message)
+    with db.transaction():  # one of its own: the sessions are over whether an answer can be made or not
         answer = single_logout.answer(provider, message, base_url=guard.base_url())
     name = provider.description or provider.name
     if answer is None:
         return Response(render_template("login/logout.html", signed_in=[]), mimetype="text/html")
-    return handover.carry(answer, to=name, words=f"You are signed out here. {name} is told so.")
+    # Some providers sign out of all applications at once, in hidden frames of their own page.
+    return handover.carry(
+        answer, to=name, words=f"You are signed out here. {name} is told so.", framed_by=provider.slo_url
+    )
 
 
 def _refused(provider: IdentityProvider, rejected: Rejected) -> Response:
     actor = guard.provider_actor(provider.account, provider, source="saml")
     told = {"id": provider.id, "reason": rejected.reason.value, "facts": dict(rejected.facts)}
-    with db.transaction():
-        reference = events.record(actor, Type.LOGOUT_REFUSED, told)
+    reference = g.request_id
+    if refusing.is_kept(provider):
+        with db.transaction():
+            reference = events.record(actor, Type.LOGOUT_REFUSED, told)
+    log.info(
+        "logout refused",
+        extra={"identity_provider_id": provider.id, "reason": rejected.reason.value, "reference": reference},
+    )
     page = render_template("logout_refused.html", provider=provider, reference=reference)
     return Response(page, 400 if isinstance(rejected, NotSaml) else 403, mimetype="text/html")

@@ -66,7 +66,7 @@ def refuse(
         return to_result(provider, flow)
     flow_id = flow.id if flow else ids.new("flow")
     reference = g.request_id
-    if _is_kept(provider):
+    if is_kept(provider):
         with db.transaction():
             reference = _event(provider, told, flow_id)
             ended = replace(ended, event_id=reference)
@@ -101,7 +101,8 @@ def _told(refusal: Rejected | DomainError) -> _Told:
     return _Told(refusal.code.value, refusal.message, {}, 403)
 
 
-def _is_kept(provider: IdentityProvider) -> bool:
+def is_kept(provider: IdentityProvider) -> bool:
+    """Whether one more refusal of this connection, of whatever message, is written down."""
     try:
         _kept.take(provider.id)
     except TooManyRequests:

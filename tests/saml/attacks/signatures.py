@@ -276,7 +276,8 @@ def keys(base: Base) -> Iterator[Attack]:
         yield f"HMAC with the pinned {form} as its secret", xml(root)
     root = base.copy()
     for signature in root.iter(SIGNATURE):
-        idp.resign(signature, mine)
+        elliptic = "ecdsa" in next(named(signature, "SignatureMethod")).get("Algorithm", "")
+        idp.resign(signature, idp.pair("idp.example.com", "ec") if elliptic else mine)
     yield "a new SignatureValue by an own key", xml(root)
 
 

@@ -118,6 +118,7 @@ def furnish(api: Caller, connection: dict[str, Any]) -> dict[str, str]:
     provider = api.post("identity_providers", connection)
     token = api.post(f"identity_providers/{provider['id']}/scim_tokens", {})
     group = push_group(api, token["token"], "Engineering")
+    flow = api.post(f"identity_providers/{provider['id']}/sign_in_flows", {"kind": "test"})
     mapping = {"identity_provider_id": provider["id"], "group_id": group["id"], "role": "viewer"}
     return {
         "bot_users": api.post("bot_users", {"name": "deploy"})["id"],
@@ -130,6 +131,7 @@ def furnish(api: Caller, connection: dict[str, Any]) -> dict[str, str]:
         "scim_tokens": token["id"],
         "service_provider_keys": api.post(f"identity_providers/{provider['id']}/service_provider_keys", None)["id"],
         "scim_requests": api.get(f"identity_providers/{provider['id']}/scim_requests")["scim_requests"][0]["id"],
+        "sign_in_flows": flow["id"],
         "groups": group["id"],
         "role_mappings": api.post("role_mappings", mapping)["id"],
         "schema_extensions": api.post("schema_extensions", EXTENSION)["id"],

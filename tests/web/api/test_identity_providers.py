@@ -1,12 +1,16 @@
 """Identity providers and their SCIM tokens, as the API tells of them."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from idp_bridge import fetching
+from tests import https
 from tests.saml import idp as signing_idp
-from tests.web.api.conftest import Caller, member_with, push_group
+from tests.saml.documents import entity, group, key, role, signed
+from tests.web.api.conftest import Caller, member_with, push_group, push_user
 
 
 def test_a_connection_is_made_read_changed_and_deleted(api: Caller, connection: dict[str, Any]) -> None:
@@ -150,3 +154,164 @@ def test_two_scim_tokens_live_side_by_side(api: Caller, connection: dict[str, An
     assert api.get(f"{tokens}/{second['id']}")["last_used_at"] > datetime.now(UTC).strftime("%Y-%m-%d")
     past = api.post(tokens, {"expires_at": "2020-01-01T00:00:00Z"}, expect=400)
     assert list(past["details"]["errors"]) == ["expires_at"]
+
+
+# --- metadata at a URL ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[https.Site]:
+    with https.serve(tmp_path_factory.mktemp("tls")) as site:
+        yield site
+
+
+@pytest.fixture
+def site(server: https.Site, monkeypatch: pytest.MonkeyPatch) -> https.Site:
+    """The provider's own site, which may be fetched from although it is on this machine."""
+    monkeypatch.setattr(fetching, "PUBLIC", server.limits)
+    server.documents = {"/m": entity()}
+    return server
+
+
+def test_a_metadata_url_is_kept_shown_and_looked_at_again(api: Caller, site: https.Site) -> None:
+    """What nothing vouches for waits, is shown with its reason, and is accepted by the digest that was shown."""
+    made = api.post("identity_providers", {"name": "Meta", "metadata_url": f"{site.origin}/m"})
+    here = f"identity_providers/{made['id']}"
+    assert made["metadata_url"] == f"{site.origin}/m"
+    assert made["metadata_checked_at"] is not None
+    site.documents["/m"] = entity(role(keys=key() + key(signing_idp.attacker().certificate.base64_der)))
+    seen = api.post(f"{here}/refresh_metadata", None, expect=200)
+    assert len(seen["certificates"]) == 1
+    waiting = seen["pending_trust"]
+    assert len(waiting["certificates"]) == 2
+    assert waiting["sso_url"] == made["sso_url"]
+    assert "vouches" in waiting["reason"]
+    assert [warned["code"] for warned in seen["warnings"] if warned["code"] == "pending_trust"]
+    assert api.get(here) == seen
+    api.post(f"{here}/pending_trust/accept", {"digest": "0" * 64}, expect=409)
+    api.post(f"{here}/pending_trust/accept", {}, expect=400)
+    accepted = api.post(f"{here}/pending_trust/accept", {"digest": waiting["digest"]}, expect=200)
+    assert (len(accepted["certificates"]), accepted["pending_trust"]) == (2, None)
+    api.post(f"{here}/pending_trust/accept", {"digest": waiting["digest"]}, expect=404)
+
+
+def test_what_waits_can_be_discarded(api: Caller, site: https.Site) -> None:
+    """And nothing is trusted of it."""
+    made = api.post("identity_providers", {"name": "Meta", "metadata_url": f"{site.origin}/m"})
+    here = f"identity_providers/{made['id']}"
+    api.delete(f"{here}/pending_trust", expect=404)
+    site.documents["/m"] = entity(role(keys=key(signing_idp.attacker().certificate.base64_der)))
+    api.post(f"{here}/refresh_metadata", None, expect=200)
+    api.delete(f"{here}/pending_trust")
+    after = api.post(f"{here}/refresh_metadata", None, expect=200)
+    assert (after["pending_trust"], after["certificates"]) == (None, made["certificates"])
+
+
+def test_what_cannot_be_refreshed_says_why(api: Caller, site: https.Site, connection: dict[str, Any]) -> None:
+    """In the connection's own answer; one without a URL is 409."""
+    made = api.post("identity_providers", {"name": "Meta", "metadata_url": f"{site.origin}/m"})
+    site.documents.clear()
+    after = api.post(f"identity_providers/{made['id']}/refresh_metadata", None, expect=200)
+    assert "404" in after["metadata_error"]
+    assert after["certificates"] == made["certificates"]
+    by_hand = api.post("identity_providers", connection)
+    api.post(f"identity_providers/{by_hand['id']}/refresh_metadata", None, expect=409)
+
+
+def test_a_metadata_url_can_be_given_up(api: Caller, site: https.Site) -> None:
+    """What is trusted stays."""
+    made = api.post("identity_providers", {"name": "Meta", "metadata_url": f"{site.origin}/m"})
+    after = api.patch(f"identity_providers/{made['id']}", {"metadata_url": None})
+    assert (after["metadata_url"], after["metadata_checked_at"]) == (None, None)
+    assert after["certificates"] == made["certificates"]
+    api.post("identity_providers", {"name": "None", "metadata_url": None}, expect=400)
+
+
+def test_the_entity_is_named_where_a_document_has_several(api: Caller, site: https.Site) -> None:
+    """At a URL and in a text; without a name the refusal lists what is there."""
+    several = group(entity(), entity(entity_id="urn:b"))
+    site.documents["/m"] = several
+    for source in ({"metadata_xml": several}, {"metadata_url": f"{site.origin}/m"}):
+        refusal = api.post("identity_providers", {"name": "Meta", **source}, expect=400)
+        assert "urn:b" in str(refusal["details"]["errors"])
+        made = api.post("identity_providers", {"name": "Meta", **source, "entity_id": "urn:b"})
+        assert made["entity_id"] == "urn:b"
+
+
+def test_a_certificate_for_metadata_must_fit_the_document_it_comes_with(api: Caller) -> None:
+    """Else every refresh would say that nothing vouches for it."""
+    pinned = signing_idp.pair("metadata")
+    body = {"name": "Meta", "metadata_certificate": pinned.certificate.pem}
+    document = entity(attributes=' ID="_1"')
+    refusal = api.post("identity_providers", {**body, "metadata_xml": document}, expect=400)
+    assert list(refusal["details"]["errors"]) == ["metadata_certificate"]
+    made = api.post("identity_providers", {**body, "metadata_xml": signed(document, pinned)})
+    assert made["metadata_certificate"] == pinned.certificate.pem
+    for wrong in ("nonsense", signing_idp.pair("weak", "rsa1024").certificate.pem):
+        refusal = api.patch(f"identity_providers/{made['id']}", {"metadata_certificate": wrong}, expect=400)
+        assert list(refusal["details"]["errors"]) == ["metadata_certificate"]
+    assert api.patch(f"identity_providers/{made['id']}", {"metadata_certificate": None})["metadata_certificate"] is None
+
+
+# --- the other settings -----------------------------------------------------------------------------------------
+
+
+def test_every_switch_is_written_and_read(api: Caller, connection: dict[str, Any]) -> None:
+    """Off at first; an event tells of each."""
+    made = api.post("identity_providers", connection)
+    switches = ("require_gcm", "allow_weak_signatures", "bounce_idp_initiated", "redact_sign_in_flows")
+    assert not any(made[name] for name in switches)
+    persistent = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
+    change = {**dict.fromkeys(switches, True), "name_id_format": persistent, "sso_binding": "post"}
+    after = api.patch(f"identity_providers/{made['id']}", change)
+    assert {name: after[name] for name in change} == change
+    assert [warned["code"] for warned in after["warnings"]].count("weak_signatures_allowed") == 1
+    (event,) = api.get(f"events?type=identity_provider_updated.v0&object_id={made['id']}")["events"]
+    assert {name: event["object"][name] for name in change} == change
+    assert set(event["object"]["before"]) == set(change)
+    api.patch(f"identity_providers/{made['id']}", {"name_id_format": "urn:x"}, expect=400)
+
+
+def test_a_weak_key_needs_its_switch(api: Caller, connection: dict[str, Any]) -> None:
+    """A connection that could sign nobody in is not made."""
+    weak = {**connection, "certificates": [signing_idp.pair("weak", "rsa1024").certificate.pem]}
+    refusal = api.post("identity_providers", weak, expect=400)
+    assert list(refusal["details"]["errors"]) == ["certificates"]
+    api.post("identity_providers", {**weak, "allow_weak_signatures": True})
+
+
+def test_the_logout_url_answered_is_ours_and_the_providers_has_a_name_of_its_own(
+    api: Caller, connection: dict[str, Any]
+) -> None:
+    """The provider's may be written under either name, and what is read can be written back."""
+    theirs = "https://idp.example.test/slo"
+    for name in ("slo_url", "idp_slo_url"):
+        made = api.post("identity_providers", {**connection, name: theirs})
+        assert made["slo_url"] == f"http://localhost/saml/{made['id']}/slo"
+        assert (made["idp_slo_url"], made["idp_slo_binding"]) == (theirs, "redirect")
+    change = {"idp_slo_binding": "post", "idp_slo_response_url": f"{theirs}/done"}
+    after = api.patch(f"identity_providers/{made['id']}", change)
+    assert after == {**made, **change}
+    assert api.patch(f"identity_providers/{made['id']}", {"idp_slo_url": None})["idp_slo_url"] is None
+    two = {**connection, "slo_url": theirs, "idp_slo_url": f"{theirs}/other"}
+    assert list(api.post("identity_providers", two, expect=400)["details"]["errors"]) == ["idp_slo_url"]
+
+
+def test_what_a_deletion_does_to_people_is_said_beforehand(api: Caller, connection: dict[str, Any]) -> None:
+    """And what switching off does, which is less."""
+    provider = api.post("identity_providers", connection)["id"]
+    token = api.post(f"identity_providers/{provider}/scim_tokens", {})["token"]
+    push_user(api, token, "ann@acme.test")
+    push_group(api, token, "Engineering")
+    said = api.get(f"identity_providers/{provider}/impact")
+    assert said["disable"] == {**dict.fromkeys(said["disable"], 0), "refused": None, "locked_out": 1}
+    assert said["delete"] == {
+        "refused": None,
+        "sessions_ended": 0,
+        "locked_out": 1,
+        "members_released": 1,
+        "scim_tokens_deleted": 1,
+        "directory_users_deleted": 1,
+        "groups_deleted": 1,
+        "role_mappings_deleted": 0,
+    }

@@ -22,6 +22,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "schema_extensions"): {"name": "Mine now"},
     ("PATCH", "roles"): {"description": "mine now"},
     ("POST", "scim_tokens"): {},
+    ("POST", "sign_in_flows"): {"kind": "test"},
     ("POST", "accept"): {"digest": "0" * 64},
 }
 
@@ -101,7 +102,7 @@ def test_nothing_of_another_account_is_found(
 def furnish_still_there(other: Caller, ids: dict[str, str]) -> bool:
     """Whether the other account has kept everything."""
     provider = f"identity_providers/{ids['identity_providers']}/"
-    below = {"scim_requests", "scim_tokens", "service_provider_keys"}
+    below = {"scim_requests", "scim_tokens", "service_provider_keys", "sign_in_flows"}
     for collection, id in ids.items():
         other.get(f"{provider if collection in below else ''}{collection}/{id}")
     return True

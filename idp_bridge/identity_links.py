@@ -1,0 +1,61 @@
+"""What an identity provider calls a member: its NameID, set at her first sign-in and followed ever after.
+
+An address may be given to somebody else one day; a NameID of one format may not. So whoever comes with a member's
+address, and with another NameID than the one that the same provider knows her by, is not taken for her (sign_in.py).
+An administrator who knows better forgets the link.
+"""
+
+from typing import Any
+
+from idp_bridge import clock, events, members
+from idp_bridge.actors import Actor
+from idp_bridge.events import Type
+from idp_bridge.models import IdentityLink, IdentityProvider, Member
+
+
+def of_member(member: Member) -> Any:
+    """Her links, as a query, each with its ``identity_provider``."""
+    return IdentityLink.select(IdentityLink, IdentityProvider).join(IdentityProvider).where(IdentityLink.member == member)
+
+
+def known_otherwise(provider: IdentityProvider, member: Member, *, name_id: str, name_id_format: str) -> bool:
+    """Whether this provider has called her by another NameID of that format."""
+    links = IdentityLink.select().where(
+        IdentityLink.member == member,
+        IdentityLink.identity_provider == provider,
+        IdentityLink.name_id_format == name_id_format,
+        IdentityLink.name_id != name_id,
+    )
+    return bool(links.exists())
+
+
+def remember(provider: IdentityProvider, member: Member, *, name_id: str, name_id_format: str) -> None:
+    """From now on this NameID means her."""
+    IdentityLink.insert(
+        identity_provider=provider,
+        name_id_format=name_id_format,
+        name_id=name_id,
+        member=member,
+        created_at=clock.now(),
+    ).on_conflict(
+        conflict_target=[IdentityLink.identity_provider, IdentityLink.name_id_format, IdentityLink.name_id],
+        preserve=[IdentityLink.member],
+    ).execute()
+
+
+def forget(actor: Actor, member: Member) -> None:
+    """The next sign-in that gives her address says anew what she is called. For whoever was made again at the provider,
+    or is named otherwise there now. Raises Forbidden."""
+    members.check_touch(actor, member)
+    forgotten = [_described(link) for link in of_member(member)]
+    if forgotten:
+        IdentityLink.delete().where(IdentityLink.member == member).execute()
+        events.record(actor, Type.USER_UPDATED, {**members.describe(member), "forgotten_links": forgotten})
+
+
+def _described(link: IdentityLink) -> dict[str, str]:
+    return {
+        "identity_provider_id": link.identity_provider_id,
+        "name_id": link.name_id,
+        "name_id_format": link.name_id_format,
+    }

@@ -1,0 +1,72 @@
+"""Background jobs in the processes of the production server: begun with it, done once, ended with it."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from idp_bridge import clock, db, jobs, keyring
+from idp_bridge.models import Event, JobRun
+from tests.conftest import SECRET_KEY, add_provider, make_account
+from tests.saml import idp as signing_idp
+
+SECONDS = 60
+EXPIRING = "identity_provider_certificate_expiring.v0"
+
+
+@contextmanager
+def serving(database_url: str) -> Iterator[subprocess.Popen[str]]:
+    """`idp-bridge serve --workers 2`, until it has ended on SIGTERM."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        "PATH": os.defpath,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "IDP_BRIDGE_DATABASE_URL": database_url,
+        "IDP_BRIDGE_SECRET_KEY": SECRET_KEY,
+        "IDP_BRIDGE_BASE_URL": f"http://127.0.0.1:{port}",
+    }
+    command = [sys.executable, "-m", "idp_bridge.cli", "serve", "--port", str(port), "--workers", "2"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            assert "2 processes" in server.stdout.readline(), "it says so once it listens"
+            yield server
+        finally:
+            server.terminate()
+            server.wait(timeout=SECONDS)
+    assert server.returncode == 0
+
+
+def wait_until_every_job_ran() -> None:
+    """Each has its row, with its next time in the future."""
+    names = {job.name for job in jobs.JOBS}
+    deadline = time.monotonic() + SECONDS
+    while set(db.column(JobRun.select(JobRun.name).where(JobRun.due_at > clock.now()))) != names:
+        assert time.monotonic() < deadline, "no process ran them"
+        time.sleep(0.1)
+
+
+def test_jobs_begin_with_the_server_and_are_done_once(database_url: str) -> None:
+    """Two processes, one event; it ends at once on SIGTERM, and the next start finds nothing to do."""
+    soon = (clock.now() - signing_idp.NOW).days + 5
+    certificate = signing_idp.pair("soon.example.com", "rsa2048", (-30, soon)).certificate
+    real = db.open_database(database_url)
+    keyring.unlock(SECRET_KEY)
+    try:
+        with db.connection():
+            world = make_account("acme")
+            add_provider(world, certificate.pem)
+            expiring = Event.select().where(Event.type == EXPIRING, Event.account == world.account)
+            for _ in range(2):
+                with serving(database_url):
+                    wait_until_every_job_ran()
+                assert expiring.count() == 1
+                JobRun.update(due_at=clock.now()).execute()
+    finally:
+        real.close_all() if hasattr(real, "close_all") else real.close()
