@@ -233,7 +233,9 @@ class _Waiting(threading.local):
         if not before:
             return database.execute_sql(sql, parameters)
         clauses = ", ".join(f"w{number} AS ({text})" for number, (text, _) in enumerate(before))
-        return database.execute_sql(f"WITH {clauses} {sql}", [*chain.from_iterable(of for _, of in before), *parameters])
+        return database.execute_sql(
+            f"WITH {clauses} {sql}", [*chain.from_iterable(of for _, of in before), *parameters]
+        )
 
 
 _waiting = _Waiting()

@@ -15,7 +15,9 @@ from idp_bridge.models import IdentityLink, IdentityProvider, Member
 
 def of_member(member: Member) -> Any:
     """Her links, as a query, each with its ``identity_provider``."""
-    return IdentityLink.select(IdentityLink, IdentityProvider).join(IdentityProvider).where(IdentityLink.member == member)
+    return (
+        IdentityLink.select(IdentityLink, IdentityProvider).join(IdentityProvider).where(IdentityLink.member == member)
+    )
 
 
 def known_otherwise(provider: IdentityProvider, member: Member, *, name_id: str, name_id_format: str) -> bool:

@@ -8,6 +8,7 @@ the outcome, whose it was, which session it opened. The messages themselves are 
 How long rows are kept, and how many of what strangers can cause, is in flow_pruning.py.
 """
 
+import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -110,9 +111,14 @@ def new_request_id(flow_id: str) -> str:
     return f"{flow_id}_{secrets.token_hex(16)}"
 
 
+_REQUEST_ID = re.compile(r"flow_[0-9a-z]{26}_[0-9a-f]{32}")
+_FLOW_ID = re.compile(r"flow_[0-9a-z]{26}")
+_ID_LENGTH = len("flow_") + 26
+
+
 def flow_id_of(request_id: str) -> str:
-    """The flow whose request that would be; checked by whoever compares the whole."""
-    return request_id[: request_id.rfind("_")]
+    """The flow whose request that would be, checked by whoever compares the whole; empty where it cannot be ours."""
+    return request_id[:_ID_LENGTH] if _REQUEST_ID.fullmatch(request_id) else ""
 
 
 def begin(
@@ -150,6 +156,8 @@ _FLOWS = Table(SignInFlow)
 
 def claim(provider: IdentityProvider, request_id: str, *, browser_digest: str, caller: Caller) -> SignInFlow | None:
     """The flow that was prepared under this request's id becomes this browser's; once. None where there is none."""
+    if not flow_id_of(request_id):
+        return None
     moment = clock.now()
     claimed = (
         SignInFlow.update(
@@ -168,7 +176,7 @@ def claim(provider: IdentityProvider, request_id: str, *, browser_digest: str, c
 
 def named(provider: IdentityProvider, request_id: str | None) -> SignInFlow | None:
     """The flow that waits for a response to this request."""
-    if not request_id:
+    if request_id is None or not flow_id_of(request_id):
         return None
     return SignInFlow.get_or_none(_pending(provider, request_id))
 
@@ -231,7 +239,11 @@ def _answering() -> Any:
     now = parameter("now", SignInFlow.answered_at)
     return (
         SignInFlow.update(
-            {SignInFlow.answered_at: now, SignInFlow.expires_at: parameter("until", SignInFlow.expires_at)}
+            {
+                SignInFlow.answered_at: now,
+                SignInFlow.expires_at: parameter("until", SignInFlow.expires_at),
+                SignInFlow.waiting: None,
+            }
         )
         .where(
             SignInFlow.identity_provider == parameter("provider"),
@@ -296,6 +308,8 @@ _HOLD = Statement(
 
 def held(provider: IdentityProvider, flow_id: str, *, browsers: Iterable[str]) -> SignInFlow | None:
     """The flow that waits for one of these browsers, which all are the one that asks."""
+    if not _FLOW_ID.fullmatch(flow_id):
+        return None
     return SignInFlow.get_or_none(
         (SignInFlow.identity_provider == provider)
         & (SignInFlow.id == flow_id)

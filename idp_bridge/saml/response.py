@@ -8,10 +8,11 @@ What remains for the caller, in one transaction: consume `in_response_to` among 
 assertion id where it must be new; and, where it demanded a fresh sign-in, to ask `profile.check_fresh`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -173,13 +174,13 @@ class _Verification:
         a step fails, the next goes on with a decoy. Only the facts, for administrators, tell one from the other.
         """
         plaintext = decrypt(encrypted, keys=self.sp.decryption_keys, require_gcm=self.trust.require_gcm)
-        imitation = decoy(self.trust.certificates, size=plaintext.size)
+        imitation = partial(decoy, self.trust.certificates, size=plaintext.size)
         failures = [Rejected(Reason.DECRYPTION_FAILED, cause=plaintext.failure)] if plaintext.failure else []
         try:
             assertion = xml.parse_in_context(plaintext.octets, encrypted)
         except Rejected as refusal:
             failures.append(refusal)
-            assertion = xml.parse(imitation)
+            assertion = xml.parse(imitation())
         try:
             _check_plaintext(assertion)
             said = self._vouched(assertion, response)
@@ -191,13 +192,13 @@ class _Verification:
             raise Rejected(Reason.DECRYPTION_FAILED, **facts) from None
         return replace(said, told=f"{plaintext.algorithm}, {said.told}")
 
-    def _level(self, reason: Reason, assertion: etree._Element, imitation: bytes) -> None:
+    def _level(self, reason: Reason, assertion: etree._Element, imitation: Callable[[], bytes]) -> None:
         """The work that was left when this refusal came, so that its time does not tell which one it was."""
         with suppress(Rejected):
             if reason is not Reason.DIGEST_MISMATCH:
                 canonical(assertion)
             if reason not in _AFTER_THE_KEY:
-                self._verified(xml.reparse(imitation))
+                self._verified(xml.reparse(imitation()))
 
     def _read(self, said: Verified, envelope: etree._Element, *, signed: bool) -> Assertion:
         """Row by row what the profile demands, and only of what was signed."""

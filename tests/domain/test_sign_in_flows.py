@@ -140,7 +140,9 @@ def longer(request_id: str) -> str:
     return request_id + "_"
 
 
-@pytest.mark.parametrize("changed", [other_id, upper, bare, longer, lambda _: "", lambda _: "_"])
+@pytest.mark.parametrize(
+    "changed", [other_id, upper, bare, longer, lambda _: "", lambda _: "_", lambda request_id: request_id + "\0"]
+)
 def test_a_request_is_named_exactly(provider: IdentityProvider, changed: Callable[[str], str]) -> None:
     """The flow's id alone is no name of its request, nor is anything like it."""
     request_id = str(begin(provider).request_id)

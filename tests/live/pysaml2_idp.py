@@ -275,7 +275,9 @@ class IdentityProvider:
     def _logged_out(self, request: Request) -> Response:
         text, binding, *_ = _message(request, "SAMLResponse")
         answer = self._server.parse_logout_request_response(text, binding).response
-        if binding == BINDING_HTTP_REDIRECT and not self._signed_redirect(request, answer.issuer.text):
+        by_redirect = binding == BINDING_HTTP_REDIRECT
+        # One that came by POST carries its signature, which was verified in parsing it if it is there.
+        if not (self._signed_redirect(request, answer.issuer.text) if by_redirect else answer.signature):
             return Response("The LogoutResponse is not signed by its sender.", 403)
         return Response("Signed out" if answer.status.status_code.value == STATUS_SUCCESS else "Not signed out")
 

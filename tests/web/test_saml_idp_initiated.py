@@ -282,3 +282,17 @@ def test_bouncing_stands_above_taking(bouncing: Connection, client: FlaskClient)
     bouncing.change(allow_idp_initiated=True)
     assert "/start?flow=" in cross_site(bouncing, client, bouncing.response(None)).headers["Location"]
     assert idps.urls(bouncing.row.id, BASE)["start_url"].endswith("/start")
+
+
+@pytest.mark.parametrize("same_site", [True, False], ids=["same site", "cross-site"])
+def test_a_bounce_replaces_nobody_unasked_either(bouncing: Connection, client: FlaskClient, same_site: bool) -> None:
+    """It began at the provider, or at somebody's page: who is signed in here has a say, however the answer comes."""
+    sign_in(client)
+    request_id = bounced(bouncing, client, cross_site(bouncing, client, bouncing.response(None)))
+    response = bouncing.response(request_id)
+    answer = bouncing.post(client, response) if same_site else cross_site(bouncing, client, response)
+    finish = answer.headers["Location"]
+    assert client.get(finish).status_code == 200
+    assert client.get("/api/whoami").get_json()["principal"]["subject"] == "owner@acme.test"
+    assert confirm(bouncing, client, finish).status_code == 303
+    assert client.get("/api/whoami").get_json()["principal"]["subject"] == bouncing.provider.people[0].email

@@ -6,10 +6,10 @@ anything in a message.
 
 from flask import Flask
 
-from idp_bridge.web.saml import consuming, logout, metadata, sending
+from idp_bridge.web.saml import consuming, finishing, logout, metadata, sending
 from idp_bridge.web.saml.blueprint import blueprint
 
-__all__ = ["consuming", "logout", "metadata", "register", "sending"]
+__all__ = ["consuming", "finishing", "logout", "metadata", "register", "sending"]
 
 
 def register(app: Flask) -> None:

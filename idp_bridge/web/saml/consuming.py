@@ -1,4 +1,4 @@
-"""POST /saml/<idp_id>/acs and /finish: a response comes in, and the browser that it is for.
+"""POST /saml/<idp_id>/acs: a response comes in, is verified and used up, and waits for the browser that it is for.
 
 The ACS post is cross-site, so the browser's SameSite=Lax cookies do not come with it. What a verified response says is
 therefore held in its flow, and a 303 leads to a same-site GET where they do: there the browser that began the request
@@ -7,33 +7,31 @@ cookie that the post's answer sets, so that a link to /finish opens nothing else
 somebody else is signed in, or where the response was not posted from the provider's own page. Where the cookies came
 with the post already (a provider on our own site), that detour is not needed.
 
-Transactions: request and assertion are used up in one that commits whatever comes next; what a flow held is taken in
-one that commits alone; the decision and the session are one of their own; so is a refusal.
+Request and assertion are used up in a transaction that commits whatever comes next.
 """
 
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import urlsplit
 
-from flask import redirect, render_template, request, url_for
+from flask import redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from idp_bridge import clock, db, idps, ids, saml_messages, sign_in, sign_in_flows, single_logout, sp_keys, tokens
-from idp_bridge.errors import DomainError, Invalid
-from idp_bridge.models import IdentityProvider, Member, SignInFlow
+from idp_bridge import clock, db, idps, ids, saml_messages, sign_in_flows, single_logout, sp_keys, tokens
+from idp_bridge.errors import Invalid
+from idp_bridge.models import IdentityProvider, SignInFlow
 from idp_bridge.saml import attributes, profile
 from idp_bridge.saml.attributes import Claims
 from idp_bridge.saml.checks import Checks
 from idp_bridge.saml.errors import Check, Reason, Rejected
 from idp_bridge.saml.response import Assertion, ServiceProvider, Trust, verify
-from idp_bridge.sign_in import Identity, Way
-from idp_bridge.sign_in_flows import IDP_INITIATED, SP_INITIATED, TEST, WAITING_LIFETIME, Ended, Said, Used
+from idp_bridge.sign_in import Identity
+from idp_bridge.sign_in_flows import IDP_INITIATED, SP_INITIATED, WAITING_LIFETIME, Said, Used
 from idp_bridge.web import cookies, guard
-from idp_bridge.web.entering import lead, open_for
 from idp_bridge.web.guard import public
 from idp_bridge.web.next_path import safe
 from idp_bridge.web.saml import refusing
 from idp_bridge.web.saml.blueprint import blueprint
+from idp_bridge.web.saml.finishing import finish_flow, refuse_flow
 
 LARGEST_POST = 256 * 1024
 
@@ -115,12 +113,12 @@ def _new(used: Used, assertion_id: str) -> str:
 
 def _answered(provider: IdentityProvider, flow: SignInFlow, said: Said, document: bytes) -> Next:
     here = cookies.browser_digest()
-    if here is None:
+    if here is None or (flow.kind == IDP_INITIATED and guard.signed_in()):
         return _hold(provider, flow, said, document)
     same = said.checked(Check("browser", here == flow.browser_digest, "", ""))
     if here == flow.browser_digest:
-        return lambda: _finish(provider, flow, same, document)
-    return lambda: _refuse(provider, Rejected(Reason.OTHER_BROWSER), flow, same, document)
+        return lambda: finish_flow(provider, flow, same, document)
+    return lambda: refuse_flow(provider, Rejected(Reason.OTHER_BROWSER), flow, same, document)
 
 
 def _hold(
@@ -143,7 +141,7 @@ def _unsolicited(provider: IdentityProvider, said: Said, document: bytes) -> Nex
         flow = sign_in_flows.unsolicited(
             provider, caller=refusing.caller(), next_path=target, browser_digest=cookies.browser_digest()
         )
-        return lambda: _finish(provider, flow, said, document)
+        return lambda: finish_flow(provider, flow, said, document)
     nonce = cookies.new_nonce()
     flow = sign_in_flows.unsolicited(
         provider, caller=refusing.caller(), next_path=target, browser_digest=tokens.digest(nonce)
@@ -181,158 +179,6 @@ def _origin(url: str) -> str:
     port = parts.port if parts.port != {"https": 443, "http": 80}.get(parts.scheme) else None
     host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}"
-
-
-# --- the same-site half -----------------------------------------------------------------------------------------
-
-
-@blueprint.get("/finish")
-@public
-def finish(provider_id: str) -> Response:
-    """Compare the browser, and let it in; or ask, where that would replace somebody or nobody knows who sent her."""
-    provider = idps.with_account(provider_id)
-    flow = _held(provider, request.args.get("flow", ""))
-    if flow is None:
-        return _not_here(provider)
-    said = Said.read(flow.waiting["said"])
-    somebody = _somebody_else(provider, said) if flow.kind == IDP_INITIATED else None
-    if somebody is None and not flow.waiting["to_confirm"]:
-        return _release(provider, flow, said)
-    page = render_template("sign_in_confirm.html", provider=provider, flow=flow, said=said, somebody=somebody)
-    return Response(page, mimetype="text/html")
-
-
-@blueprint.post("/finish")
-@public
-def confirm(provider_id: str) -> Response:
-    """She said yes."""
-    guard.csrf.protect()
-    provider = idps.with_account(provider_id)
-    flow = _held(provider, request.form.get("flow", ""))
-    if flow is None:
-        return _not_here(provider)
-    return _release(provider, flow, Said.read(flow.waiting["said"]))
-
-
-def _held(provider: IdentityProvider, flow_id: str) -> SignInFlow | None:
-    return sign_in_flows.held(provider, flow_id, browsers=cookies.digests_for(flow_id))
-
-
-def _not_here(provider: IdentityProvider) -> Response:
-    check = Check("browser", False, "", "the browser that it waits for")
-    return refusing.refuse(provider, Rejected(Reason.OTHER_BROWSER), kind=SP_INITIATED, checks=[check])
-
-
-def _somebody_else(provider: IdentityProvider, said: Said) -> Member | None:
-    """Who is signed in here, where it is not the person whom the response names."""
-    reached = guard.signed_in()
-    if not reached:
-        return None
-    named = sign_in.identify(provider.account, provider, said.identity).member
-    here: Member = reached[0]
-    return None if named is not None and named.person_id == here.person_id else here
-
-
-def _release(provider: IdentityProvider, flow: SignInFlow, said: Said) -> Response:
-    with db.transaction():
-        taken = sign_in_flows.release(flow)
-    if not taken:
-        return _not_here(provider)
-    return _finish(provider, flow, said.checked(Check("browser", True, "", "")))
-
-
-# --- the decision -----------------------------------------------------------------------------------------------
-
-
-def _finish(provider: IdentityProvider, flow: SignInFlow, said: Said, document: bytes = b"") -> Response:
-    """Decide, and open the session, in one transaction. ``document``: the response, where it is not kept yet."""
-    if flow.kind == TEST:
-        return _finish_test(provider, flow, said, document)
-    actor = guard.provider_actor(provider.account, provider, source="saml")
-    try:
-        with db.transaction():
-            admission = sign_in.by_assertion(actor, provider, said.identity)
-            entered = open_for(
-                admission.member,
-                Way.SAML,
-                facts=_facts(provider, flow, said),
-                identity_provider_id=provider.id,
-                **said.session,
-            )
-            ended = Ended(
-                checks=said.checked(_decided(admission.outcome.value)).checks,
-                event_id=entered.event_id,
-                decision=admission.outcome.value,
-                member_id=admission.member.id,
-                session_digest=entered.opened.session.digest,
-                email=said.identity.email,
-                name_id=said.identity.name_id,
-                warnings=said.warnings,
-            )
-            sign_in_flows.end(provider, flow, ended)
-            saml_messages.keep(provider, flow.id, "response", document)
-    except DomainError as refused:
-        return _refuse(provider, refused, flow, said, document)
-    return cookies.unbind(lead(entered, flow.next_path), flow.id)
-
-
-def _facts(provider: IdentityProvider, flow: SignInFlow, said: Said) -> dict[str, Any]:
-    return {
-        "identity_provider_id": provider.id,
-        "email": said.identity.email,
-        "name_id": said.identity.name_id,
-        "warnings": list(said.warnings),
-        "flow_id": flow.id,
-    }
-
-
-def _refuse(
-    provider: IdentityProvider, refusal: Rejected | DomainError, flow: SignInFlow, said: Said, document: bytes
-) -> Response:
-    checks = said.checks if isinstance(refusal, Rejected) else said.checked(_decided(refusal)).checks
-    return refusing.refuse(
-        provider,
-        refusal,
-        flow=flow,
-        checks=checks,
-        document=document,
-        verified=True,
-        email=said.identity.email,
-        name_id=said.identity.name_id,
-        attributes=said.attributes,
-        warnings=said.warnings,
-    )
-
-
-def _decided(outcome: str | DomainError) -> Check:
-    """The decision table's answer as a check."""
-    if isinstance(outcome, str):
-        return Check("decision", True, outcome, "")
-    reason = outcome.outcome.value if isinstance(outcome, sign_in.Refused) else outcome.code.value
-    return Check("decision", False, reason, "")
-
-
-def _finish_test(provider: IdentityProvider, flow: SignInFlow, said: Said, document: bytes) -> Response:
-    """Rehearse the decision, and write down what would have come of it."""
-    actor = guard.provider_actor(provider.account, provider, source="saml")
-    rehearsed = sign_in.rehearse(actor, provider, said.identity)
-    decision = _decided(rehearsed.refusal or str(rehearsed.outcome))
-    ended = Ended(
-        checks=said.checked(decision).checks,
-        reason=decision.got if rehearsed.refusal else None,
-        decision=rehearsed.outcome,
-        member_id=rehearsed.member_id,
-        email=said.identity.email,
-        name_id=said.identity.name_id,
-        warnings=said.warnings,
-        attributes=said.attributes,
-        groups=said.identity.groups,
-        roles=rehearsed.roles,
-    )
-    with db.transaction():
-        sign_in_flows.end(provider, flow, ended)
-        saml_messages.keep(provider, flow.id, "response", document)
-    return refusing.to_result(provider, flow)
 
 
 # --- what the door is told, and what it tells -------------------------------------------------------------------

@@ -1,0 +1,171 @@
+"""/saml/<idp_id>/finish, the same-site half of a sign-in: the browser is compared, and the decision made.
+
+Transactions: what a flow held is taken in one that commits alone; the decision and the session are one of their own; so
+is a refusal.
+"""
+
+from typing import Any
+
+from flask import render_template, request
+from werkzeug.wrappers import Response
+
+from idp_bridge import db, idps, saml_messages, sign_in, sign_in_flows
+from idp_bridge.errors import DomainError
+from idp_bridge.models import IdentityProvider, Member, SignInFlow
+from idp_bridge.saml.errors import Check, Reason, Rejected
+from idp_bridge.sign_in import Way
+from idp_bridge.sign_in_flows import IDP_INITIATED, SP_INITIATED, TEST, Ended, Said
+from idp_bridge.web import cookies, guard
+from idp_bridge.web.entering import lead, open_for
+from idp_bridge.web.guard import public
+from idp_bridge.web.saml import refusing
+from idp_bridge.web.saml.blueprint import blueprint
+
+
+@blueprint.get("/finish")
+@public
+def finish(provider_id: str) -> Response:
+    """Compare the browser, and let it in; or ask, where that would replace somebody or nobody knows who sent her."""
+    provider = idps.with_account(provider_id)
+    flow = _held(provider, request.args.get("flow", ""))
+    if flow is None:
+        return _not_here(provider)
+    said = Said.read(flow.waiting["said"])
+    somebody = _somebody_else(provider, said) if flow.kind == IDP_INITIATED else None
+    if somebody is None and not flow.waiting["to_confirm"]:
+        return _release(provider, flow, said)
+    page = render_template("sign_in_confirm.html", provider=provider, flow=flow, said=said, somebody=somebody)
+    return Response(page, mimetype="text/html")
+
+
+@blueprint.post("/finish")
+@public
+def confirm(provider_id: str) -> Response:
+    """She said yes."""
+    guard.csrf.protect()
+    provider = idps.with_account(provider_id)
+    flow = _held(provider, request.form.get("flow", ""))
+    if flow is None:
+        return _not_here(provider)
+    return _release(provider, flow, Said.read(flow.waiting["said"]))
+
+
+def _held(provider: IdentityProvider, flow_id: str) -> SignInFlow | None:
+    return sign_in_flows.held(provider, flow_id, browsers=cookies.digests_for(flow_id))
+
+
+def _not_here(provider: IdentityProvider) -> Response:
+    check = Check("browser", False, "", "the browser that it waits for")
+    return refusing.refuse(provider, Rejected(Reason.OTHER_BROWSER), kind=SP_INITIATED, checks=[check])
+
+
+def _somebody_else(provider: IdentityProvider, said: Said) -> Member | None:
+    """Who is signed in here, where it is not the person whom the response names."""
+    reached = guard.signed_in()
+    if not reached:
+        return None
+    named = sign_in.identify(provider.account, provider, said.identity).member
+    here: Member = reached[0]
+    return None if named is not None and named.person_id == here.person_id else here
+
+
+def _release(provider: IdentityProvider, flow: SignInFlow, said: Said) -> Response:
+    with db.transaction():
+        taken = sign_in_flows.release(flow)
+    if not taken:
+        return _not_here(provider)
+    return finish_flow(provider, flow, said.checked(Check("browser", True, "", "")))
+
+
+# --- the decision -----------------------------------------------------------------------------------------------
+
+
+def finish_flow(provider: IdentityProvider, flow: SignInFlow, said: Said, document: bytes = b"") -> Response:
+    """Decide, and open the session, in one transaction. ``document``: the response, where it is not kept yet."""
+    if flow.kind == TEST:
+        return _finish_test(provider, flow, said, document)
+    actor = guard.provider_actor(provider.account, provider, source="saml")
+    try:
+        with db.transaction():
+            admission = sign_in.by_assertion(actor, provider, said.identity)
+            entered = open_for(
+                admission.member,
+                Way.SAML,
+                facts=_facts(provider, flow, said),
+                identity_provider_id=provider.id,
+                **said.session,
+            )
+            ended = Ended(
+                checks=said.checked(_decided(admission.outcome.value)).checks,
+                event_id=entered.event_id,
+                decision=admission.outcome.value,
+                member_id=admission.member.id,
+                session_digest=entered.opened.session.digest,
+                email=said.identity.email,
+                name_id=said.identity.name_id,
+                warnings=said.warnings,
+            )
+            sign_in_flows.end(provider, flow, ended)
+            saml_messages.keep(provider, flow.id, "response", document)
+    except DomainError as refused:
+        return refuse_flow(provider, refused, flow, said, document)
+    return cookies.unbind(lead(entered, flow.next_path), flow.id)
+
+
+def _facts(provider: IdentityProvider, flow: SignInFlow, said: Said) -> dict[str, Any]:
+    return {
+        "identity_provider_id": provider.id,
+        "email": said.identity.email,
+        "name_id": said.identity.name_id,
+        "warnings": list(said.warnings),
+        "flow_id": flow.id,
+    }
+
+
+def refuse_flow(
+    provider: IdentityProvider, refusal: Rejected | DomainError, flow: SignInFlow, said: Said, document: bytes
+) -> Response:
+    checks = said.checks if isinstance(refusal, Rejected) else said.checked(_decided(refusal)).checks
+    return refusing.refuse(
+        provider,
+        refusal,
+        flow=flow,
+        checks=checks,
+        document=document,
+        verified=True,
+        email=said.identity.email,
+        name_id=said.identity.name_id,
+        attributes=said.attributes,
+        warnings=said.warnings,
+    )
+
+
+def _decided(outcome: str | DomainError) -> Check:
+    """The decision table's answer as a check."""
+    if isinstance(outcome, str):
+        return Check("decision", True, outcome, "")
+    reason = outcome.outcome.value if isinstance(outcome, sign_in.Refused) else outcome.code.value
+    return Check("decision", False, reason, "")
+
+
+def _finish_test(provider: IdentityProvider, flow: SignInFlow, said: Said, document: bytes) -> Response:
+    """Rehearse the decision, and write down what would have come of it."""
+    actor = guard.provider_actor(provider.account, provider, source="saml")
+    rehearsed = sign_in.rehearse(actor, provider, said.identity)
+    decision = _decided(rehearsed.refusal or str(rehearsed.outcome))
+    ended = Ended(
+        checks=said.checked(decision).checks,
+        reason=decision.got if rehearsed.refusal else None,
+        decision=rehearsed.outcome,
+        member_id=rehearsed.member_id,
+        email=said.identity.email,
+        name_id=said.identity.name_id,
+        warnings=said.warnings,
+        attributes=said.attributes,
+        groups=said.identity.groups,
+        roles=rehearsed.roles,
+    )
+    with db.transaction():
+        sign_in_flows.end(provider, flow, ended)
+        saml_messages.keep(provider, flow.id, "response", document)
+    return refusing.to_result(provider, flow)
