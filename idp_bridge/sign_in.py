@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from idp_bridge import clock, db, invitations, members, people, plans, seats
+from idp_bridge import clock, db, identity_links, invitations, members, people, plans, seats
 from idp_bridge.actors import Actor
 from idp_bridge.errors import DomainError, Forbidden
 from idp_bridge.models import (
@@ -48,6 +48,7 @@ class State(StrEnum):
     UNKNOWN = "unknown"
     AMBIGUOUS = "ambiguous"  # several could be meant; nobody is adopted silently
     ELSEWHERE = "elsewhere"  # another provider of this account speaks for her
+    OTHERWISE = "otherwise"  # has the address of somebody whom this provider has called by another lasting NameID
 
 
 class Outcome(StrEnum):
@@ -63,6 +64,7 @@ class Outcome(StrEnum):
     DEPROVISIONED = "member_deprovisioned"
     AMBIGUOUS = "identity_ambiguous"
     ELSEWHERE = "identity_of_another_provider"
+    OTHERWISE = "identity_changed"
     INVITATION_NEEDED = "invitation_needed"
     SSO_ENFORCED = "sso_enforced"
     NOT_A_MEMBER = "not_a_member"
@@ -80,6 +82,8 @@ class Situation:
     enabled: bool = True
 
 
+PERSISTENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
+
 #: The first row all of whose facts hold decides; a fact that a row does not name may be anything.
 TABLE: tuple[tuple[Mapping[str, Any], Outcome], ...] = (
     ({"way": Way.SAML, "sso_in_plan": False}, Outcome.SSO_NOT_IN_PLAN),
@@ -88,6 +92,7 @@ TABLE: tuple[tuple[Mapping[str, Any], Outcome], ...] = (
     ({"state": State.DEPROVISIONED}, Outcome.DEPROVISIONED),
     ({"state": State.AMBIGUOUS}, Outcome.AMBIGUOUS),
     ({"state": State.ELSEWHERE}, Outcome.ELSEWHERE),
+    ({"state": State.OTHERWISE}, Outcome.OTHERWISE),
     ({"way": Way.SAML, "state": State.ACTIVE}, Outcome.ADMIT),
     ({"way": Way.SAML, "state": State.INVITED}, Outcome.ACCEPT_INVITATION),
     ({"way": Way.SAML, "state": State.UNKNOWN, "policy": "jit"}, Outcome.JOIN),
@@ -110,6 +115,8 @@ PUBLIC = {
     Outcome.DEPROVISIONED: "Your organisation's directory has removed you. Ask whoever runs the directory.",
     Outcome.AMBIGUOUS: "More than one member could be meant by that sign-in. Ask an administrator of the account.",
     Outcome.ELSEWHERE: "You belong to another identity provider of this account. Sign in through that one.",
+    Outcome.OTHERWISE: "Your identity provider calls you otherwise than the member who has your address. Ask an "
+    "administrator.",
     Outcome.INVITATION_NEEDED: "You are not a member of this account yet. Ask an administrator to invite you.",
     Outcome.SSO_ENFORCED: "This account takes single sign-on only. Choose your identity provider.",
     Outcome.NOT_A_MEMBER: "You are not a member of an account that can be entered this way.",
@@ -207,7 +214,7 @@ def by_assertion(actor: Actor, provider: IdentityProvider, identity: Identity) -
     member = found.member or _join(actor, provider, identity, invitation=found.invitation, mapped=mapped)
     member.account = account
     if not found.by_link:
-        _link(provider, identity, member)
+        identity_links.remember(provider, member, name_id=identity.name_id, name_id_format=identity.name_id_format)
     own = member.managed_by != "scim"  # what a directory says of her stands above what an assertion says
     if own:
         _take_claims(actor, provider, member, identity, mapped)
@@ -261,7 +268,8 @@ def identify(account: Account, provider: IdentityProvider, identity: Identity) -
     """Who is this, in this account: the first of these that knows her decides.
 
     1. this provider's directory, by externalId; 2. a link made before; 3. this provider's directory, by userName;
-    4. a member of the account with the address; 5. an invitation to it.
+    4. a member of the account with the address; 5. an invitation to it. An address may have been somebody else's once:
+    whom this provider knows by another persistent NameID, which is never given to two (Core 8.3.7), she is not.
     """
     asked = {
         "account": account.id,
@@ -276,7 +284,8 @@ def identify(account: Account, provider: IdentityProvider, identity: Identity) -
         candidates = [member for (member,) in search.instances(**asked)]
         live = [member for member in candidates if member.removed_at is None]
         if live:
-            return _live(live, provider, by_link=search is _BY_LINK)
+            found = _live(live, provider, by_link=search is _BY_LINK)
+            return _unless_known_otherwise(found, provider, identity) if search is _BY_ADDRESS else found
         left += candidates
     return _absent(account, identity.email, left)
 
@@ -314,12 +323,12 @@ def _at_address() -> Any:
     )
 
 
-_BY_LINK = Statement(_COLUMNS, _linked)
+_BY_LINK, _BY_ADDRESS = Statement(_COLUMNS, _linked), Statement(_COLUMNS, _at_address)
 _SEARCHES = (
     Statement(_COLUMNS, lambda: _in_directory(DirectoryUser.external_id == parameter("name_id"))),
     _BY_LINK,
     Statement(_COLUMNS, lambda: _in_directory(among(DirectoryUser.user_name_key, "user_names"))),
-    Statement(_COLUMNS, _at_address),
+    _BY_ADDRESS,
 )
 
 
@@ -330,6 +339,13 @@ def _live(found: list[Member], provider: IdentityProvider, *, by_link: bool) -> 
     if member.identity_provider_id not in (None, provider.id):
         return Found(State.ELSEWHERE, member)
     return Found(State.ACTIVE if member.active else State.SUSPENDED, member, by_link=by_link)
+
+
+def _unless_known_otherwise(found: Found, provider: IdentityProvider, identity: Identity) -> Found:
+    if found.member is None or identity.name_id_format != PERSISTENT:
+        return found
+    names = {"name_id": identity.name_id, "name_id_format": identity.name_id_format}
+    return Found(State.OTHERWISE) if identity_links.known_otherwise(provider, found.member, **names) else found
 
 
 def _absent(account: Account, address: str, left: list[Member]) -> Found:
@@ -395,22 +411,6 @@ def _join(
     if invitation:
         return invitations.join(actor, invitation, **joining)
     return members.create(actor, **joining, roles=() if mapped else provider.default_roles, role_source="default")
-
-
-def _link(provider: IdentityProvider, identity: Identity, member: Member) -> None:
-    """Remember whom the NameID means now. A transient one means nobody the next time."""
-    if identity.name_id_format.endswith(":transient"):
-        return
-    IdentityLink.insert(
-        identity_provider=provider,
-        name_id_format=identity.name_id_format,
-        name_id=identity.name_id,
-        member=member,
-        created_at=clock.now(),
-    ).on_conflict(
-        conflict_target=[IdentityLink.identity_provider, IdentityLink.name_id_format, IdentityLink.name_id],
-        preserve=[IdentityLink.member],
-    ).execute()
 
 
 def _take_claims(

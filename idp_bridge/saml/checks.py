@@ -9,7 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import ParamSpec, TypeVar
 
-from idp_bridge.saml.errors import FACT_LENGTH, Check, Rejected
+from idp_bridge.saml.errors import Check, Rejected, fact
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class Checks:
             found = rule(*args, **kwargs)
         except Rejected as refusal:
             got = refusal.facts.get("got") or ", ".join(f"{name}: {value}" for name, value in refusal.facts.items())
-            self._made.append(Check(name, False, _short(got), refusal.facts.get("want", "")))
+            self._made.append(Check(name, False, fact(got), refusal.facts.get("want", "")))
             refusal.checks = self.made
             raise
         self._made.append(Check(name, True, _told(found), _told(kwargs.get("want"))))
@@ -66,10 +66,4 @@ class Checks:
 
 def _told(found: object) -> str:
     """Texts and times as they are; of anything larger only what it says of itself under `told`."""
-    if isinstance(found, datetime):
-        return found.isoformat()
-    return _short(found if isinstance(found, str) else getattr(found, "told", ""))
-
-
-def _short(text: str) -> str:
-    return text[:FACT_LENGTH]
+    return fact(found if isinstance(found, str | datetime) else getattr(found, "told", ""))

@@ -6,6 +6,7 @@ from `REASONS`: nothing that came in a message is ever shown to a person, and th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -114,6 +115,13 @@ class Check:
     want: str = ""
 
 
+def fact(value: object) -> str:
+    """A value in a few words; a time as RFC 3339 has it, in UTC."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return str(value)[:FACT_LENGTH]
+
+
 class Rejected(Exception):
     """A message that was refused. `str()` is the bare reason, so that no message content leaks by accident."""
 
@@ -123,9 +131,7 @@ class Rejected(Exception):
     def __init__(self, reason: Reason, **facts: object) -> None:
         super().__init__(reason.value)
         self.reason = reason
-        self.facts: Mapping[str, str] = MappingProxyType(
-            {name: str(value)[:FACT_LENGTH] for name, value in facts.items()}
-        )
+        self.facts: Mapping[str, str] = MappingProxyType({name: fact(value) for name, value in facts.items()})
 
     @property
     def text(self) -> ReasonText:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from lxml import etree
 
-from idp_bridge.saml.errors import Reason, Rejected
+from idp_bridge.saml.errors import Reason, Rejected, fact
 from idp_bridge.saml.xml import SAML, SAMLP, at_most_one, only, text
 
 CLOCK_SKEW = timedelta(seconds=120)
@@ -50,7 +50,7 @@ class Session:
 
     @property
     def told(self) -> str:
-        return f"signed in at {self.authn_instant}, until {self.not_on_or_after or 'no end'}"
+        return f"signed in at {fact(self.authn_instant)}, until {fact(self.not_on_or_after or 'no end')}"
 
 
 def check_version(element: etree._Element) -> str:
@@ -118,7 +118,7 @@ def check_window(element: etree._Element, now: datetime) -> str:
         raise Rejected(Reason.NOT_YET_VALID, not_before=not_before, now=now)
     if not_on_or_after is not None and now - CLOCK_SKEW >= not_on_or_after:
         raise Rejected(Reason.EXPIRED, not_on_or_after=not_on_or_after, now=now)
-    return f"from {not_before or 'always'} to {not_on_or_after or 'no end'}, it is {now}"
+    return f"from {fact(not_before or 'always')} to {fact(not_on_or_after or 'no end')}, it is {fact(now)}"
 
 
 def name_id(assertion: etree._Element) -> NameId:
@@ -181,7 +181,7 @@ def check_solicited(in_response_to: str | None, *, allow_unsolicited: bool) -> s
 def check_fresh(authn_instant: datetime, *, asked_at: datetime) -> None:
     """Core 3.4.1, ForceAuthn: she signed in after it was asked for; an older sign-in is not what was asked for."""
     if authn_instant + CLOCK_SKEW < asked_at:
-        raise Rejected(Reason.AUTHENTICATION_STALE, got=authn_instant, want=f"from {asked_at}")
+        raise Rejected(Reason.AUTHENTICATION_STALE, got=authn_instant, want=f"from {fact(asked_at)}")
 
 
 def session(assertion: etree._Element, now: datetime) -> Session:

@@ -145,13 +145,13 @@ def _check_octets(document: bytes) -> None:
     try:
         document.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Rejected(Reason.XML_ENCODING, detail=f"not UTF-8 at octet {error.start}") from None
+        raise NotSaml(Reason.XML_ENCODING, detail=f"not UTF-8 at octet {error.start}") from None
     if document.startswith(_BYTE_ORDER_MARK):
-        raise Rejected(Reason.XML_ENCODING, detail="a second byte order mark")
+        raise NotSaml(Reason.XML_ENCODING, detail="a second byte order mark")
     if b"\x00" in document:
-        raise Rejected(Reason.XML_ENCODING, detail="NUL")
+        raise NotSaml(Reason.XML_ENCODING, detail="NUL")
     if document.startswith(b"<?xml") and not _DECLARATION.match(document):
-        raise Rejected(Reason.XML_ENCODING, detail="the XML declaration names something else than XML 1.0 in UTF-8")
+        raise NotSaml(Reason.XML_ENCODING, detail="the XML declaration names something else than XML 1.0 in UTF-8")
     if _DOCUMENT_TYPE.search(document):
         raise Rejected(Reason.XML_DOCTYPE)
 

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from idp_bridge import clock, db, groups, idps, invitations, members, people, seats, sign_in
+from idp_bridge import clock, db, groups, identity_links, idps, invitations, members, people, seats, sign_in
 from idp_bridge.errors import Forbidden
-from idp_bridge.models import IdentityLink, IdentityProvider, Member
+from idp_bridge.models import Event, IdentityLink, IdentityProvider, Member
 from idp_bridge.sign_in import ADMITTING, Identity, Outcome, Refused, Situation, State, Way
 from tests.conftest import PASSWORD, World
 from tests.domain import cast
 
 EMAIL_FORMAT = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
 PERSISTENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
-TRANSIENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
+UNSPECIFIED = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"
 
 
 def said(email: str, name_id: str | None = None, **claims: Any) -> Identity:
@@ -49,6 +49,7 @@ BY_ASSERTION = {
     State.UNKNOWN: (Outcome.JOIN, Outcome.INVITATION_NEEDED),
     State.AMBIGUOUS: (Outcome.AMBIGUOUS, Outcome.AMBIGUOUS),
     State.ELSEWHERE: (Outcome.ELSEWHERE, Outcome.ELSEWHERE),
+    State.OTHERWISE: (Outcome.OTHERWISE, Outcome.OTHERWISE),
 }
 
 #: By password, whatever the providers are: state -> (mixed, enforced).
@@ -60,6 +61,7 @@ BY_PASSWORD = {
     State.UNKNOWN: (Outcome.NOT_A_MEMBER, Outcome.SSO_ENFORCED),
     State.AMBIGUOUS: (Outcome.AMBIGUOUS, Outcome.AMBIGUOUS),
     State.ELSEWHERE: (Outcome.ELSEWHERE, Outcome.ELSEWHERE),
+    State.OTHERWISE: (Outcome.OTHERWISE, Outcome.OTHERWISE),
 }
 
 #: By a recovery code or a break-glass link, whatever else holds: that is what they are for.
@@ -71,6 +73,7 @@ IN_AN_EMERGENCY = {
     State.UNKNOWN: Outcome.NOT_A_MEMBER,
     State.AMBIGUOUS: Outcome.AMBIGUOUS,
     State.ELSEWHERE: Outcome.ELSEWHERE,
+    State.OTHERWISE: Outcome.OTHERWISE,
 }
 
 
@@ -94,8 +97,8 @@ EVERY_SITUATION = [
 
 
 def test_every_situation_has_the_outcome_of_the_table() -> None:
-    """All 448 combinations of facts, each with exactly one outcome."""
-    assert len(EVERY_SITUATION) == 448
+    """All 512 combinations of facts, each with exactly one outcome."""
+    assert len(EVERY_SITUATION) == 512
     wrong = {case: sign_in.decide(case) for case in EVERY_SITUATION if sign_in.decide(case) is not expected(case)}
     assert wrong == {}
 
@@ -161,12 +164,6 @@ def test_a_link_is_of_one_name_id_format(sso: World) -> None:
     assert _who(sso, said("b@acme.test", "123", name_id_format=EMAIL_FORMAT)).state is State.UNKNOWN
 
 
-def test_a_transient_name_id_is_not_remembered(sso: World) -> None:
-    """The next one with it is somebody else."""
-    come(sso, said("a@acme.test", "t-1", name_id_format=TRANSIENT))
-    assert IdentityLink.select().count() == 0
-
-
 def test_another_account_is_never_matched(sso: World) -> None:
     """Neither by its directory, its links, its members' addresses nor its invitations; with the same entity id too."""
     other = cast.open_account("other")
@@ -212,6 +209,35 @@ def test_another_providers_member_comes_through_that_one(sso: World) -> None:
     second = cast.connect(sso, name="Entra", join_policy="jit")
     assert refused(sso, said("a@acme.test"), second) is Outcome.ELSEWHERE
     assert come(sso, said("a@acme.test"), first) == member
+
+
+def test_whoever_got_a_members_address_is_not_her(sso: World) -> None:
+    """A persistent NameID is never given to two people, an address may be; an administrator may forget the first."""
+    old, new = (said("a@acme.test", name_id, name_id_format=PERSISTENT) for name_id in ("p-1", "p-2"))
+    member = come(sso, old)
+    assert refused(sso, new) is Outcome.OTHERWISE
+    assert come(sso, old) == member
+    with db.transaction():
+        identity_links.forget(sso.system, cast.again(member))
+    assert come(sso, new) == member
+    assert refused(sso, old) is Outcome.OTHERWISE
+
+
+@pytest.mark.parametrize("name_id_format", [EMAIL_FORMAT, UNSPECIFIED])
+def test_a_name_that_may_change_does_not_stand_against_the_address(sso: World, name_id_format: str) -> None:
+    """A userPrincipalName in another case or after a marriage is still her who has the address."""
+    member = come(sso, said("a@acme.test", "Ann@acme.test", name_id_format=name_id_format))
+    assert come(sso, said("a@acme.test", "ann.married@acme.test", name_id_format=name_id_format)) == member
+
+
+def test_forgetting_what_providers_call_her_is_told_once(sso: World) -> None:
+    """With what was forgotten; where there is nothing to forget there is nothing to tell."""
+    member = come(sso, said("a@acme.test", "p-1", name_id_format=PERSISTENT))
+    for _ in range(2):
+        with db.transaction():
+            identity_links.forget(sso.system, cast.again(member))
+    told = [event.object["forgotten_links"] for event in Event.select() if "forgotten_links" in event.object]
+    assert [[link["name_id"] for link in links] for links in told] == [["p-1"]]
 
 
 # --- coming in --------------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ def test_got_and_wanted_are_told() -> None:
     """What came and what the connection wants, side by side."""
     signed = f"rsa-sha256, sha256, certificate {FINGERPRINT}"
     told = {check.name: (check.got, check.want) for check in read(idp.good(idp.SIMPLESAMLPHP)).checks}
-    session = "signed in at 2026-03-01 11:59:00+00:00, until 2026-03-01 20:00:00+00:00"
+    session = "signed in at 2026-03-01T11:59:00Z, until 2026-03-01T20:00:00Z"
     assert told == {
         "message": ("", ""),
         "xml": ("", ""),
@@ -74,12 +74,12 @@ def test_got_and_wanted_are_told() -> None:
         "destination": (idp.ACS, idp.ACS),
         "conditions": ("", ""),
         "validity": (
-            "from 2026-03-01 11:55:00+00:00 to 2026-03-01 12:05:00+00:00, it is 2026-03-01 12:00:00+00:00",
+            "from 2026-03-01T11:55:00Z to 2026-03-01T12:05:00Z, it is 2026-03-01T12:00:00Z",
             "",
         ),
         "audience": (idp.SP, idp.SP),
         "name_id": (idp.EMAIL, ""),
-        "confirmation": ("2026-03-01T12:07:00+00:00", ""),
+        "confirmation": ("2026-03-01T12:07:00Z", ""),
         "solicited": (idp.REQUEST, ""),
         "authentication": (session, ""),
         "attributes": ("", ""),
@@ -110,7 +110,7 @@ def test_facts_without_got_are_told_too() -> None:
     failure = refused(idp.good(idp.SIMPLESAMLPHP), after=timedelta(minutes=7))
     assert failure.reason is Reason.EXPIRED
     assert failure.checks[-1] == Check(
-        "validity", False, "not_on_or_after: 2026-03-01 12:05:00+00:00, now: 2026-03-01 12:07:00+00:00", ""
+        "validity", False, "not_on_or_after: 2026-03-01T12:05:00Z, now: 2026-03-01T12:07:00Z", ""
     )
 
 

@@ -13,7 +13,7 @@ from lxml import etree
 
 from idp_bridge.saml import CLOCK_SKEW, REASONS, Assertion, NotSaml, Reason, Rejected, profile, verify
 from idp_bridge.saml.checks import CHECKS
-from idp_bridge.saml.errors import LOGOUT_REASONS
+from idp_bridge.saml.errors import LOGOUT_REASONS, fact
 
 from . import idp
 
@@ -254,7 +254,14 @@ def test_what_is_no_saml_is_refused_before_anything_is_read(message: str | bytes
     assert caught.value.reason is reason
     assert not caught.value.checks[-1].passed
     assert isinstance(caught.value, NotSaml) == (
-        reason in {Reason.MESSAGE_TOO_LARGE, Reason.NOT_BASE64, Reason.NOT_XML, Reason.NOT_A_RESPONSE}
+        reason
+        in {
+            Reason.MESSAGE_TOO_LARGE,
+            Reason.NOT_BASE64,
+            Reason.XML_ENCODING,
+            Reason.NOT_XML,
+            Reason.NOT_A_RESPONSE,
+        }
     )
 
 
@@ -330,8 +337,8 @@ def test_each_end_by_itself(name: str, attribute: str, reason: Reason) -> None:
     assert accept(document, after=end - S)
     assert refusal(document, after=end).reason is reason
     assert refusal(document, after=end).facts == {
-        "not_on_or_after": str(idp.NOW + timedelta(minutes=2)),
-        "now": str(idp.NOW + end),
+        "not_on_or_after": fact(idp.NOW + timedelta(minutes=2)),
+        "now": fact(idp.NOW + end),
     }
 
 
@@ -362,7 +369,7 @@ def test_fresh_sign_in_is_one_after_it_was_asked_for(asked_before: timedelta, fr
     with pytest.raises(Rejected) as caught:
         profile.check_fresh(instant, asked_at=asked_at)
     assert caught.value.reason is Reason.AUTHENTICATION_STALE
-    assert caught.value.facts == {"got": str(instant), "want": f"from {asked_at}"}
+    assert caught.value.facts == {"got": fact(instant), "want": f"from {fact(asked_at)}"}
 
 
 def test_earliest_of_several_sign_ins_counts() -> None:
