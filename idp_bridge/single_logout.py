@@ -120,8 +120,6 @@ def check_not_ended(provider: IdentityProvider, assertion: Assertion) -> None:
 
     Raises `Rejected`. Both times are the provider's own.
     """
-    if assertion.issue_instant is None:
-        return
     ended = _ENDED.rows(provider=provider.id, name_id=assertion.name_id, issued_at=assertion.issue_instant)
     for issued_at, indexes in ended:
         if not indexes or assertion.session_index is None or assertion.session_index in indexes:

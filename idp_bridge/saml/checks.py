@@ -27,6 +27,7 @@ CHECKS: Mapping[str, str] = MappingProxyType(
         "assertion_signature": "The assertion's signature, by a key pinned here",
         "assertion_id": "An ID by which it is known when it comes again",
         "version": "SAML 2.0",
+        "issued": "It says when it was issued",
         "issuer": "Issued by the identity provider of this connection",
         "destination": "Sent to our ACS URL",
         "conditions": "Conditions, each of a kind that is known",

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from lxml import etree
 
 from idp_bridge.saml.errors import Reason, Rejected
-from idp_bridge.saml.xml import DS, XENC, XENC11, from_base64, only, text
+from idp_bridge.saml.xml import DS, SAML, XENC, XENC11, from_base64, only, text
 
 _ENC, _ENC11 = "http://www.w3.org/2001/04/xmlenc#", "http://www.w3.org/2009/xmlenc11#"
 _OAEP_MGF1P, _OAEP = f"{_ENC}rsa-oaep-mgf1p", f"{_ENC11}rsa-oaep"
@@ -49,6 +49,25 @@ _MGF_DIGESTS: dict[str | None, type[hashes.HashAlgorithm]] = {
     f"{_ENC11}mgf1sha384": hashes.SHA384,
     f"{_ENC11}mgf1sha512": hashes.SHA512,
 }
+# What may stand in what (XML Encryption 3): nothing else is carried along around a ciphertext. KeyInfo is free.
+_GRAMMAR = {
+    f"{{{SAML}}}EncryptedAssertion": {f"{{{XENC}}}EncryptedData", f"{{{XENC}}}EncryptedKey"},
+    f"{{{XENC}}}EncryptedData": {f"{{{XENC}}}EncryptionMethod", f"{{{DS}}}KeyInfo", f"{{{XENC}}}CipherData"},
+    f"{{{XENC}}}EncryptedKey": {
+        f"{{{XENC}}}EncryptionMethod",
+        f"{{{DS}}}KeyInfo",
+        f"{{{XENC}}}CipherData",
+        f"{{{XENC}}}ReferenceList",
+        f"{{{XENC}}}CarriedKeyName",
+    },
+    f"{{{XENC}}}EncryptionMethod": {
+        f"{{{XENC}}}KeySize",
+        f"{{{XENC}}}OAEPparams",
+        f"{{{DS}}}DigestMethod",
+        f"{{{XENC11}}}MGF",
+    },
+    f"{{{XENC}}}CipherData": {f"{{{XENC}}}CipherValue"},
+}
 _MAX_KEYS = 4  # EncryptedKeys for other recipients are legal; a private key operation for each of hundreds is not
 _BLOCK, _NONCE = 16, 12
 
@@ -67,6 +86,7 @@ class Plaintext:
 
 def decrypt(encrypted: etree._Element, *, keys: Sequence[rsa.RSAPrivateKey], require_gcm: bool = False) -> Plaintext:
     """The plaintext of one EncryptedAssertion, or none. Raises `Rejected` for its form and its algorithms alone."""
+    _check_frame(encrypted)
     data = only(encrypted, f"{{{XENC}}}EncryptedData", reason=Reason.ENCRYPTION_PLACEMENT)
     algorithm = _algorithm(data)
     if algorithm not in _KEY_OCTETS or (require_gcm and not algorithm.endswith("-gcm")):
@@ -83,6 +103,13 @@ def decrypt(encrypted: etree._Element, *, keys: Sequence[rsa.RSAPrivateKey], req
     return Plaintext(b"" if failure else octets or b"", len(sealed), algorithm.rpartition("#")[2], failure)
 
 
+def _check_frame(encrypted: etree._Element) -> None:
+    for element in encrypted.iter(*_GRAMMAR):
+        for child in element:
+            if child.tag not in _GRAMMAR[element.tag]:
+                raise Rejected(Reason.ENCRYPTION_PLACEMENT, element=element.tag, got=child.tag)
+
+
 def _algorithm(encrypted: etree._Element) -> str:
     method = only(encrypted, f"{{{XENC}}}EncryptionMethod", reason=Reason.ENCRYPTION_PLACEMENT)
     return method.get("Algorithm", "")
@@ -93,7 +120,7 @@ def _oaep(key: etree._Element) -> padding.OAEP:
     method = only(key, f"{{{XENC}}}EncryptionMethod")
     digest = method.find(f"{{{DS}}}DigestMethod")
     mgf = method.find(f"{{{XENC11}}}MGF") if algorithm == _OAEP else None  # 1.0 fixes MGF1 with SHA-1
-    digest_name, mgf_name = (None if element is None else element.get("Algorithm") for element in (digest, mgf))
+    digest_name, mgf_name = (None if element is None else element.get("Algorithm", "") for element in (digest, mgf))
     if algorithm not in (_OAEP, _OAEP_MGF1P) or digest_name not in _DIGESTS or mgf_name not in _MGF_DIGESTS:
         raise Rejected(Reason.ENCRYPTION_ALGORITHM, element="EncryptedKey", got=f"{algorithm} {digest_name} {mgf_name}")
     label = method.find(f"{{{XENC}}}OAEPparams")

@@ -221,12 +221,12 @@ def attributes(assertion: etree._Element) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def issued(element: etree._Element) -> datetime | None:
-    """IssueInstant, by the provider's own clock. Nothing is refused for its form: what cannot be read is as none."""
-    try:
-        return moment(element, "IssueInstant")
-    except Rejected:
-        return None
+def issued(element: etree._Element) -> datetime:
+    """IssueInstant (Core 2.3.3, 3.2.2), by the provider's own clock: every message and assertion has one."""
+    found = moment(element, "IssueInstant")
+    if found is None:
+        raise Rejected(Reason.TIME_MALFORMED, attribute="IssueInstant", got=None)
+    return found
 
 
 def moment(element: etree._Element, attribute: str) -> datetime | None:

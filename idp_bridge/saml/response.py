@@ -77,13 +77,13 @@ class Assertion:
     """The caller consumes it among its pending requests; None only where IdP-initiated login is allowed."""
     not_on_or_after: datetime
     """The last moment, skew included, at which this door would accept it again: keep the replay row till then."""
+    issue_instant: datetime
+    """By the provider's clock: it is dead if the provider has signed her out since (Core 3.7.3.2)."""
     session_not_on_or_after: datetime | None
     authn_instant: datetime
     authn_context: str | None
     warnings: tuple[str, ...]
     """What an administrator should know of the signatures: names of `pinned.WARNINGS`."""
-    issue_instant: datetime | None = None
-    """By the provider's clock: it is dead if the provider has signed her out since (Core 3.7.3.2)."""
     checks: tuple[Check, ...] = field(default=(), compare=False)
     """Every check that was made, in order: for administrators."""
 
@@ -115,6 +115,8 @@ def _container(root: etree._Element) -> etree._Element:
         profile.check_status(root)  # a provider that says no sends no assertion: its own words are the better reason
     if len(found) != 1 or found[0].tag not in (_ASSERTION, _ENCRYPTED_ASSERTION) or found[0].getparent() is not root:
         raise Rejected(Reason.ASSERTION_COUNT, got=len(found), want="1, directly in the Response")
+    identifier(root)
+    profile.issued(root)
     check_ids(root)
     check_placement(root, *[element for element in (root, found[0]) if element.tag != _ENCRYPTED_ASSERTION])
     return found[0]
@@ -206,6 +208,7 @@ class _Verification:
         in_response_to = envelope.get("InResponseTo")
         assertion_id = ask("assertion_id", identifier, assertion)
         ask("version", profile.check_version, assertion)
+        issue_instant = ask("issued", profile.issued, assertion)
         ask("issuer", profile.check_issuers, envelope, assertion, want=self.trust.entity_id)
         ask("destination", profile.check_destination, envelope, want=sp.acs_url, signed=signed)
         conditions = ask("conditions", profile.conditions, assertion)
@@ -238,7 +241,7 @@ class _Verification:
             authn_instant=session.authn_instant,
             authn_context=session.authn_context,
             warnings=said.warnings,
-            issue_instant=profile.issued(assertion),
+            issue_instant=issue_instant,
             checks=self.checks.made,
         )
 

@@ -26,6 +26,7 @@ def said(attributes: Mapping[str, tuple[str, ...]], **changes: Any) -> Assertion
         "session_index": None,
         "attributes": attributes,
         "in_response_to": None,
+        "issue_instant": idp.NOW,
         "not_on_or_after": idp.NOW,
         "session_not_on_or_after": None,
         "authn_instant": idp.NOW,

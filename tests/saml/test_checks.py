@@ -15,7 +15,7 @@ from . import idp
 S = timedelta(seconds=1)
 FINGERPRINT = idp.idp().certificate.fingerprint_sha256[:16]
 READ = (
-    "assertion_id version issuer destination conditions validity audience name_id confirmation solicited "
+    "assertion_id version issued issuer destination conditions validity audience name_id confirmation solicited "
     "authentication attributes"
 )
 
@@ -52,7 +52,7 @@ def test_names_have_a_sentence_each() -> None:
     """Every name that is recorded stands in the table, and the table holds no other."""
     recorded = {check.name for shape in idp.SHAPES for check in read(idp.good(shape)).checks}
     assert recorded == set(CHECKS)
-    assert list(CHECKS)[-12:] == READ.split()
+    assert list(CHECKS)[-13:] == READ.split()
 
 
 def test_got_and_wanted_are_told() -> None:
@@ -70,6 +70,7 @@ def test_got_and_wanted_are_told() -> None:
         "assertion_signature": (signed, ""),
         "assertion_id": ("_assertion1", ""),
         "version": ("2.0", ""),
+        "issued": ("2026-03-01T12:00:00Z", ""),
         "issuer": (idp.IDP, idp.IDP),
         "destination": (idp.ACS, idp.ACS),
         "conditions": ("", ""),

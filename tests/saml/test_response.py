@@ -110,6 +110,10 @@ OTHER_AUDIENCE = (
 ROWS = [
     Row("version of the Response", Reason.VERSION_UNSUPPORTED, put("Response", "Version", "1.1")),
     Row("version of the assertion", Reason.VERSION_UNSUPPORTED, put("Assertion", "Version", "1.1")),
+    Row("a Response without an ID", Reason.ID_INVALID, put("Response", "ID", None), shape=E),
+    Row("a Response of no time", Reason.TIME_MALFORMED, put("Response", "IssueInstant", None), shape=E),
+    Row("an assertion of no time", Reason.TIME_MALFORMED, put("Assertion", "IssueInstant", None)),
+    Row("an assertion of a strange time", Reason.TIME_MALFORMED, put("Assertion", "IssueInstant", "yesterday")),
     Row("a Response in the Response", Reason.STRUCTURE, add("Response", "<samlp:Response />")),
     Row("no status", Reason.STRUCTURE, drop("Status")),
     Row("two statuses", Reason.STRUCTURE, twice("Status")),

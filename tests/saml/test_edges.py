@@ -1,4 +1,4 @@
-"""Rules of the profile whose edges no other test walks along; mutation testing found these (docs/security.md)."""
+"""Edges of rules that no other test walks along; mutation testing found these (docs/security.md)."""
 
 from collections.abc import Callable
 
@@ -53,3 +53,21 @@ def test_nil_values_say_nothing(nil: str) -> None:
         value.set("{http://www.w3.org/2001/XMLSchema-instance}nil", nil)
 
     assert accept(empty).attributes["email"] == ()
+
+
+def test_an_id_is_found_behind_other_attributes() -> None:
+    """Wherever in an element it stands, it must be the only one of its kind in the message."""
+
+    def again(root: etree._Element) -> None:
+        next(root.iter(f"{{{idp.SAMLP}}}StatusCode")).set("ID", "_assertion1")
+
+    with pytest.raises(Rejected) as caught:
+        accept(again)
+    assert caught.value.reason is Reason.ID_DUPLICATE
+
+
+def test_a_field_of_256_kib_is_looked_at() -> None:
+    """The bound is the last length that is."""
+    with pytest.raises(Rejected) as caught:
+        verify("A" * 256 * 1024, trust=idp.trust(), sp=idp.service_provider(), now=idp.NOW)
+    assert caught.value.reason is Reason.XML_ENCODING
