@@ -222,10 +222,10 @@ def use_up(provider: IdentityProvider, assertion: Assertion) -> Used:
     """
     flow = None
     moment = clock.now()
-    if assertion.in_response_to is not None:
+    if assertion.in_response_to is not None and (flow_id := flow_id_of(assertion.in_response_to)):
         answered = _ANSWER.first(
             provider=provider.id,
-            id=flow_id_of(assertion.in_response_to),
+            id=flow_id,
             request_id=assertion.in_response_to,
             now=moment,
             until=moment + WAITING_LIFETIME,

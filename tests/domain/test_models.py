@@ -2,20 +2,35 @@
 
 from datetime import timedelta
 
-from idp_bridge import bots, clock, credentials, db, groups, invitations, models, people, schema_extensions, sessions
+from idp_bridge import (
+    bots,
+    clock,
+    credentials,
+    db,
+    groups,
+    invitations,
+    models,
+    people,
+    schema_extensions,
+    sessions,
+    sp_keys,
+)
 from idp_bridge.models import (
     Account,
-    AuthnRequest,
+    CertificateNotice,
     DirectoryEmail,
     DirectorySpan,
     DirectoryUser,
     IdentityProvider,
     Member,
+    ReceivedLogout,
     RecoveryCode,
     Role,
+    SamlMessage,
     ScimRequest,
+    SentLogout,
+    SignInFlow,
     UsedAssertion,
-    WaitingSignIn,
 )
 from scim.attributes import Attribute
 from tests.conftest import World
@@ -38,13 +53,19 @@ def _fill(world: World) -> None:
         sessions.open_session(world.owner, method="saml", identity_provider_id=provider.id)
         RecoveryCode.create(member=world.owner, code_hash="x")
         Role.create(id="role_1", account=world.account, name="r", name_key="r", permissions=[], created_at=clock.now())
-        AuthnRequest.create(
-            id="_1", identity_provider=provider, relay_state="", browser_digest="", next_path="/", expires_at=soon
-        )
+        sp_keys.signing(provider)
+        SignInFlow.create(id="flow_1", identity_provider=provider, kind="test", started_at=soon, expires_at=soon)
+        SamlMessage.create(identity_provider=provider, flow_id="flow_1", direction="request", at=soon, xml=b"")
         UsedAssertion.create(identity_provider=provider, assertion_id="_2", expires_at=soon)
-        WaitingSignIn.create(
-            digest="d", identity_provider=provider, browser_digest="", facts={}, next_path="/", expires_at=soon
+        SentLogout.create(id="_3", identity_provider=provider, browser_digest="", expires_at=soon)
+        ReceivedLogout.create(
+            **dict.fromkeys(("request_id", "name_id"), "x"),
+            identity_provider=provider,
+            session_indexes=[],
+            issued_at=soon,
+            expires_at=soon,
         )
+        CertificateNotice.create(identity_provider=provider, fingerprint_sha256="x", days=7, noticed_at=soon)
         schema_extensions.create(
             world.system, urn="urn:acme:User", name="Acme", resource_type="User", attributes=[Attribute("badge")]
         )
@@ -67,7 +88,7 @@ def _filled() -> set[str]:
 def test_deleting_an_account_deletes_all_that_hangs_on_it(sso: World) -> None:
     """Nothing of a former customer is left but people, who may be members elsewhere."""
     _fill(sso)
-    of_the_service = {"OperatorKey", "RateCount"}
+    of_the_service = {"OperatorKey", "RateCount", "JobRun"}
     assert {model.__name__ for model in models.ALL} - _filled() == of_the_service
     with db.transaction():
         Account.delete().where(Account.id == sso.account.id).execute()

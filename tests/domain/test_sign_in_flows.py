@@ -57,6 +57,7 @@ def assertion(request_id: str | None, id: str = "_assertion") -> Assertion:
         session_index=None,
         attributes={},
         in_response_to=request_id,
+        issue_instant=moment,
         not_on_or_after=moment + timedelta(minutes=5),
         session_not_on_or_after=None,
         authn_instant=moment,
