@@ -4,11 +4,8 @@ import re
 from datetime import timedelta
 from typing import Any
 
-from peewee import IntegrityError
-
-from idp_bridge import actors, clock, events, ids, members, plans, seats
+from idp_bridge import actors, clock, db, events, ids, members, plans, seats
 from idp_bridge.actors import Actor
-from idp_bridge.db import database
 from idp_bridge.errors import Code, Conflict, Invalid, NotFound
 from idp_bridge.events import Type
 from idp_bridge.models import Account, IdentityLink, IdentityProvider, Member, RecoveryCode, Session
@@ -40,21 +37,22 @@ def create(*, name: str, slug: str, plan: str = "free", seats: int | None = None
         )
     if slug in RESERVED:
         raise Invalid(f"The slug {slug} is reserved; choose another.", fields={"slug": ["reserved"]})
-    try:
-        with database.atomic():
-            account = Account.create(
-                id=ids.new("acct"),
-                slug=slug,
-                name=name,
-                plan=chosen.name,
-                seats=chosen.seats if seats is None else seats,
-                created_at=clock.now(),
-            )
-            begin_counting_seats(account)
-    except IntegrityError as error:
-        raise Conflict(f"The slug {slug} is taken.", code=Code.NAME_TAKEN, fields={"slug": ["taken"]}) from error
+    with db.unique(Account, lambda: _taken(slug)), db.savepoint():
+        account = Account.create(
+            id=ids.new("acct"),
+            slug=slug,
+            name=name,
+            plan=chosen.name,
+            seats=chosen.seats if seats is None else seats,
+            created_at=clock.now(),
+        )
+        begin_counting_seats(account)
     events.record(actors.system(account, source=source), Type.ACCOUNT_CREATED, describe(account))
     return account
+
+
+def _taken(slug: str) -> Conflict:
+    return Conflict(f"The slug {slug} is taken.", code=Code.NAME_TAKEN, fields={"slug": ["taken"]})
 
 
 def rename(actor: Actor, name: str) -> None:

@@ -19,7 +19,7 @@ def create_app(config: Config) -> Flask:
     app.config.update(
         BASE_URL=config.base_url,
         SECRET_KEY=config.secret_key,
-        SESSION_COOKIE_NAME="idp_bridge_browser",
+        SESSION_COOKIE_NAME=cookies.browser_cookie_name(secure=config.secure),
         SESSION_COOKIE_SECURE=config.secure,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_HTTPONLY=True,

@@ -7,11 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from peewee import IntegrityError
-
-from idp_bridge import clock, events, ids, roles
+from idp_bridge import clock, db, events, ids, roles
 from idp_bridge.actors import Actor
-from idp_bridge.db import column, database
+from idp_bridge.db import column
 from idp_bridge.errors import Code, Conflict, Invalid, NotFound
 from idp_bridge.events import Type
 from idp_bridge.models import Account, BotUser, Credential
@@ -105,12 +103,13 @@ def _granted(actor: Actor, names: Sequence[str]) -> list[str]:
 
 @contextmanager
 def _unique_name(name: str) -> Iterator[None]:
-    try:
-        with database.atomic():
-            yield
-    except IntegrityError as error:
-        raise Conflict(
-            f"This account has a bot user named {name!r} already.",
-            code=Code.NAME_TAKEN,
-            fields={"name": ["taken in this account"]},
-        ) from error
+    with db.unique(BotUser, lambda: _taken(name)), db.savepoint():
+        yield
+
+
+def _taken(name: str) -> Conflict:
+    return Conflict(
+        f"This account has a bot user named {name!r} already.",
+        code=Code.NAME_TAKEN,
+        fields={"name": ["taken in this account"]},
+    )

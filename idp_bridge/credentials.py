@@ -15,11 +15,10 @@ from typing import Any, cast
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
-from peewee import JOIN, IntegrityError
+from peewee import JOIN
 
-from idp_bridge import clock, events, ids, tokens
+from idp_bridge import clock, db, events, ids, tokens
 from idp_bridge.actors import Actor
-from idp_bridge.db import database
 from idp_bridge.errors import Code, Conflict, Forbidden, Invalid, NotFound
 from idp_bridge.events import Type
 from idp_bridge.models import Account, BotUser, Credential, Member
@@ -91,27 +90,28 @@ def issue(
         raise Invalid("expires_at lies in the past.", fields={"expires_at": ["in the past"]})
     token = tokens.new(kind.secret) if kind.secret else None
     line, fingerprint = read_public_key(public_key or "") if kind.secret is None else (None, None)
-    try:
-        with database.atomic():
-            credential = Credential.create(
-                id=ids.new(kind.id_prefix),
-                account=actor.account,
-                kind=kind.name,
-                member=owner.id if isinstance(owner, Member) else None,
-                bot_user=owner.id if isinstance(owner, BotUser) else None,
-                description=description,
-                metadata=metadata,
-                acl=list(acl),
-                token_digest=tokens.digest(token) if token else None,
-                public_key=line,
-                fingerprint=fingerprint,
-                created_at=clock.now(),
-                expires_at=expires_at,
-            )
-    except IntegrityError as error:
-        raise Conflict("This SSH public key is registered already.", code=Code.KEY_TAKEN) from error
+    with db.unique(Credential, _registered), db.savepoint():
+        credential = Credential.create(
+            id=ids.new(kind.id_prefix),
+            account=actor.account,
+            kind=kind.name,
+            member=owner.id if isinstance(owner, Member) else None,
+            bot_user=owner.id if isinstance(owner, BotUser) else None,
+            description=description,
+            metadata=metadata,
+            acl=list(acl),
+            token_digest=tokens.digest(token) if token else None,
+            public_key=line,
+            fingerprint=fingerprint,
+            created_at=clock.now(),
+            expires_at=expires_at,
+        )
     events.record(actor, kind.created, describe(credential))
     return Issued(credential, token)
+
+
+def _registered() -> Conflict:
+    return Conflict("This SSH public key is registered already.", code=Code.KEY_TAKEN)
 
 
 def of_kind(actor: Actor, kind: Kind) -> Any:

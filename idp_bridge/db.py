@@ -22,6 +22,7 @@ from peewee import (
     EnclosedNodeList,
     Field,
     FieldAccessor,
+    IntegrityError,
     JSONField,
     Model,
     ModelSelect,
@@ -34,6 +35,8 @@ from playhouse.migrations import Runner
 from playhouse.pool import PooledPostgresqlDatabase
 from psycopg import Connection, adapters
 from psycopg.adapt import AdaptersMap
+from psycopg.errors import UniqueViolation
+from psycopg.pq import TransactionStatus
 from psycopg.types.string import TextLoader
 
 from idp_bridge import clock
@@ -274,9 +277,10 @@ class _Ending(threading.local):
     works: list[tuple[Callable[[list[Any]], None], Any]] | None = None
 
     def run(self) -> None:
-        works = self.works or []
-        for work in dict.fromkeys(work for work, _ in works):
-            work([item for of, item in works if of is work])
+        while works := self.works:
+            self.works = []  # one that asks for another has it too
+            for work in dict.fromkeys(work for work, _ in works):
+                work([item for of, item in works if of is work])
 
 
 _ending = _Ending()
@@ -297,9 +301,17 @@ def transaction() -> Iterator[None]:
             yield
             _ending.run()
             written()
+            _check_sound()
         finally:
             _ending.works = None
             _waiting.clear()
+
+
+def _check_sound() -> None:
+    """After a statement that failed, and an error that nobody passed on, PostgreSQL takes COMMIT for ROLLBACK and says
+    nothing."""
+    if getattr(getattr(database.connection(), "info", None), "transaction_status", None) is TransactionStatus.INERROR:
+        raise RuntimeError("a statement of this transaction failed, and nothing of it can be kept")
 
 
 def repeated(work: Callable[[], Result]) -> Result:
@@ -363,6 +375,26 @@ def savepoint() -> Iterator[None]:
         raise
     finally:
         database.execute_sql("RELEASE SAVEPOINT part")
+
+
+@contextmanager
+def unique(model: type[Model], taken: Callable[[], Exception]) -> Iterator[None]:
+    """A unique index of ``model`` has the last word on what is written inside: two may bring the same at one moment.
+    Raises what ``taken`` makes where it says no; what else is wrong stays what it is."""
+    try:
+        yield
+        written()
+    except IntegrityError as error:
+        if _is_taken(error, model._meta.table_name):
+            raise taken() from error
+        raise
+
+
+def _is_taken(error: IntegrityError, table: str) -> bool:
+    refused = getattr(error, "orig", None)
+    if isinstance(refused, UniqueViolation):
+        return refused.diag.table_name == table
+    return str(error).startswith(f"UNIQUE constraint failed: {table}.")
 
 
 @contextmanager

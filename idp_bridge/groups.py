@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from peewee import JOIN, IntegrityError, fn
+from peewee import JOIN, fn
 
-from idp_bridge import clock, events, ids, members, roles
+from idp_bridge import clock, db, events, ids, members, roles
 from idp_bridge.actors import Actor
-from idp_bridge.db import column, database
+from idp_bridge.db import column
 from idp_bridge.errors import Code, Conflict, Invalid, NotFound
 from idp_bridge.events import Type
 from idp_bridge.models import Account, DirectoryGroup, GroupMember, IdentityProvider, MemberRole, RoleMapping
@@ -183,8 +183,6 @@ def _group(
 
 @contextmanager
 def _unique() -> Iterator[None]:
-    try:
-        with database.atomic():  # a savepoint: PostgreSQL refuses to go on in a transaction with a failed statement
+    with db.unique(RoleMapping, lambda: Conflict("This group has that role already.", code=Code.NAME_TAKEN)):
+        with db.savepoint():  # PostgreSQL refuses to go on in a transaction with a failed statement
             yield
-    except IntegrityError as error:
-        raise Conflict("This group has that role already.", code=Code.NAME_TAKEN) from error

@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 EVERY = timedelta(hours=6)
 MOST_AT_ONCE = 500  # connections in one run of the job; what is left is due in the next one
 
-_OF_TRUST = tuple(field.name for field in fields(Trust) if field.name not in {"valid_until", "certificates"})
+#: What is trusted beside the certificates: an administrator is shown all of it, and accepts no more.
+OF_TRUST = tuple(field.name for field in fields(Trust) if field.name not in {"valid_until", "certificates"})
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,12 @@ def waiting(provider: IdentityProvider) -> dict[str, Any] | None:
     """What a refresh found and an administrator has yet to decide: a trust with its ``digest`` and ``reason``."""
     found: dict[str, Any] | None = provider.pending_trust
     return None if found is None or found.get("discarded_at") else found
+
+
+def waits_in(account: Account) -> bool:
+    """Whether a change waits for an administrator of this account, at any of its providers."""
+    proposed = idps.of_account(account).select(IdentityProvider.pending_trust)
+    return any(map(waiting, proposed.where(IdentityProvider.pending_trust.is_null(False))))
 
 
 # --- what was found ---------------------------------------------------------------------------------------------
@@ -171,7 +178,7 @@ def _note_error(provider: IdentityProvider, words: str) -> None:
 def _same(one: Trust, other: Trust) -> bool:
     """Whether they trust the same: dates, and the order of certificates, are none of it."""
     return set(one.certificates) == set(other.certificates) and all(
-        getattr(one, name) == getattr(other, name) for name in _OF_TRUST
+        getattr(one, name) == getattr(other, name) for name in OF_TRUST
     )
 
 
@@ -182,14 +189,14 @@ def _as_json(trust: Trust) -> dict[str, Any]:
 
 def _as_trust(waiting: Mapping[str, Any]) -> Trust:
     return Trust(
-        **{name: waiting[name] for name in _OF_TRUST},
+        **{name: waiting[name] for name in OF_TRUST},
         certificates=[certificate["pem"] for certificate in waiting["certificates"]],
         valid_until=clock.parse(waiting["valid_until"]) if waiting["valid_until"] else None,
     )
 
 
 def _digest(proposed: Mapping[str, Any]) -> str:
-    said = [proposed[name] for name in _OF_TRUST]
+    said = [proposed[name] for name in OF_TRUST]
     return hashlib.sha256(
         db.encode([said, sorted(one["pem"] for one in proposed["certificates"])]).encode()
     ).hexdigest()
@@ -204,7 +211,7 @@ def _waiting(provider: IdentityProvider) -> dict[str, Any]:
 
 def _told(provider: IdentityProvider, proposed: Mapping[str, Any]) -> dict[str, Any]:
     """The connection as it is, beside what is proposed for it."""
-    said = {name: proposed[name] for name in _OF_TRUST}
+    said = {name: proposed[name] for name in OF_TRUST}
     fingerprints = [certificate["fingerprint_sha256"] for certificate in proposed["certificates"]]
     return {
         **idps.describe(provider),

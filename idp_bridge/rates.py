@@ -95,12 +95,12 @@ class Rates:
         Each way has a count of its own, so that whoever guesses at a password does not shut the recovery codes. Single
         sign-on is not counted: a stranger could shut it. What an address was refused counts for nobody's e-mail.
         """
-        self.address.take(_site(address))
+        self.address.take(site(address))
         if email is not None:
             self.person.take(way, tokens.digest(fold(email)))
 
 
-def _site(address: str | None) -> str:
+def site(address: str | None) -> str:
     """What one client cannot change at will: an IPv4 address, or the first half of an IPv6 one."""
     try:
         parsed = ip_address(address or "")

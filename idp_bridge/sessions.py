@@ -126,14 +126,6 @@ def end(session: Session) -> None:
     Session.delete().where(Session.digest == session.digest).execute()
 
 
-def end_all(member: Member) -> int:
-    """Clear up after a membership whose ``sessions_after`` is now, so that no session reaches it any more; how many
-    there were. Those that reach nothing else are deleted; the person's other accounts keep theirs."""
-    found = _REACHING.rows(person=member.person_id, account=member.account_id, now=clock.now())
-    end_found(found)
-    return len(found)
-
-
 def end_found(found: Iterable[tuple[str, str | None]]) -> None:
     """Delete those of these sessions, each a digest and its reach, that reach one account only."""
     only_here = [digest for digest, reach in found if reach is not None]
@@ -148,9 +140,6 @@ def reaching(*columns: Any) -> Any:
         Session.expires_at > parameter("now", Session.expires_at),
         Session.reach.is_null() | (Session.reach == parameter("account")),
     )
-
-
-_REACHING = Statement((Session.digest, Session.reach), lambda: reaching(Session.digest, Session.reach))
 
 
 _END = Statement((), lambda: Session.delete().where(among(Session.digest, "digests")))

@@ -1,8 +1,8 @@
 """Sign-in flows: one row for each sign-in through an identity provider, from its first message to its outcome.
 
 While it is under way the row is what holds the parts together: the request that a response must answer, the browser
-that began it, what a verified response said. Afterwards it is what administrators read: every check with got and want,
-the outcome, whose it was, which session it opened. The messages themselves are kept apart and shorter
+that began it, what a verified response said. Then it is what administrators read (flow_history.py): every check with
+got and want, the outcome, whose it was, which session it opened. The messages themselves are kept apart and shorter
 (saml_messages.py).
 
 How long rows are kept, and how many of what strangers can cause, is in flow_pruning.py.
@@ -10,24 +10,20 @@ How long rows are kept, and how many of what strangers can cause, is in flow_pru
 
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from idp_bridge import clock, db, flow_pruning, ids
-from idp_bridge.errors import NotFound
-from idp_bridge.flow_pruning import KEPT_FOR
-from idp_bridge.models import Event, IdentityProvider, Session, SignInFlow, UsedAssertion
-from idp_bridge.saml.errors import REASONS, Check, Reason
+from idp_bridge import clock, ids
+from idp_bridge.models import IdentityProvider, SignInFlow, UsedAssertion
+from idp_bridge.saml.errors import Check
 from idp_bridge.saml.redaction import MARK
 from idp_bridge.saml.response import Assertion
-from idp_bridge.sessions import IDLE
 from idp_bridge.sign_in import Identity
 from idp_bridge.statement import Statement, Table, parameter
 
 SP_INITIATED, IDP_INITIATED, TEST = KINDS = ("sp_initiated", "idp_initiated", "test")
-OUTCOMES = ("pending", "not_answered", "not_finished", "succeeded", "refused")
 
 REQUEST_LIFETIME = timedelta(minutes=15)  # how long somebody may sit at the provider's own sign-in page
 WAITING_LIFETIME = timedelta(minutes=5)  # a redirect takes a moment, a page to confirm a little longer
@@ -112,6 +108,7 @@ def new_request_id(flow_id: str) -> str:
 
 
 _REQUEST_ID = re.compile(r"flow_[0-9a-z]{26}_[0-9a-f]{32}")
+_REQUEST_ID_WITHIN = re.compile(rb"\b" + _REQUEST_ID.pattern.encode() + rb"\b")
 _FLOW_ID = re.compile(r"flow_[0-9a-z]{26}")
 _ID_LENGTH = len("flow_") + 26
 
@@ -181,6 +178,13 @@ def named(provider: IdentityProvider, request_id: str | None) -> SignInFlow | No
     return SignInFlow.get_or_none(_pending(provider, request_id))
 
 
+def named_within(provider: IdentityProvider, document: bytes) -> SignInFlow | None:
+    """The flow whose request stands somewhere in a document that is not verified: only the browser that began it, and
+    the provider, can have written that there."""
+    found = _REQUEST_ID_WITHIN.search(document)
+    return named(provider, found.group().decode()) if found else None
+
+
 def _pending(provider: IdentityProvider, request_id: str) -> Any:
     return (
         (SignInFlow.identity_provider == provider)
@@ -196,11 +200,17 @@ def bounced_in_vain(provider: IdentityProvider, name_id: str) -> bool:
     the provider does not say what it answers, and to ask it again would go on for ever."""
     recent = SignInFlow.select(SignInFlow.waiting).where(
         SignInFlow.identity_provider == provider,
-        _since(clock.now() - BOUNCE_REST),
+        begun_since(clock.now() - BOUNCE_REST),
         SignInFlow.kind == IDP_INITIATED,
         SignInFlow.answered_at.is_null(),
     )
     return any(flow.waiting and flow.waiting.get("bounced") == name_id for flow in recent)
+
+
+def begun_since(instant: datetime) -> Any:
+    """The condition that a flow began then or later: perhaps a while after its row was made, and so its id, as a test
+    that waits for its browser."""
+    return (SignInFlow.id >= ids.earliest("flow", instant - REQUEST_LIFETIME)) & (SignInFlow.started_at >= instant)
 
 
 # --- the response -----------------------------------------------------------------------------------------------
@@ -293,17 +303,30 @@ def unsolicited(
     return flow
 
 
-def hold(flow: SignInFlow, waiting: Mapping[str, Any]) -> None:
-    """Keep what the response said until its browser comes, in the caller's transaction."""
-    _HOLD.run(provider=flow.identity_provider_id, id=flow.id, waiting=dict(waiting))
+def hold(provider: IdentityProvider, flow: SignInFlow, said: Said, *, to_confirm: bool = False) -> None:
+    """Keep what the response said until its browser comes, in the caller's transaction; and what administrators are
+    told if it never does. A message that was refused before it is not what the flow came to any more."""
+    told = _told(provider, Ended(said.checks, email=said.identity.email, name_id=said.identity.name_id))
+    _HOLD.run(
+        provider=provider.id,
+        id=flow.id,
+        waiting={"said": said.stored(), "to_confirm": to_confirm},
+        email=told.email,
+        name_id=told.name_id,
+        checks=_rows(told.checks),
+        warnings=list(said.warnings) or None,
+    )
 
 
-_HOLD = Statement(
-    (),
-    lambda: SignInFlow.update({SignInFlow.waiting: parameter("waiting", SignInFlow.waiting)}).where(
-        SignInFlow.identity_provider == parameter("provider"), SignInFlow.id == parameter("id")
-    ),
-)
+def _holding() -> Any:
+    given = {name: SignInFlow._meta.fields[name] for name in ("waiting", "email", "name_id", "checks", "warnings")}
+    former = (SignInFlow.finished_at, SignInFlow.reason, SignInFlow.decision, SignInFlow.event_id, SignInFlow.attributes)
+    return SignInFlow.update(
+        {column: parameter(name, column) for name, column in given.items()} | dict.fromkeys(former)
+    ).where(SignInFlow.identity_provider == parameter("provider"), SignInFlow.id == parameter("id"))
+
+
+_HOLD = Statement((), _holding)
 
 
 def held(provider: IdentityProvider, flow_id: str, *, browsers: Iterable[str]) -> SignInFlow | None:
@@ -317,6 +340,17 @@ def held(provider: IdentityProvider, flow_id: str, *, browsers: Iterable[str]) -
         & SignInFlow.answered_at.is_null(False)
         & SignInFlow.waiting.is_null(False)
         & (SignInFlow.expires_at > clock.now())
+    )
+
+
+def seen(provider: IdentityProvider, flow_id: str) -> SignInFlow | None:
+    """The flow that has been answered, whether it waits or not."""
+    if not _FLOW_ID.fullmatch(flow_id):
+        return None
+    return SignInFlow.get_or_none(
+        (SignInFlow.identity_provider == provider)
+        & (SignInFlow.id == flow_id)
+        & SignInFlow.answered_at.is_null(False)
     )
 
 
@@ -336,12 +370,13 @@ def end(provider: IdentityProvider, flow: SignInFlow, ended: Ended) -> None:
     statement = _END_PENDING if flow.answered_at is None else _END
     values = _ended(provider, ended)
     statement.write("sign_in_flow", inserts=False, provider=provider.id, id=flow.id, **values)
-    if ended.reason is not None:
-        flow_pruning.bound_refused(provider)
 
 
-def stray(provider: IdentityProvider, *, flow_id: str, kind: str, caller: Caller, ended: Ended) -> None:
-    """A refused message that belongs to no flow of ours is one of its own; in the caller's transaction."""
+def stray(
+    provider: IdentityProvider, *, flow_id: str, kind: str, caller: Caller, ended: Ended, verified: bool = False
+) -> None:
+    """A refused message that belongs to no flow of ours is one of its own; in the caller's transaction. One that was
+    ``verified`` has been used up, and counts as answered: what strangers send does not."""
     moment = clock.now()
     _FLOWS.insert(
         identity_provider=provider.id,
@@ -349,15 +384,15 @@ def stray(provider: IdentityProvider, *, flow_id: str, kind: str, caller: Caller
         kind=kind,
         started_at=moment,
         expires_at=moment,
+        answered_at=moment if verified else None,
         address=caller.address,
         user_agent=caller.user_agent[:255],
         **_ended(provider, ended),
     )
-    flow_pruning.bound_refused(provider)
 
 
 def _ended(provider: IdentityProvider, ended: Ended) -> dict[str, Any]:
-    told = ended if not provider.redact_sign_in_flows else _redacted(ended)
+    told = _told(provider, ended)
     return {
         "finished_at": clock.now(),
         "reason": told.reason,
@@ -393,6 +428,10 @@ _END = Statement((), _ending)
 _END_PENDING = Statement((), lambda: _ending(SignInFlow.answered_at.is_null()))
 
 
+def _told(provider: IdentityProvider, ended: Ended) -> Ended:
+    return _redacted(ended) if provider.redact_sign_in_flows else ended
+
+
 def _redacted(ended: Ended) -> Ended:
     """Without what NameID and attributes said; how many values there were stays."""
     attributes = ended.attributes
@@ -419,90 +458,3 @@ def _rows(made: Iterable[Check]) -> list[list[Any]]:
 def checks(stored: Iterable[Sequence[Any]] | None) -> tuple[Check, ...]:
     """The checks of a row."""
     return tuple(Check(*row) for row in stored or ())
-
-
-# --- reading ----------------------------------------------------------------------------------------------------
-
-
-def of_provider(
-    provider: IdentityProvider,
-    *,
-    outcome: str | None = None,
-    kind: str | None = None,
-    since: datetime | None = None,
-    email: str | None = None,
-    name_id: str | None = None,
-    event_id: str | None = None,
-) -> Any:
-    """The flows of a provider that fit all that is given, as a query; ``email`` and ``name_id`` are parts of what
-    stands there, ``since`` is inclusive, ``event_id`` is the reference on a person's page."""
-    found = SignInFlow.select().where(SignInFlow.identity_provider == provider)
-    if outcome:
-        found = found.where(_OUTCOMES[outcome]())
-    if kind:
-        found = found.where(SignInFlow.kind == kind)
-    if email:
-        found = found.where(SignInFlow.email.contains(email))
-    if name_id:
-        found = found.where(SignInFlow.name_id.contains(name_id))
-    if event_id:
-        found = found.where(SignInFlow.id == _of_event(provider, event_id))
-    return found if since is None else found.where(_since(since))
-
-
-def _since(instant: datetime) -> Any:
-    """A flow may begin after its row was made, and so its id: a test that waits for its browser."""
-    return (SignInFlow.id >= ids.earliest("flow", instant - REQUEST_LIFETIME)) & (SignInFlow.started_at >= instant)
-
-
-_OUTCOMES: Mapping[str, Callable[[], Any]] = {
-    "pending": lambda: SignInFlow.finished_at.is_null() & (SignInFlow.expires_at > clock.now()),
-    "not_answered": lambda: flow_pruning.over() & SignInFlow.answered_at.is_null(),
-    "not_finished": lambda: flow_pruning.over() & SignInFlow.answered_at.is_null(False),
-    "succeeded": lambda: SignInFlow.finished_at.is_null(False) & SignInFlow.reason.is_null(),
-    "refused": lambda: SignInFlow.reason.is_null(False),
-}
-
-
-def outcome(flow: SignInFlow) -> str:
-    """One of ``OUTCOMES``: ``not_answered`` where no response came, ``not_finished`` where its browser did not."""
-    if flow.finished_at is not None:
-        return "succeeded" if flow.reason is None else "refused"
-    if flow.expires_at > clock.now():
-        return "pending"
-    return "not_answered" if flow.answered_at is None else "not_finished"
-
-
-def side(reason: str) -> str:
-    """Who has to act after a refusal: identity_provider, service_provider (the connection's settings here), person, or
-    administrator where somebody was named and may not come in."""
-    return REASONS[Reason(reason)].side if reason in REASONS else "administrator"
-
-
-def _of_event(provider: IdentityProvider, event_id: str) -> str:
-    event = Event.get_or_none((Event.id == event_id) & (Event.account == provider.account_id))
-    return str(event.object.get("flow_id", "")) if event else ""
-
-
-def get(provider: IdentityProvider, flow_id: str) -> SignInFlow:
-    """One flow of this provider. Raises NotFound."""
-    found = of_provider(provider).where(SignInFlow.id == flow_id).get_or_none()
-    if found is None:
-        raise NotFound(
-            f"There is no sign-in flow {flow_id} of this identity provider; they are kept for {KEPT_FOR.days} days."
-        )
-    flow: SignInFlow = found
-    return flow
-
-
-def session_is_live(flow: SignInFlow) -> bool | None:
-    """Whether the session that it opened still lets somebody in; None where it opened none."""
-    return None if flow.session_digest is None else flow.session_digest in live_sessions([flow])
-
-
-def live_sessions(flows: Iterable[SignInFlow]) -> frozenset[str]:
-    """The digests of those of their sessions that still let somebody in."""
-    moment = clock.now()
-    digests = [flow.session_digest for flow in flows if flow.session_digest]
-    live = Session.digest.in_(digests) & (Session.expires_at > moment) & (Session.seen_at > moment - IDLE)
-    return frozenset(db.column(Session.select(Session.digest).where(live)) if digests else ())

@@ -22,9 +22,6 @@ KINDS = ("okta", "entra", "google", "onelogin", "ping", "adfs", "keycloak", "sim
 #: Our values, which are pasted at the provider under labels of its own.
 VALUES = ("acs_url", "sp_entity_id", "sp_metadata_url", "start_url", "slo_url", "scim_base_url")
 
-#: Where in the provider's menus something is. A file may have more of its own.
-PLACES = ("settings", "metadata", "certificate", "people", "our_certificate")
-
 #: What is filled in when a text is shown: two facts of the refusal, and our values.
 PLACEHOLDERS = ("got", "want", *VALUES)
 

@@ -2,12 +2,9 @@
 the directory pushes it."""
 
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from operator import attrgetter
 from typing import Any
-
-from peewee import IntegrityError
 
 from idp_bridge import db, events, groups, ids
 from idp_bridge.events import Type
@@ -65,7 +62,7 @@ def create(directory: Directory, resource: Resource) -> Written:
         created_at=now,
         modified_at=now,
     )
-    with _unique(row):
+    with db.unique(DirectoryGroup, lambda: _taken(row.display_name)):
         _TABLE.add(row)
     changed = memberships.change(directory, row, delta)
     groups.bind_mappings(directory.id, row)
@@ -142,7 +139,7 @@ def _write(directory: Directory, row: DirectoryGroup, resource: Resource) -> dic
     before = {"display_name_before": row.display_name} if renamed else {}
     row.resource, row.external_id = text, resource.get("externalId")
     row.display_name, row.display_name_key = resource["displayName"], fold(resource["displayName"])
-    with _unique(row):
+    with db.unique(DirectoryGroup, lambda: _taken(row.display_name)):
         _TABLE.save(row, "resource", "external_id", "version", "modified_at", *(_NAMES if renamed else ()))
     if renamed:
         groups.bind_mappings(directory.id, row)
@@ -157,16 +154,8 @@ _TABLE = Table(DirectoryGroup)
 _NAMES = ("display_name", "display_name_key")
 
 
-@contextmanager
-def _unique(row: DirectoryGroup) -> Iterator[None]:
-    """The unique index decides: two requests may bring the same displayName at the same moment."""
-    try:
-        yield
-        db.written()
-    except IntegrityError as error:
-        raise Uniqueness(
-            f"A group with the displayName {row.display_name!r} exists in this directory already."
-        ) from error
+def _taken(display_name: str) -> Uniqueness:
+    return Uniqueness(f"A group with the displayName {display_name!r} exists in this directory already.")
 
 
 def _described(row: DirectoryGroup) -> dict[str, Any]:

@@ -6,13 +6,13 @@ memory that lets the directory's next POST of the same person find the same memb
 """
 
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from operator import attrgetter
 from typing import Any
 
-from peewee import SQL, IntegrityError
+from peewee import SQL
 
 from idp_bridge import db, events, ids, members, seats, spans
 from idp_bridge.errors import Conflict
@@ -107,7 +107,7 @@ def create(directory: Directory, resource: Resource) -> Written:
         modified_at=now,
     )
     row.listed = None  # she is in no group yet
-    with _unique(row):
+    with db.unique(DirectoryUser, lambda: _taken(row.user_name)):
         _TABLE.add(row)
     emails.write(row, emails.keys_of(resource, key))
     spans.add(directory.id, row.id)
@@ -302,7 +302,7 @@ def _update(directory: Directory, row: DirectoryUser, resource: Resource) -> Wri
         _follow(directory, row, old=old, new=new)
     else:
         events.record(directory.actor, Type.USER_UPDATED, {"id": row.member_id, "record": row.id, "changed": changed})
-    with _unique(row) if "userName" in changed else nullcontext():
+    with db.unique(DirectoryUser, lambda: _taken(row.user_name)) if "userName" in changed else nullcontext():
         _TABLE.save(row, "resource", "version", "modified_at", *_columns_of(changed))
     emails.write(row, emails.keys_of(resource, row.user_name_key), addresses)
     return change
@@ -341,16 +341,6 @@ def _refuse_shared_address(directory: Directory, member: Member, email: str) -> 
     become ambiguous."""
     if any(other.id != member.id for other in _strangers(directory, email)):
         raise Uniqueness(f"The address {email} belongs to another member of this account already.")
-
-
-@contextmanager
-def _unique(row: DirectoryUser) -> Iterator[None]:
-    """The unique index has the last word: two requests may bring the same userName at the same moment."""
-    try:
-        yield
-        db.written()
-    except IntegrityError as error:
-        raise _taken(row.user_name) from error
 
 
 def _taken(user_name: str) -> Uniqueness:

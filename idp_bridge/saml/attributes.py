@@ -148,9 +148,9 @@ def _email(assertion: Assertion, mapped: str | None) -> str | None:
     if not addresses and not mapped and _names_by_address(assertion):
         addresses = (assertion.name_id,)
     if len(addresses) > 1:
-        raise Rejected(Reason.EMAIL_AMBIGUOUS, got=" ".join(addresses))
+        raise Rejected(Reason.EMAIL_AMBIGUOUS, got=" ".join(addresses), want="one address")
     if addresses and not _ADDRESS.fullmatch(addresses[0]):
-        raise Rejected(Reason.EMAIL_MALFORMED, got=ascii(addresses[0]))
+        raise Rejected(Reason.EMAIL_MALFORMED, got=ascii(addresses[0]), want="an address such as name@example.com")
     return addresses[0] if addresses else None
 
 

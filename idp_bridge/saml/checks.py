@@ -19,6 +19,7 @@ CHECKS: Mapping[str, str] = MappingProxyType(
     {
         "message": "Base64, of 256 KiB at most",
         "xml": "Plain XML in UTF-8, without document type, comments or anything that two readers see differently",
+        "response": "A Response of SAML 2.0",
         "structure": "One Response with one assertion, every ID once, signatures only where they belong",
         "response_signature": "The Response's signature, by a key pinned here",
         "status": "The identity provider says that it succeeded",
@@ -57,12 +58,18 @@ class Checks:
         try:
             found = rule(*args, **kwargs)
         except Rejected as refusal:
-            got = refusal.facts.get("got") or ", ".join(f"{name}: {value}" for name, value in refusal.facts.items())
-            self._made.append(Check(name, False, fact(got), refusal.facts.get("want", "")))
+            self._made.append(Check(name, False, _came(refusal.facts), refusal.facts.get("want", "")))
             refusal.checks = self.made
             raise
         self._made.append(Check(name, True, _told(found), _told(kwargs.get("want"))))
         return found
+
+
+def _came(facts: Mapping[str, str]) -> str:
+    """What came, in so many words where that was nothing, with all else that is known of it."""
+    others = ", ".join(f"{name}: {value}" for name, value in facts.items() if name not in ("got", "want"))
+    came = facts.get("got") or "nothing"
+    return fact(f"{came} ({others})" if others else came)
 
 
 def _told(found: object) -> str:

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from lxml import etree
 
 from idp_bridge.saml.errors import Reason, Rejected
-from idp_bridge.saml.xml import DS, SAML, XENC, XENC11, from_base64, only, text
+from idp_bridge.saml.xml import DS, SAML, XENC, XENC11, from_base64, local, only, text
 
 _ENC, _ENC11 = "http://www.w3.org/2001/04/xmlenc#", "http://www.w3.org/2009/xmlenc11#"
 _OAEP_MGF1P, _OAEP = f"{_ENC}rsa-oaep-mgf1p", f"{_ENC11}rsa-oaep"
@@ -90,7 +90,8 @@ def decrypt(encrypted: etree._Element, *, keys: Sequence[rsa.RSAPrivateKey], req
     data = only(encrypted, f"{{{XENC}}}EncryptedData", reason=Reason.ENCRYPTION_PLACEMENT)
     algorithm = _algorithm(data)
     if algorithm not in _KEY_OCTETS or (require_gcm and not algorithm.endswith("-gcm")):
-        raise Rejected(Reason.ENCRYPTION_ALGORITHM, element="EncryptedData", got=algorithm)
+        want = "AES-GCM" if require_gcm else "AES-GCM or AES-CBC"
+        raise Rejected(Reason.ENCRYPTION_ALGORITHM, element="EncryptedData", got=algorithm, want=want)
     wrapped = list(encrypted.iter(f"{{{XENC}}}EncryptedKey"))
     if not 1 <= len(wrapped) <= _MAX_KEYS:
         raise Rejected(Reason.ENCRYPTION_PLACEMENT, element="EncryptedKey", got=len(wrapped), want=f"1 to {_MAX_KEYS}")
@@ -107,7 +108,12 @@ def _check_frame(encrypted: etree._Element) -> None:
     for element in encrypted.iter(*_GRAMMAR):
         for child in element:
             if child.tag not in _GRAMMAR[element.tag]:
-                raise Rejected(Reason.ENCRYPTION_PLACEMENT, element=element.tag, got=child.tag)
+                raise Rejected(
+                    Reason.ENCRYPTION_PLACEMENT,
+                    element=local(element.tag),
+                    got=child.tag,
+                    want=", ".join(sorted(map(local, _GRAMMAR[element.tag]))),
+                )
 
 
 def _algorithm(encrypted: etree._Element) -> str:
@@ -122,7 +128,8 @@ def _oaep(key: etree._Element) -> padding.OAEP:
     mgf = method.find(f"{{{XENC11}}}MGF") if algorithm == _OAEP else None  # 1.0 fixes MGF1 with SHA-1
     digest_name, mgf_name = (None if element is None else element.get("Algorithm", "") for element in (digest, mgf))
     if algorithm not in (_OAEP, _OAEP_MGF1P) or digest_name not in _DIGESTS or mgf_name not in _MGF_DIGESTS:
-        raise Rejected(Reason.ENCRYPTION_ALGORITHM, element="EncryptedKey", got=f"{algorithm} {digest_name} {mgf_name}")
+        got = " ".join(name for name in (algorithm, digest_name, mgf_name) if name)
+        raise Rejected(Reason.ENCRYPTION_ALGORITHM, element="EncryptedKey", got=got, want="RSA-OAEP")
     label = method.find(f"{{{XENC}}}OAEPparams")
     return padding.OAEP(
         mgf=padding.MGF1(_MGF_DIGESTS[mgf_name]()),

@@ -1,7 +1,8 @@
 """Every way this door says no: one reason per check, and who has to act.
 
-`Rejected` carries private facts (got, want) for the log and the audit event. The public sentence is a fixed text
-from `REASONS`: nothing that came in a message is ever shown to a person, and the document is kept nowhere.
+`Rejected` carries private facts for the log and the audit event: `got`, `want`, and what else is known. The public
+sentence is a fixed text from `REASONS`: nothing that came in a message is ever shown to a person, and the document is
+kept nowhere.
 """
 
 from collections.abc import Mapping
@@ -131,7 +132,8 @@ class Rejected(Exception):
     def __init__(self, reason: Reason, **facts: object) -> None:
         super().__init__(reason.value)
         self.reason = reason
-        self.facts: Mapping[str, str] = MappingProxyType({name: fact(value) for name, value in facts.items()})
+        known = {name: fact(value) for name, value in facts.items() if value is not None}
+        self.facts: Mapping[str, str] = MappingProxyType(known)
 
     @property
     def text(self) -> ReasonText:
@@ -143,7 +145,11 @@ class NotSaml(Rejected):
 
 
 _RETRY = "Please go back to the sign-in page and start again."
-_NOT_SAML = ReasonText("person", f"What your browser sent is not a sign-in answer. {_RETRY}")
+_NOT_SAML = ReasonText(
+    "identity_provider",
+    f"What came from your identity provider is not a sign-in answer. {_RETRY} If it happens again, tell your "
+    "administrator.",
+)
 _BROKEN = ReasonText(
     "identity_provider",
     "Your identity provider's answer has a form that is not accepted. Ask your administrator to check its SAML "

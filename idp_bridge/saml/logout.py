@@ -72,7 +72,7 @@ def from_query(query: bytes, *, trust: Trust, slo_url: str, now: datetime) -> Me
     redirect.signed_by(came, certificates=trust.certificates, allow_weak=trust.allow_weak_signatures)
     root = _parsed(redirect.inflate(came.message), came.name)
     if is_signed(root):  # Bindings 3.4.4.1: that signature is to be removed, so nobody is to wonder which one counts
-        raise Rejected(Reason.SIGNATURE_PLACEMENT, detail="signed inside as well")
+        raise Rejected(Reason.SIGNATURE_PLACEMENT, got="a Signature inside as well", want="that of the query alone")
     return _read(root, relay_state=came.relay_state, trust=trust, slo_url=slo_url, now=now)
 
 
@@ -83,18 +83,18 @@ def from_form(fields: Mapping[str, str], *, trust: Trust, slo_url: str, now: dat
         raise NotSaml(Reason.NOT_A_LOGOUT_MESSAGE, got=" ".join(names), want=" or ".join(_ROOTS))
     root = _parsed(_from_base64(fields[names[0]]), names[0])
     if not is_signed(root):
-        raise Rejected(Reason.SIGNATURE_MISSING)
+        raise Rejected(Reason.SIGNATURE_MISSING, got="no Signature", want="one, of the whole message")
     signed = verified(root, certificates=trust.certificates, now=now, allow_weak=trust.allow_weak_signatures)
     return _read(signed.element, relay_state=fields.get("RelayState"), trust=trust, slo_url=slo_url, now=now)
 
 
 def _from_base64(field: str) -> bytes:
     if len(field) > LARGEST_POST:
-        raise NotSaml(Reason.MESSAGE_TOO_LARGE, got=len(field), want=LARGEST_POST)
+        raise NotSaml(Reason.MESSAGE_TOO_LARGE, got=f"{len(field)} characters", want=f"{LARGEST_POST} at most")
     try:
         return xml.from_base64(field)
     except ValueError:
-        raise NotSaml(Reason.NOT_BASE64) from None
+        raise NotSaml(Reason.NOT_BASE64, got=f"{len(field)} characters of something else", want="base64") from None
 
 
 def _parsed(document: bytes, name: str) -> etree._Element:
@@ -134,19 +134,19 @@ def _lifetime(root: etree._Element, now: datetime) -> tuple[datetime, datetime]:
     """When it was issued, and until when it counts: what it says itself (NotOnOrAfter), and never long."""
     issued = profile.moment(root, "IssueInstant")
     if issued is None:
-        raise Rejected(Reason.TIME_MALFORMED, attribute="IssueInstant", got=None)
+        raise profile.malformed_time("IssueInstant")
     if now + CLOCK_SKEW < issued:
-        raise Rejected(Reason.NOT_YET_VALID, issue_instant=issued, now=now)
+        raise profile.too_early(Reason.NOT_YET_VALID, issued, now)
     profile.check_window(root, now)
     if now - CLOCK_SKEW >= issued + LIFETIME:
-        raise Rejected(Reason.EXPIRED, issue_instant=issued, now=now)
+        raise profile.too_late(Reason.EXPIRED, issued + LIFETIME, now)
     return issued, issued + LIFETIME + CLOCK_SKEW
 
 
 def _name_id(root: etree._Element) -> NameId:
     """Whom it is about. Compared, never kept: so its form is its sender's business."""
     if root.find(f"{{{xml.SAML}}}EncryptedID") is not None:
-        raise Rejected(Reason.ENCRYPTED_ID)
+        raise Rejected(Reason.ENCRYPTED_ID, got="an EncryptedID", want="a NameID")
     element = xml.only(root, f"{{{xml.SAML}}}NameID", reason=Reason.NAME_ID_MISSING)
     return NameId(
         xml.text(element),

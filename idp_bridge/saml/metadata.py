@@ -7,16 +7,18 @@ them could meet, and what has expired is refused in words.
 """
 
 import ipaddress
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from lxml import etree
 
 from idp_bridge.saml import signature, xml
 from idp_bridge.saml.certificate import Certificate, MetadataError, parse_certificate
-from idp_bridge.saml.errors import Rejected
+from idp_bridge.saml.errors import Reason, Rejected
 from idp_bridge.saml.profile import moment
 
 __all__ = [
@@ -37,11 +39,38 @@ REDIRECT = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
 POST = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST"
 BINDINGS = (REDIRECT, POST)  # in order of preference; others (Artifact, SOAP) are not spoken here
 _GROUP, _ENTITY = f"{{{xml.MD}}}EntitiesDescriptor", f"{{{xml.MD}}}EntityDescriptor"
-_ROLE = f"{{{xml.MD}}}IDPSSODescriptor"
+_ROLE, _OTHER_ROLE = f"{{{xml.MD}}}IDPSSODescriptor", f"{{{xml.MD}}}SPSSODescriptor"
 _MOST_NAMED, _LONGEST_NAMED = 10, 200  # in the words of a refusal: a federation has thousands of entity IDs
 _LONGEST_ENTITY_ID = 1024  # Metadata 2.3.2
 _LONGEST_URL = 2048
 _MOST_CERTIFICATES = 20  # a signature is tried with each
+
+# What administrators give in place of a document -> what they should do. Asked first: a page has a document type too.
+_MISTAKEN = (
+    (
+        re.compile(rb"\A(\xef\xbb\xbf)?(<\?xml[^>]*>\s*)?<(!doctype\s+html|html)\b", re.IGNORECASE),
+        "This is a web page, not metadata: open the metadata link and give what it shows.",
+    ),
+    (
+        re.compile(rb"\Ahttps?://\S+\Z", re.IGNORECASE),
+        "This is an address, not metadata: give it as metadata URL, or open it and give what it shows.",
+    ),
+)
+# The refusals of the parser and of the signature rules in words; what is not here has only got and want.
+_WORDS: Mapping[Reason, str] = MappingProxyType(
+    {
+        Reason.MESSAGE_TOO_LARGE: "It is too large: {got}, {want}. Give the document of this one provider.",
+        Reason.NOT_XML: "It is {got}. Give the whole document, as it was downloaded.",
+        Reason.XML_ENCODING: "It is not written in UTF-8: it has {got}. Save it in UTF-8.",
+        Reason.XML_DOCTYPE: "It has a document type (DOCTYPE) or entities, which are not read. Remove them.",
+        Reason.XML_NAMESPACE: "It has a namespace name that is no absolute URI: {got}.",
+        Reason.XML_TOO_COMPLEX: "It is too large: {got}; {want}. Give the document of this one provider.",
+        Reason.TIME_MALFORMED: "It has a {attribute} that is no time: {got}; wanted is {want}.",
+        Reason.SIGNATURE_INVALID: "Another key signed it.",
+        Reason.DIGEST_MISMATCH: "It was changed after it was signed.",
+        Reason.CERTIFICATE_UNUSABLE: "The key of the pinned certificate is too weak.",
+    }
+)
 
 
 class NotVouchedFor(MetadataError):
@@ -83,9 +112,10 @@ def read_idp_metadata(
     With `vouched_by`, only from what one of those keys signed: the whole document, or that entity in it. `allow_weak`
     lets a short RSA key in. Raises `MetadataError`, whose detail says what is wrong in words, and `NotVouchedFor`.
     """
-    octets = document.encode(errors="surrogatepass") if isinstance(document, str) else document
+    octets = (document.encode(errors="surrogatepass") if isinstance(document, str) else document).strip()
+    _check_kind(octets)
     try:
-        root = xml.parse(octets.strip(), limits=xml.METADATA)
+        root = xml.parse(octets, limits=xml.METADATA)
         if vouched_by and signature.is_signed(root):
             root = _vouched_for(root, vouched_by, now)
             vouched_by = ()
@@ -94,7 +124,7 @@ def read_idp_metadata(
         if vouched_by:
             entity = _vouched_for(entity, vouched_by, now)
     except Rejected as refusal:
-        raise MetadataError(_refusal(refusal)) from None
+        raise MetadataError(_told(refusal)) from None
     return _read(entity, valid_until, allow_weak=allow_weak)
 
 
@@ -122,14 +152,14 @@ def _vouched_for(element: etree._Element, by: Sequence[Certificate], now: dateti
     try:
         return signature.verified(element, certificates=by, now=now).element
     except Rejected as refusal:
-        raise NotVouchedFor(f"The pinned key does not vouch for the metadata ({_told(refusal)}).") from None
+        raise NotVouchedFor(f"The pinned key does not vouch for the metadata. {_told(refusal)}") from None
 
 
 def _choose(root: etree._Element, entity_id: str | None) -> etree._Element:
     entities = [item for item in root.iter(_ENTITY) if item.find(_ROLE) is not None and _is_in_its_place(item)]
     chosen = [item for item in entities if entity_id in (None, item.get("entityID"))]
     if not entities:
-        raise MetadataError("The document describes no identity provider (IDPSSODescriptor).")
+        raise MetadataError(_of_nobody(root))
     if not chosen:
         raise MetadataError(f"The document describes no identity provider of that name, but {_names(entities)}.")
     if len(chosen) > 1 or len(chosen[0].findall(_ROLE)) > 1:
@@ -138,6 +168,17 @@ def _choose(root: etree._Element, entity_id: str | None) -> etree._Element:
             f"it has {_names(chosen)}."
         )
     return chosen[0]
+
+
+def _of_nobody(root: etree._Element) -> str:
+    if root.tag not in (_GROUP, _ENTITY):
+        begins = xml.local(root.tag)[:_LONGEST_NAMED]
+        return (
+            f"This is not metadata: it begins with {begins}, and metadata with EntityDescriptor or EntitiesDescriptor."
+        )
+    if next(root.iter(_OTHER_ROLE), None) is not None:
+        return "This describes a service provider, perhaps us: give the metadata of the identity provider."
+    return "The document describes no identity provider: it has no IDPSSODescriptor."
 
 
 def _is_in_its_place(entity: etree._Element) -> bool:
@@ -218,10 +259,12 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _refusal(refusal: Rejected) -> str:
-    return f"The metadata cannot be read ({_told(refusal)})."
+def _check_kind(octets: bytes) -> None:
+    for what, words in _MISTAKEN:
+        if what.match(octets):
+            raise MetadataError(words)
 
 
 def _told(refusal: Rejected) -> str:
-    facts = ", ".join(f"{name}: {str(value)[:_LONGEST_NAMED]}" for name, value in refusal.facts.items())
-    return f"{refusal.reason.value}; {facts}" if facts else refusal.reason.value
+    words = _WORDS.get(refusal.reason, "It has {got} instead of {want}.")
+    return words.format_map({name: value[:_LONGEST_NAMED] for name, value in refusal.facts.items()})

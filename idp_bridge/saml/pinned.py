@@ -46,6 +46,9 @@ _ECDSA: Mapping[str, hashes.HashAlgorithm] = {
 WEAK_METHODS = frozenset({f"{DS}rsa-sha1"})
 METHODS = frozenset(_RSA) | frozenset(_ECDSA)
 
+_SAFE = "RSA or ECDSA with SHA-256, SHA-384 or SHA-512"
+_USABLE = "RSA from 2048 bits or ECDSA from 256 bits"
+
 CERTIFICATE_EXPIRED = "certificate_expired"
 CERTIFICATE_NOT_YET_VALID = "certificate_not_yet_valid"
 SHA1_SIGNATURE = "sha1_signature"
@@ -63,9 +66,9 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
 def check_method(method: str, *, allow_weak: bool) -> str:
     """The name of a signature method, where it is on the list. Raises `Rejected`; no key and no octet is touched."""
     if method not in METHODS:
-        raise Rejected(Reason.SIGNATURE_ALGORITHM, element="SignatureMethod", got=method)
+        raise Rejected(Reason.SIGNATURE_ALGORITHM, element="SignatureMethod", got=method, want=_SAFE)
     if method in WEAK_METHODS and not allow_weak:
-        raise Rejected(Reason.SIGNATURE_WEAK, element="SignatureMethod", got=method)
+        raise Rejected(Reason.SIGNATURE_WEAK, element="SignatureMethod", got=method, want=_SAFE)
     return method
 
 
@@ -76,13 +79,18 @@ def signer(
     check_method(method, allow_weak=allow_weak)
     known = [certificate for certificate in certificates if certificate.usable or certificate.weak]
     if not known:
-        raise Rejected(Reason.CERTIFICATE_UNUSABLE, pinned=len(certificates))
+        raise Rejected(Reason.CERTIFICATE_UNUSABLE, got=f"{len(certificates)} pinned, none usable", want=_USABLE)
     found = next((certificate for certificate in known if _signed(octets, value, method, certificate)), None)
     if found is None:
         tried = ", ".join(certificate.fingerprint_sha256[:16] for certificate in known)
-        raise Rejected(Reason.SIGNATURE_INVALID, tried=tried)
+        raise Rejected(Reason.SIGNATURE_INVALID, got="by none of the pinned keys", want="by a pinned key", tried=tried)
     if found.weak and not allow_weak:
-        raise Rejected(Reason.SIGNATURE_WEAK, certificate=found.fingerprint_sha256, got=f"RSA, {found.key_bits} bits")
+        raise Rejected(
+            Reason.SIGNATURE_WEAK,
+            certificate=found.fingerprint_sha256,
+            got=f"RSA, {found.key_bits} bits",
+            want="RSA, 2048 bits or more",
+        )
     return found
 
 

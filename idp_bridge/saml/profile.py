@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from lxml import etree
 
 from idp_bridge.saml.errors import Reason, Rejected, fact
-from idp_bridge.saml.xml import SAML, SAMLP, at_most_one, only, text
+from idp_bridge.saml.xml import SAML, SAMLP, at_most_one, local, only, text
 
 CLOCK_SKEW = timedelta(seconds=120)
 
@@ -67,7 +67,7 @@ def check_status(response: etree._Element) -> str:
     if code.get("Value") != SUCCESS:
         codes = [item.get("Value") for item in status.iter(f"{{{SAMLP}}}StatusCode")]
         message = status.findtext(f"{{{SAMLP}}}StatusMessage")
-        raise Rejected(Reason.STATUS_NOT_SUCCESS, got=" ".join(map(str, codes)), message=message)
+        raise Rejected(Reason.STATUS_NOT_SUCCESS, got=" ".join(filter(None, codes)), want=SUCCESS, message=message)
     return SUCCESS
 
 
@@ -95,7 +95,8 @@ def conditions(assertion: etree._Element) -> etree._Element:
     found = only(assertion, f"{{{SAML}}}Conditions", reason=Reason.CONDITIONS_MISSING)
     for condition in found:
         if condition.tag not in _CONDITIONS:
-            raise Rejected(Reason.CONDITION_UNKNOWN, got=condition.tag)
+            want = ", ".join(sorted(map(local, _CONDITIONS)))
+            raise Rejected(Reason.CONDITION_UNKNOWN, got=condition.tag, want=want)
     return found
 
 
@@ -103,7 +104,7 @@ def check_audience(conditions: etree._Element, *, want: str) -> str:
     """Core 2.5.1.4: every AudienceRestriction names us, and there is one."""
     restrictions = conditions.findall(f"{{{SAML}}}AudienceRestriction")
     if not restrictions:
-        raise Rejected(Reason.AUDIENCE_MISSING, want=want)
+        raise Rejected(Reason.AUDIENCE_MISSING, got="no AudienceRestriction", want=want)
     for restriction in restrictions:  # several restrictions: and; several audiences in one: or
         audiences = [text(item) for item in restriction.findall(f"{{{SAML}}}Audience")]
         if want not in audiences:
@@ -115,9 +116,9 @@ def check_window(element: etree._Element, now: datetime) -> str:
     """Core 2.5.1.1-2, with the skew on both sides: at NotBefore it begins, at NotOnOrAfter it is over."""
     not_before, not_on_or_after = moment(element, "NotBefore"), moment(element, "NotOnOrAfter")
     if not_before is not None and now + CLOCK_SKEW < not_before:
-        raise Rejected(Reason.NOT_YET_VALID, not_before=not_before, now=now)
+        raise too_early(Reason.NOT_YET_VALID, not_before, now)
     if not_on_or_after is not None and now - CLOCK_SKEW >= not_on_or_after:
-        raise Rejected(Reason.EXPIRED, not_on_or_after=not_on_or_after, now=now)
+        raise too_late(Reason.EXPIRED, not_on_or_after, now)
     return f"from {fact(not_before or 'always')} to {fact(not_on_or_after or 'no end')}, it is {fact(now)}"
 
 
@@ -127,10 +128,10 @@ def name_id(assertion: etree._Element) -> NameId:
     element = only(subject, f"{{{SAML}}}NameID", reason=Reason.NAME_ID_MISSING)
     value = text(element)
     if not value or value != value.strip() or not value.isprintable() or len(value) > _NAME_ID_LENGTH:
-        raise Rejected(Reason.NAME_ID_MALFORMED, got=ascii(value))
+        raise Rejected(Reason.NAME_ID_MALFORMED, got=ascii(value), want="printable, no blanks around it, 1024 at most")
     name_format = element.get("Format", UNSPECIFIED)
     if name_format == TRANSIENT:
-        raise Rejected(Reason.NAME_ID_TRANSIENT, got=name_format)
+        raise Rejected(Reason.NAME_ID_TRANSIENT, got=name_format, want="a lasting one: emailAddress, persistent")
     return NameId(value, name_format, element.get("NameQualifier"), element.get("SPNameQualifier"))
 
 
@@ -142,7 +143,8 @@ def confirmation(assertion: etree._Element, *, acs_url: str, in_response_to: str
     confirmations = assertion.findall(f"{{{SAML}}}Subject/{{{SAML}}}SubjectConfirmation")
     bearers = [item for item in confirmations if item.get("Method") == BEARER]
     if not bearers:
-        raise Rejected(Reason.CONFIRMATION_MISSING, got=" ".join(str(item.get("Method")) for item in confirmations))
+        methods = " ".join(filter(None, (item.get("Method") for item in confirmations)))
+        raise Rejected(Reason.CONFIRMATION_MISSING, got=methods, want=BEARER)
     refusals: list[Rejected] = []
     ends: list[datetime] = []
     for bearer in bearers:
@@ -159,22 +161,28 @@ def _check_bearer(bearer: etree._Element, *, acs_url: str, in_response_to: str |
     data = only(bearer, f"{{{SAML}}}SubjectConfirmationData", reason=Reason.CONFIRMATION_INVALID)
     end = moment(data, "NotOnOrAfter")
     if end is None or data.get("NotBefore") is not None:
-        raise Rejected(Reason.CONFIRMATION_INVALID, detail="NotOnOrAfter is a must, NotBefore is forbidden")
+        got = "no NotOnOrAfter" if end is None else "a NotBefore"
+        raise Rejected(Reason.CONFIRMATION_INVALID, got=got, want="a NotOnOrAfter, and no NotBefore")
     if data.get("Recipient") != acs_url:
         raise Rejected(Reason.RECIPIENT_MISMATCH, got=data.get("Recipient"), want=acs_url)
     if now - CLOCK_SKEW >= end:
-        raise Rejected(Reason.CONFIRMATION_EXPIRED, not_on_or_after=end, now=now)
+        raise too_late(Reason.CONFIRMATION_EXPIRED, end, now)
     # The Response's attribute may be outside the signature: it counts only where the assertion says the same. An empty
     # one names no request, and must not pass for an absent one in whoever asks for its truth.
     if data.get("InResponseTo") != in_response_to or in_response_to == "":
-        raise Rejected(Reason.IN_RESPONSE_TO_MISMATCH, got=data.get("InResponseTo"), response=in_response_to)
+        raise Rejected(
+            Reason.IN_RESPONSE_TO_MISMATCH,
+            got=data.get("InResponseTo"),
+            response=in_response_to or "nothing",
+            want="the same request in assertion and Response",
+        )
     return end
 
 
 def check_solicited(in_response_to: str | None, *, allow_unsolicited: bool) -> str:
     """Profiles 4.1.5: what nobody asked for is accepted only where the connection says so."""
     if in_response_to is None and not allow_unsolicited:
-        raise Rejected(Reason.UNSOLICITED_NOT_ALLOWED)
+        raise Rejected(Reason.UNSOLICITED_NOT_ALLOWED, got="no InResponseTo", want="an answer to a request of ours")
     return in_response_to or "begun at the identity provider"
 
 
@@ -188,13 +196,13 @@ def session(assertion: etree._Element, now: datetime) -> Session:
     """Core 2.7.2: somebody did sign in, and no session named here is over. The earliest time counts."""
     statements = assertion.findall(f"{{{SAML}}}AuthnStatement")
     if not statements:
-        raise Rejected(Reason.AUTHN_STATEMENT_MISSING)
+        raise Rejected(Reason.AUTHN_STATEMENT_MISSING, got="no AuthnStatement", want="an AuthnStatement")
     instants = [instant for item in statements if (instant := moment(item, "AuthnInstant")) is not None]
     if len(instants) != len(statements):
-        raise Rejected(Reason.TIME_MALFORMED, attribute="AuthnInstant", got=None)
+        raise malformed_time("AuthnInstant")
     ends = [end for item in statements if (end := moment(item, "SessionNotOnOrAfter")) is not None]
     if ends and now - CLOCK_SKEW >= min(ends):
-        raise Rejected(Reason.SESSION_EXPIRED, not_on_or_after=min(ends), now=now)
+        raise too_late(Reason.SESSION_EXPIRED, min(ends), now)
     context = statements[0].find(f"{{{SAML}}}AuthnContext/{{{SAML}}}AuthnContextClassRef")
     return Session(
         index=statements[0].get("SessionIndex"),
@@ -214,7 +222,7 @@ def attributes(assertion: etree._Element) -> dict[str, tuple[str, ...]]:
     for attribute in assertion.iterfind(f"{{{SAML}}}AttributeStatement/{{{SAML}}}Attribute"):
         name = attribute.get("Name")
         if not name:
-            raise Rejected(Reason.ATTRIBUTE_MALFORMED, detail="an Attribute without a Name")
+            raise Rejected(Reason.ATTRIBUTE_MALFORMED, got="an Attribute without a Name", want="a Name for each")
         values = attribute.findall(f"{{{SAML}}}AttributeValue")
         texts = (text(value) for value in values if not len(value) and value.get(_NIL) not in ("true", "1"))
         found[name] = found.get(name, ()) + tuple(texts)
@@ -225,7 +233,7 @@ def issued(element: etree._Element) -> datetime:
     """IssueInstant (Core 2.3.3, 3.2.2), by the provider's own clock: every message and assertion has one."""
     found = moment(element, "IssueInstant")
     if found is None:
-        raise Rejected(Reason.TIME_MALFORMED, attribute="IssueInstant", got=None)
+        raise malformed_time("IssueInstant")
     return found
 
 
@@ -238,4 +246,19 @@ def moment(element: etree._Element, attribute: str) -> datetime | None:
     try:
         return datetime.fromisoformat(match[1] if match else "").replace(tzinfo=UTC)
     except ValueError:
-        raise Rejected(Reason.TIME_MALFORMED, attribute=attribute, got=value) from None
+        raise malformed_time(attribute, value) from None
+
+
+def malformed_time(attribute: str, got: str | None = None) -> Rejected:
+    """A time that cannot be read, or is not there."""
+    return Rejected(Reason.TIME_MALFORMED, attribute=attribute, got=got, want="a time such as 2026-01-31T12:00:00Z")
+
+
+def too_early(reason: Reason, got: datetime, now: datetime) -> Rejected:
+    """It begins later than the tolerance allows; with our own clock, which may be the one that is wrong."""
+    return Rejected(reason, got=got, want=f"{fact(now + CLOCK_SKEW)} at the latest", now=now)
+
+
+def too_late(reason: Reason, got: datetime, now: datetime) -> Rejected:
+    """It was over earlier than the tolerance allows; likewise."""
+    return Rejected(reason, got=got, want=f"later than {fact(now - CLOCK_SKEW)}", now=now)

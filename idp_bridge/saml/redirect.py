@@ -28,6 +28,7 @@ LARGEST_INFLATED = 64 * 1024  # a LogoutRequest has one or two
 _MESSAGES = ("SAMLRequest", "SAMLResponse")
 _PARAMETERS = frozenset({*_MESSAGES, "RelayState", "SigAlg", "Signature", "SAMLEncoding"})
 _DEFLATE = "urn:oasis:names:tc:SAML:2.0:bindings:URL-Encoding:DEFLATE"
+_DEFLATED = "one document, deflated (RFC 1951)"
 _RSA_SHA256 = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"
 
 
@@ -52,7 +53,7 @@ class Query:
 def read(query: bytes) -> Query:
     """Take a raw query string apart. Parameters that are not the binding's are left alone. Raises `Rejected`."""
     if len(query) > LONGEST_QUERY:
-        raise NotSaml(Reason.MESSAGE_TOO_LARGE, got=len(query), want=LONGEST_QUERY)
+        raise NotSaml(Reason.MESSAGE_TOO_LARGE, got=f"{len(query)} octets", want=f"{LONGEST_QUERY} at most")
     raw = _parameters(query)
     names = [name for name in _MESSAGES if name in raw]
     if len(names) != 1:
@@ -79,7 +80,7 @@ def _parameters(query: bytes) -> dict[str, bytes]:
         if name not in _PARAMETERS:
             continue
         if name in found:
-            raise Rejected(Reason.QUERY_MALFORMED, parameter=name, detail="there twice")
+            raise Rejected(Reason.QUERY_MALFORMED, got=f"{name} twice", want="each parameter once")
         found[name] = value
     return found
 
@@ -88,7 +89,7 @@ def _decoded(value: bytes) -> str:
     try:
         return unquote_plus(value.decode("ascii"), errors="strict")
     except UnicodeDecodeError:
-        raise Rejected(Reason.QUERY_MALFORMED, detail="not UTF-8") from None
+        raise Rejected(Reason.QUERY_MALFORMED, got="something else", want="UTF-8, percent-encoded") from None
 
 
 def inflate(message: str) -> bytes:
@@ -96,16 +97,16 @@ def inflate(message: str) -> bytes:
     try:
         deflated = from_base64(message)
     except ValueError:
-        raise NotSaml(Reason.NOT_BASE64) from None
+        raise NotSaml(Reason.NOT_BASE64, got=f"{len(message)} characters of something else", want="base64") from None
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         document = inflater.decompress(deflated, LARGEST_INFLATED + 1)
     except zlib.error:
-        raise NotSaml(Reason.NOT_DEFLATED) from None
+        raise NotSaml(Reason.NOT_DEFLATED, got="something else", want=_DEFLATED) from None
     if len(document) > LARGEST_INFLATED:
-        raise NotSaml(Reason.MESSAGE_TOO_LARGE, want=LARGEST_INFLATED)
+        raise NotSaml(Reason.MESSAGE_TOO_LARGE, got="more octets, inflated", want=f"{LARGEST_INFLATED} at most")
     if not inflater.eof or inflater.unused_data:
-        raise NotSaml(Reason.NOT_DEFLATED, detail="something is missing, or follows")
+        raise NotSaml(Reason.NOT_DEFLATED, got="something is missing, or follows", want=_DEFLATED)
     return document
 
 
@@ -115,11 +116,11 @@ def inflate(message: str) -> bytes:
 def signed_by(query: Query, *, certificates: Sequence[Certificate], allow_weak: bool = False) -> Certificate:
     """The pinned certificate whose key signed the query string (Bindings 3.4.4.1). Raises `Rejected`."""
     if not query.signature or not query.algorithm:
-        raise Rejected(Reason.SIGNATURE_MISSING)
+        raise Rejected(Reason.SIGNATURE_MISSING, got="no Signature or SigAlg", want="both")
     try:
         value = from_base64(query.signature)
     except ValueError:
-        raise Rejected(Reason.SIGNATURE_STRUCTURE, detail="not base64") from None
+        raise Rejected(Reason.SIGNATURE_STRUCTURE, got="a Signature of something else", want="base64") from None
     return pinned.signer(query.signed, value, method=query.algorithm, certificates=certificates, allow_weak=allow_weak)
 
 

@@ -35,6 +35,7 @@ _RESPONSE = f"{{{xml.SAMLP}}}Response"
 _ASSERTION = f"{{{xml.SAML}}}Assertion"
 _ENCRYPTED_ASSERTION = f"{{{xml.SAML}}}EncryptedAssertion"
 # These say no after a pinned key was tried on a plaintext; whatever says no before them has saved that time.
+_UNDECRYPTABLE = {"key": "no key of ours opens it", "content": "its key opens, its content does not"}
 _AFTER_THE_KEY = frozenset({Reason.SIGNATURE_INVALID, Reason.DIGEST_MISMATCH})
 
 
@@ -96,25 +97,32 @@ def verify(message: str | bytes, *, trust: Trust, sp: ServiceProvider, now: date
 def _decode(message: str | bytes) -> bytes:
     """Bindings 3.5.4: base64, perhaps in lines. It is never inflated: that is for the Redirect binding only."""
     if len(message) > MAX_BASE64:
-        raise NotSaml(Reason.MESSAGE_TOO_LARGE, got=len(message), want=MAX_BASE64)
+        raise NotSaml(Reason.MESSAGE_TOO_LARGE, got=f"{len(message)} characters", want=f"{MAX_BASE64} at most")
     try:
         return xml.from_base64(message)
     except ValueError:
-        raise NotSaml(Reason.NOT_BASE64) from None
+        raise NotSaml(Reason.NOT_BASE64, got=f"{len(message)} characters of something else", want="base64") from None
+
+
+def _check_response(root: etree._Element) -> None:
+    """Core 3.2.2, 3.3.3: one Response of SAML 2.0, and none inside it."""
+    if root.tag != _RESPONSE:
+        raise NotSaml(Reason.NOT_A_RESPONSE, got=root.tag, want=_RESPONSE)
+    profile.check_version(root)
+    if next(root.iterdescendants("{*}Response"), None) is not None:
+        raise Rejected(Reason.STRUCTURE, got="a Response inside the Response", want="one Response")
+
+
+def _assertions(element: etree._Element) -> list[etree._Element]:
+    return list(element.iter("{*}Assertion", "{*}EncryptedAssertion"))
 
 
 def _container(root: etree._Element) -> etree._Element:
     """Exactly one Assertion or EncryptedAssertion in the whole document, as a child of the one Response."""
-    if root.tag != _RESPONSE:
-        raise NotSaml(Reason.NOT_A_RESPONSE, got=root.tag)
-    profile.check_version(root)
-    if next(root.iterdescendants("{*}Response"), None) is not None:
-        raise Rejected(Reason.STRUCTURE, detail="a Response inside the Response")
-    found = list(root.iter("{*}Assertion", "{*}EncryptedAssertion"))
-    if not found:
-        profile.check_status(root)  # a provider that says no sends no assertion: its own words are the better reason
+    found = _assertions(root)
     if len(found) != 1 or found[0].tag not in (_ASSERTION, _ENCRYPTED_ASSERTION) or found[0].getparent() is not root:
-        raise Rejected(Reason.ASSERTION_COUNT, got=len(found), want="1, directly in the Response")
+        got = ", ".join(f"{xml.local(item.tag)} in {xml.local(next(item.iterancestors()).tag)}" for item in found)
+        raise Rejected(Reason.ASSERTION_COUNT, got=got or "no Assertion", want="one, directly in the Response")
     identifier(root)
     profile.issued(root)
     check_ids(root)
@@ -134,6 +142,9 @@ class _Verification:
     def of(self, message: str | bytes) -> Assertion:
         ask = self.checks.ask
         root = ask("xml", xml.parse, ask("message", _decode, message))
+        ask("response", _check_response, root)
+        if not _assertions(root):
+            ask("status", profile.check_status, root)  # a provider that says no sends none: its own words say why
         container = ask("structure", _container, root)
         response = ask("response_signature", self._verified, root) if is_signed(root) else None
         envelope = root if response is None else response.element
@@ -156,7 +167,7 @@ class _Verification:
 
     def _check_plain(self, assertion: etree._Element) -> None:
         if self.trust.want_encrypted:
-            raise Rejected(Reason.ENCRYPTION_REQUIRED)
+            raise Rejected(Reason.ENCRYPTION_REQUIRED, got="a plain Assertion", want="an EncryptedAssertion")
         _refuse_encrypted_parts(assertion)
 
     def _vouched(self, assertion: etree._Element, response: Verified | None) -> Verified:
@@ -166,7 +177,7 @@ class _Verification:
             outer = response.warnings if response else ()
             return replace(own, warnings=tuple(dict.fromkeys(outer + own.warnings)))
         if response is None:
-            raise Rejected(Reason.SIGNATURE_MISSING)
+            raise Rejected(Reason.SIGNATURE_MISSING, got="no Signature", want="one, of the Assertion or the Response")
         return replace(response, element=assertion, told="covered by the signature of the Response")
 
     def _decrypted(self, encrypted: etree._Element, response: Verified | None) -> Verified:
@@ -177,7 +188,7 @@ class _Verification:
         """
         plaintext = decrypt(encrypted, keys=self.sp.decryption_keys, require_gcm=self.trust.require_gcm)
         imitation = partial(decoy, self.trust.certificates, size=plaintext.size)
-        failures = [Rejected(Reason.DECRYPTION_FAILED, cause=plaintext.failure)] if plaintext.failure else []
+        failures = [_undecryptable(plaintext.failure)] if plaintext.failure else []
         try:
             assertion = xml.parse_in_context(plaintext.octets, encrypted)
         except Rejected as refusal:
@@ -204,22 +215,18 @@ class _Verification:
 
     def _read(self, said: Verified, envelope: etree._Element, *, signed: bool) -> Assertion:
         """Row by row what the profile demands, and only of what was signed."""
-        ask, assertion, sp, now = self.checks.ask, said.element, self.sp, self.now
+        ask, assertion, now = self.checks.ask, said.element, self.now
         in_response_to = envelope.get("InResponseTo")
         assertion_id = ask("assertion_id", identifier, assertion)
         ask("version", profile.check_version, assertion)
         issue_instant = ask("issued", profile.issued, assertion)
-        ask("issuer", profile.check_issuers, envelope, assertion, want=self.trust.entity_id)
-        ask("destination", profile.check_destination, envelope, want=sp.acs_url, signed=signed)
-        conditions = ask("conditions", profile.conditions, assertion)
-        ask("validity", profile.check_window, conditions, now)
-        ask("audience", profile.check_audience, conditions, want=sp.entity_id)
+        self._check_parties(assertion, envelope, signed=signed)
         name_id = ask("name_id", profile.name_id, assertion)
         end = ask(
             "confirmation",
             profile.confirmation,
             assertion,
-            acs_url=sp.acs_url,
+            acs_url=self.sp.acs_url,
             in_response_to=in_response_to,
             now=now,
         )
@@ -245,11 +252,21 @@ class _Verification:
             checks=self.checks.made,
         )
 
+    def _check_parties(self, assertion: etree._Element, envelope: etree._Element, *, signed: bool) -> None:
+        """By whom, for whom, and between which times."""
+        ask, sp = self.checks.ask, self.sp
+        ask("issuer", profile.check_issuers, envelope, assertion, want=self.trust.entity_id)
+        ask("destination", profile.check_destination, envelope, want=sp.acs_url, signed=signed)
+        conditions = ask("conditions", profile.conditions, assertion)
+        ask("validity", profile.check_window, conditions, self.now)
+        ask("audience", profile.check_audience, conditions, want=sp.entity_id)
+
 
 def _check_plaintext(assertion: etree._Element) -> None:
     """The structure rules, inside the ciphertext as outside of it."""
-    if assertion.tag != _ASSERTION or len(list(assertion.iter("{*}Assertion", "{*}EncryptedAssertion"))) != 1:
-        raise Rejected(Reason.ASSERTION_COUNT)
+    if assertion.tag != _ASSERTION or len(_assertions(assertion)) != 1:
+        got = " ".join(xml.local(item.tag) for item in _assertions(assertion)) or xml.local(assertion.tag)
+        raise Rejected(Reason.ASSERTION_COUNT, got=got, want="one Assertion")
     _refuse_encrypted_parts(assertion)
     check_ids(assertion)
     check_placement(assertion, assertion)
@@ -258,4 +275,9 @@ def _check_plaintext(assertion: etree._Element) -> None:
 def _refuse_encrypted_parts(assertion: etree._Element) -> None:
     """EncryptedID, EncryptedAttribute and anything nested: not implemented, so never half read."""
     if next(assertion.iter(f"{{{xml.XENC}}}*"), None) is not None:
-        raise Rejected(Reason.ENCRYPTION_PLACEMENT, detail="an encrypted part inside the assertion")
+        got = "an encrypted part of the Assertion"
+        raise Rejected(Reason.ENCRYPTION_PLACEMENT, got=got, want="the whole Assertion, or nothing")
+
+
+def _undecryptable(cause: str) -> Rejected:
+    return Rejected(Reason.DECRYPTION_FAILED, cause=cause, got=_UNDECRYPTABLE[cause], want="encrypted to a key of ours")

@@ -16,7 +16,7 @@ Canonical XML is libxml2's, by lxml; keys are `cryptography`'s. docs/decisions/0
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,12 +25,14 @@ from lxml import etree
 from idp_bridge.saml import pinned
 from idp_bridge.saml.certificate import Certificate
 from idp_bridge.saml.errors import Reason, Rejected
-from idp_bridge.saml.xml import DS, XENC, detach, from_base64, only, reparse, text
+from idp_bridge.saml.xml import DS, XENC, detach, from_base64, local, only, reparse, text
 
 _EXC_C14N = "http://www.w3.org/2001/10/xml-exc-c14n#"
 _EXC = frozenset({_EXC_C14N, _EXC_C14N + "WithComments"})  # alike here: no accepted document holds comments
 _ENVELOPED = f"{DS}enveloped-signature"
 _INCLUSIVE_NAMESPACES = f"{{{_EXC_C14N}}}InclusiveNamespaces"
+_SHA2 = "SHA-256, SHA-384 or SHA-512"
+_PLACES = "directly in the Response or the Assertion"
 _MOST_PREFIXES = 32  # each is looked up at every element before anything is known to be signed
 
 DIGESTS: Mapping[str, str] = {
@@ -92,13 +94,13 @@ def check_ids(root: etree._Element) -> None:
     seen: set[str] = set()
     for element in root.iter():
         for name, value in element.items():
-            space, _, local = str(name).rpartition("}")
-            if local.lower() != "id":
+            space, _, bare = str(name).rpartition("}")
+            if bare.lower() != "id":
                 continue
             if space:
-                raise Rejected(Reason.ID_INVALID, got=name, want="ID")
+                raise Rejected(Reason.ID_INVALID, got=name, want="ID, in no namespace")
             if value in seen:
-                raise Rejected(Reason.ID_DUPLICATE, id=value)
+                raise Rejected(Reason.ID_DUPLICATE, got=f"{value} twice", want="each ID once")
             seen.add(str(value))
 
 
@@ -106,20 +108,21 @@ def identifier(element: etree._Element) -> str:
     """The element's own ID, which must be there: a reference and a replay row need one."""
     value = element.get("ID", "")
     if not _ID.fullmatch(value):
-        raise Rejected(Reason.ID_INVALID, id=value)
+        raise Rejected(Reason.ID_INVALID, got=value, want="letters, digits, _ . - (256 at most)")
     return value
 
 
 def check_placement(root: etree._Element, *signable: etree._Element) -> None:
     """A Signature is a direct child of a signable element, at most one each; ds:Object is nowhere."""
     if next(root.iter(_ds("Object")), None) is not None:
-        raise Rejected(Reason.SIGNATURE_PLACEMENT, element="Object")
+        raise Rejected(Reason.SIGNATURE_PLACEMENT, got="an Object in a Signature", want="none")
     for found in root.iter(_ds("Signature")):
         if found.getparent() not in signable:
-            raise Rejected(Reason.SIGNATURE_PLACEMENT, detail="not below the Response or the Assertion")
+            where = local(next(found.iterancestors(), found).tag)
+            raise Rejected(Reason.SIGNATURE_PLACEMENT, got=f"a Signature in {where}", want=_PLACES)
     for element in signable:
         if len(element.findall(_ds("Signature"))) > 1:
-            raise Rejected(Reason.SIGNATURE_PLACEMENT, detail="two signatures on one element")
+            raise Rejected(Reason.SIGNATURE_PLACEMENT, got=f"two Signatures in {local(element.tag)}", want="one")
 
 
 def is_signed(element: etree._Element) -> bool:
@@ -140,7 +143,12 @@ def verified(
     _cut(document, signature)
     content = canonical(document, info.canonicalisation)
     if hashlib.new(DIGESTS[info.digest], content).digest() != info.digest_value:
-        raise Rejected(Reason.DIGEST_MISMATCH, certificate=certificate.fingerprint_sha256)
+        raise Rejected(
+            Reason.DIGEST_MISMATCH,
+            certificate=certificate.fingerprint_sha256,
+            got="other content than was signed",
+            want="the content that was signed",
+        )
     weak = info.method in pinned.WEAK_METHODS or info.digest in WEAK_DIGESTS
     told = f"{_short(info.method)}, {_short(info.digest)}, certificate {certificate.fingerprint_sha256[:16]}"
     return Verified(reparse(content), pinned.warnings(certificate, now=now, sha1=weak), told)
@@ -150,11 +158,16 @@ def _check_shape(signature: etree._Element) -> None:
     names = Counter(element.tag for element in signature.iter())
     for name in _SINGLE:
         if names[_ds(name)] != 1:
-            raise Rejected(Reason.SIGNATURE_STRUCTURE, element=name, got=names[_ds(name)], want=1)
+            raise Rejected(Reason.SIGNATURE_STRUCTURE, got=f"{names[_ds(name)] or 'no'} {name}", want=f"one {name}")
     # Each name stands once and each parent's children are spelled out: so each stands in its one place.
     for element in signature.iter(*_SHAPES):
         if tuple(child.tag for child in element) not in _SHAPES[element.tag]:
-            raise Rejected(Reason.SIGNATURE_STRUCTURE, element=etree.QName(element).localname)
+            raise Rejected(
+                Reason.SIGNATURE_STRUCTURE,
+                element=local(element.tag),
+                got=_named(child.tag for child in element),
+                want=" or ".join(map(_named, _SHAPES[element.tag])) or "nothing",
+            )
 
 
 def _signed_info(signature: etree._Element, *, uri: str, allow_weak: bool) -> _SignedInfo:
@@ -163,7 +176,8 @@ def _signed_info(signature: etree._Element, *, uri: str, allow_weak: bool) -> _S
     _, method, reference = reparse(octets)
     transforms, digest, value = reference
     if reference.get("URI") != uri:
-        raise Rejected(Reason.SIGNATURE_REFERENCE, got=reference.get("URI"), want=uri)
+        got = reference.get("URI", "no URI") or "an empty URI, the whole document"
+        raise Rejected(Reason.SIGNATURE_REFERENCE, got=got, want=uri)
     return _SignedInfo(
         octets=octets,
         method=pinned.check_method(method.get("Algorithm", ""), allow_weak=allow_weak),
@@ -175,9 +189,9 @@ def _signed_info(signature: etree._Element, *, uri: str, allow_weak: bool) -> _S
 
 def _check_digest(name: str, *, allow_weak: bool) -> str:
     if name not in DIGESTS:
-        raise Rejected(Reason.SIGNATURE_ALGORITHM, element="DigestMethod", got=name)
+        raise Rejected(Reason.SIGNATURE_ALGORITHM, element="DigestMethod", got=name, want=_SHA2)
     if name in WEAK_DIGESTS and not allow_weak:
-        raise Rejected(Reason.SIGNATURE_WEAK, element="DigestMethod", got=name)
+        raise Rejected(Reason.SIGNATURE_WEAK, element="DigestMethod", got=name, want=_SHA2)
     return name
 
 
@@ -185,18 +199,18 @@ def _check_transforms(transforms: Sequence[etree._Element]) -> etree._Element | 
     """The element's own Signature is left out; then at most exclusive canonicalisation (Core 5.4.4)."""
     enveloped, *others = transforms
     if enveloped.get("Algorithm") != _ENVELOPED or len(enveloped):
-        raise Rejected(Reason.SIGNATURE_ALGORITHM, element="Transform", got=enveloped.get("Algorithm"))
+        raise _transform("Transform", enveloped.get("Algorithm"), want=_ENVELOPED)
     return _check_canonicalisation(others[0]) if others else None
 
 
 def _check_canonicalisation(element: etree._Element) -> etree._Element:
     """Exclusive canonicalisation, with a list of prefixes and nothing else as its parameter."""
-    name, got = etree.QName(element).localname, element.get("Algorithm")
+    name, got = local(element.tag), element.get("Algorithm")
     if got not in _EXC:
-        raise Rejected(Reason.SIGNATURE_ALGORITHM, element=name, got=got)
+        raise _transform(name, got, want=_EXC_C14N)
     parameters = [child.tag for child in element.iterdescendants()]
     if parameters not in ([], [_INCLUSIVE_NAMESPACES]) or len(_prefixes(element)) > _MOST_PREFIXES:
-        raise Rejected(Reason.SIGNATURE_ALGORITHM, element=name, got="parameters")
+        raise _transform(name, "parameters", want=f"a list of {_MOST_PREFIXES} prefixes at most")
     return element
 
 
@@ -213,7 +227,7 @@ def canonical(element: etree._Element, by: etree._Element | None = None) -> byte
             element, method="c14n", exclusive=True, with_comments=False, inclusive_ns_prefixes=_prefixes(by) or None
         )
     except etree.C14NError:  # libxml2 will not: a digest of nothing must never be compared
-        raise Rejected(Reason.SIGNATURE_STRUCTURE, detail="no canonical form") from None
+        raise Rejected(Reason.SIGNATURE_STRUCTURE, got="no canonical form", want="a canonical form") from None
 
 
 def _cut(parent: etree._Element, signature: etree._Element) -> None:
@@ -232,8 +246,16 @@ def _octets(element: etree._Element) -> bytes:
     except ValueError:
         octets = b""
     if not octets:
-        raise Rejected(Reason.SIGNATURE_STRUCTURE, element=etree.QName(element).localname, detail="not base64")
+        raise Rejected(Reason.SIGNATURE_STRUCTURE, element=local(element.tag), got="no base64", want="base64")
     return octets
+
+
+def _transform(element: str, got: str | None, *, want: str) -> Rejected:
+    return Rejected(Reason.SIGNATURE_ALGORITHM, element=element, got=got, want=want)
+
+
+def _named(tags: Iterable[str]) -> str:
+    return " ".join(map(local, tags)) or "nothing"
 
 
 def _short(uri: str) -> str:

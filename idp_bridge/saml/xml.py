@@ -57,7 +57,7 @@ METADATA = Limits(octets=1024 * 1024, elements=20_000, depth=48, declarations=8_
 def parse(document: bytes, *, limits: Limits = MESSAGE) -> etree._Element:
     """The root of a document that holds nothing strange. Raises `NotSaml` or `Rejected`."""
     if len(document) > limits.octets:
-        raise NotSaml(Reason.MESSAGE_TOO_LARGE, got=len(document), want=limits.octets)
+        raise NotSaml(Reason.MESSAGE_TOO_LARGE, got=f"{len(document)} octets", want=f"{limits.octets} at most")
     document = document.removeprefix(_BYTE_ORDER_MARK)
     _check_octets(document)
     parser = etree.XMLParser(
@@ -73,9 +73,10 @@ def parse(document: bytes, *, limits: Limits = MESSAGE) -> etree._Element:
     try:
         root = etree.fromstring(document, parser)
     except etree.XMLSyntaxError as error:
-        raise NotSaml(Reason.NOT_XML, detail=f"line {error.position[0]}, column {error.position[1]}") from None
+        line, column = error.position
+        raise NotSaml(Reason.NOT_XML, got=f"not XML at line {line}, column {column}", want="well-formed XML") from None
     if root.getprevious() is not None or root.getnext() is not None:
-        raise Rejected(Reason.XML_COMMENT, where="beside the root")
+        raise _comment("beside the root")
     _check_tree(root, limits)
     return root
 
@@ -92,7 +93,7 @@ def parse_in_context(fragment: bytes, context: etree._Element) -> etree._Element
     body = _DECLARATION.sub(b"", fragment.removeprefix(_BYTE_ORDER_MARK), count=1)
     frame = parse(f"<_{declarations}>".encode() + body + b"</_>")
     if len(frame) != 1 or (frame.text or "").strip() or (frame[0].tail or "").strip():
-        raise Rejected(Reason.STRUCTURE, detail="more or less than one element")
+        raise Rejected(Reason.STRUCTURE, got="more or less than one element", want="one element")
     return frame[0]
 
 
@@ -101,7 +102,7 @@ def reparse(octets: bytes) -> etree._Element:
     try:
         return etree.fromstring(octets, etree.XMLParser(encoding="utf-8", resolve_entities=False, no_network=True))
     except etree.XMLSyntaxError:
-        raise Rejected(Reason.NOT_XML, detail="not the second time") from None
+        raise Rejected(Reason.NOT_XML, got="not XML the second time", want="well-formed XML") from None
 
 
 def detach(element: etree._Element) -> bytes:
@@ -117,7 +118,8 @@ def only(parent: etree._Element, tag: str, *, reason: Reason = Reason.STRUCTURE)
     """The one direct child of this tag; none and two are refused alike, so that no reader has a choice."""
     found = parent.findall(tag)
     if len(found) != 1:
-        raise Rejected(reason, element=tag, got=len(found), want=1)
+        name = local(tag)
+        raise Rejected(reason, got=f"{len(found) or 'no'} {name}", want=f"one {name}")
     return found[0]
 
 
@@ -128,8 +130,13 @@ def at_most_one(parent: etree._Element, tag: str) -> etree._Element | None:
 def text(element: etree._Element) -> str:
     """The whole text, verbatim. An element inside a value is refused: readers cut text at it."""
     if len(element):
-        raise Rejected(Reason.STRUCTURE, element=element.tag, detail="a value holds elements")
+        raise Rejected(Reason.STRUCTURE, element=local(element.tag), got="elements in a value", want="text alone")
     return element.text or ""
+
+
+def local(tag: str) -> str:
+    """The name of a tag without its namespace: for administrators, never to compare with."""
+    return tag.rpartition("}")[2]
 
 
 def from_base64(encoded: str | bytes) -> bytes:
@@ -145,40 +152,59 @@ def _check_octets(document: bytes) -> None:
     try:
         document.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise NotSaml(Reason.XML_ENCODING, detail=f"not UTF-8 at octet {error.start}") from None
+        raise _encoding(f"something else at octet {error.start}") from None
     if document.startswith(_BYTE_ORDER_MARK):
-        raise NotSaml(Reason.XML_ENCODING, detail="a second byte order mark")
+        raise _encoding("a second byte order mark")
     if b"\x00" in document:
-        raise NotSaml(Reason.XML_ENCODING, detail="NUL")
+        raise _encoding("a NUL")
     if document.startswith(b"<?xml") and not _DECLARATION.match(document):
-        raise NotSaml(Reason.XML_ENCODING, detail="the XML declaration names something else than XML 1.0 in UTF-8")
+        raise _encoding("an XML declaration of something else")
     if _DOCUMENT_TYPE.search(document):
-        raise Rejected(Reason.XML_DOCTYPE)
+        raise _document_type()
 
 
 def _check_tree(root: etree._Element, limits: Limits) -> None:
     if root.getroottree().docinfo.internalDTD is not None:  # the octets said that there is none
-        raise Rejected(Reason.XML_DOCTYPE)
+        raise _document_type()
     elements = declarations = depth = in_scope = 0
     for event, item in etree.iterwalk(root, events=("start", "end", "start-ns", "end-ns", "comment", "pi")):
         if event == "start":
             elements, depth = elements + 1, depth + 1
             if elements > limits.elements or depth > limits.depth:
-                raise Rejected(Reason.XML_TOO_COMPLEX, elements=elements, depth=depth)
+                raise _complex(f"{elements} elements, {depth} deep", f"{limits.elements} elements, {limits.depth} deep")
             if len(item.attrib) > limits.attributes:
-                raise Rejected(Reason.XML_TOO_COMPLEX, attributes=len(item.attrib))
+                raise _complex(f"{len(item.attrib)} attributes of one element", limits.attributes)
         elif event == "end":
             depth -= 1
         elif event == "start-ns":
             declarations, in_scope = declarations + 1, in_scope + 1
             if declarations > limits.declarations or in_scope > limits.in_scope:
-                raise Rejected(Reason.XML_TOO_COMPLEX, declarations=declarations, in_scope=in_scope)
+                raise _complex(
+                    f"{declarations} namespace declarations, {in_scope} in scope",
+                    f"{limits.declarations}, {limits.in_scope} in scope",
+                )
             if len(item[1]) > limits.name:
-                raise Rejected(Reason.XML_TOO_COMPLEX, namespace_name=len(item[1]))
+                raise _complex(f"a namespace name of {len(item[1])} characters", limits.name)
             # libxml2 cannot canonicalise relative namespace names: the digest would be that of nothing.
             if item[1] and not _ABSOLUTE_URI.fullmatch(item[1]):
-                raise Rejected(Reason.XML_NAMESPACE, got=item[1])
+                raise Rejected(Reason.XML_NAMESPACE, got=item[1], want="an absolute URI")
         elif event == "end-ns":
             in_scope -= 1
         else:
-            raise Rejected(Reason.XML_COMMENT, where=f"line {item.sourceline}")
+            raise _comment(f"line {item.sourceline}")
+
+
+def _encoding(got: str) -> NotSaml:
+    return NotSaml(Reason.XML_ENCODING, got=got, want="XML 1.0 in UTF-8")
+
+
+def _document_type() -> Rejected:
+    return Rejected(Reason.XML_DOCTYPE, got="a document type or an entity", want="none")
+
+
+def _comment(where: str) -> Rejected:
+    return Rejected(Reason.XML_COMMENT, got=f"a comment or processing instruction, {where}", want="none")
+
+
+def _complex(got: str, want: object) -> Rejected:
+    return Rejected(Reason.XML_TOO_COMPLEX, got=got, want=f"{want} at most")

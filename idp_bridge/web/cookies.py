@@ -27,6 +27,11 @@ class BrowserCookie(SecureCookieSessionInterface):
         return super().open_session(app, request)
 
 
+def browser_cookie_name(*, secure: bool) -> str:
+    """``__Host-`` here too: the CSRF secret and the nonce are worth nothing where another host can plant its own."""
+    return "__Host-idp_bridge_browser" if secure else "idp_bridge_browser"
+
+
 def session_cookie_name() -> str:
     """``__Host-`` where browsers allow it: no other host of the domain can set such a cookie."""
     return "__Host-idp_bridge" if current_app.config["SESSION_COOKIE_SECURE"] else "idp_bridge_session"

@@ -9,13 +9,16 @@ import pytest
 
 from idp_bridge import providers
 from idp_bridge.errors import Code
-from idp_bridge.providers import KINDS, OTHER, PLACEHOLDERS, PLACES, VALUES, catalogue, fix, plain, recognise
+from idp_bridge.providers import KINDS, OTHER, PLACEHOLDERS, VALUES, catalogue, fix, plain, recognise
 from idp_bridge.saml.errors import Reason
 from idp_bridge.sign_in import ADMITTING, Outcome
 from idp_bridge.simulator.serve import ENTITY_IDS
 from idp_bridge.web.dashboard.advice import marked
 
 FOLDER = Path(providers.__file__).parent
+
+#: Where in the provider's menus something is: what pages and fixes ask for. A file may have more of its own.
+PLACES = {"settings", "metadata", "certificate", "people", "our_certificate"}
 
 #: What a SAML sign-in can be refused for: by the door, by who may come in, by the plan, the seats and the last
 #: administrator.
@@ -53,7 +56,7 @@ def test_a_file_is_complete(kind: str) -> None:
     assert set(said["recognised_by"]) <= {"hosts", "paths", "names"}
     assert bool(said["recognised_by"]) == (kind != OTHER)
     assert set(said["labels"]) == {*VALUES, "token"}
-    assert set(said["where"]) >= set(PLACES)
+    assert set(said["where"]) >= PLACES
     assert all(source.startswith("https://") for source in said["sources"])
     assert said["sources"]
     assert all(set(row) == {"for", "text"} and row["for"] and row["text"] for row in said["fixes"])

@@ -1,7 +1,7 @@
 """Statements composed once: the same rows as the query they come from, on whatever database is open."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -224,3 +224,57 @@ def test_a_write_outside_a_transaction_waits_for_nothing(database: None) -> None
     with pytest.raises(IntegrityError):
         person("p1")
     assert Person.select().count() == 1
+
+
+def test_what_fails_is_blamed_on_its_own_table(database: None) -> None:
+    """Where a unique index has the last word, another write that waited and fails is not taken for it."""
+
+    def collide(first: str, second: str) -> None:
+        with db.transaction():
+            account("a")
+            person("p1")
+            with db.unique(Person, lambda: LookupError("taken")):
+                person(first)
+                account(second)
+
+    with pytest.raises(LookupError):
+        collide("p1", "b")
+    with pytest.raises(IntegrityError):
+        collide("p2", "a")
+    assert Person.select().count() == 0
+
+
+def test_a_failure_that_nobody_passed_on_commits_nothing(database: None) -> None:
+    """PostgreSQL would roll back at COMMIT and say nothing; on SQLite a statement fails alone."""
+
+    def swallow() -> None:
+        with db.transaction():
+            person("p1")
+            db.written()
+            with suppress(IntegrityError):
+                person("p1")
+                db.written()
+
+    if isinstance(db.database.obj, SqliteDatabase):
+        swallow()
+    else:
+        with pytest.raises(RuntimeError):
+            swallow()
+    assert Person.select().count() == int(isinstance(db.database.obj, SqliteDatabase))
+
+
+def test_what_comes_last_may_ask_for_more(database: None) -> None:
+    """Work for the end of a transaction that is given at its end is done too."""
+    done: list[str] = []
+
+    def first(items: list[str]) -> None:
+        done.extend(items)
+        db.at_end(second, "more")
+
+    def second(items: list[str]) -> None:
+        done.extend(items)
+
+    with db.transaction():
+        db.at_end(first, "a")
+        db.at_end(first, "b")
+    assert done == ["a", "b", "more"]

@@ -77,6 +77,11 @@ class Bad:
 
 A = idp.ENCRYPTED_CBC
 XPATH = "http://www.w3.org/TR/1999/REC-xpath-19991116"
+NO_ASSERTION = cut("<Assertion", "</Assertion>")
+SAYS_WHY = swapped(
+    "</samlp:Status>",
+    "<samlp:StatusMessage>The user is not assigned to this application.</samlp:StatusMessage></samlp:Status>",
+)
 SUBJECT, CONDITIONS = ("<Subject>", "</Subject>"), ("<Conditions ", "</Conditions>")
 WINDOW = f'NotOnOrAfter="{idp.stamp(5, idp.ENTRA)}"'
 OVER = f'NotOnOrAfter="{idp.stamp(-5, idp.ENTRA)}"'
@@ -107,7 +112,7 @@ BAD: dict[Reason, Bad] = {
     Reason.STRUCTURE: Bad("an element in a value", before=swapped("</Audience>", "<x/></Audience>")),
     Reason.ASSERTION_COUNT: Bad(
         "success without an assertion",
-        before=cut("<Assertion", "</Assertion>"),
+        before=NO_ASSERTION,
         shape=replace(idp.ENTRA, sign_response=True),
     ),
     Reason.ID_INVALID: Bad("an ID with a space", before=swapped("_assertion1", "_assertion 1")),
@@ -130,7 +135,9 @@ BAD: dict[Reason, Bad] = {
     ),
     Reason.CERTIFICATE_UNUSABLE: Bad("no certificate is pinned", trust={"certificates": []}),
     Reason.STATUS_NOT_SUCCESS: Bad(
-        "refused by the provider", before=swapped("status:Success", "status:Responder"), shape=idp.OKTA
+        "refused by the provider, which says why",
+        before=lambda text: NO_ASSERTION(swapped("status:Success", "status:Responder")(SAYS_WHY(text))),
+        shape=replace(idp.ENTRA, sign_response=True),
     ),
     Reason.ENCRYPTION_REQUIRED: Bad("plain where encryption is demanded", trust={"want_encrypted": True}),
     Reason.ENCRYPTION_ALGORITHM: Bad("CBC where GCM is demanded", shape=A, trust={"require_gcm": True}),

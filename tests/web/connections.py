@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp_bridge import db, idps, sign_in_flows
+from idp_bridge import db, flow_history, idps, sign_in_flows
 from idp_bridge.models import Event, SignInFlow
 from idp_bridge.simulator.saml_idp import Provider, sign_response
 from tests.conftest import World
@@ -100,7 +100,7 @@ def reference(answer: Any) -> str:
 def flows_of(connection: Connection) -> list[SignInFlow]:
     """The connection's flows, oldest first."""
     with db.connection():
-        return list(sign_in_flows.of_provider(connection.row).order_by(SignInFlow.id))
+        return list(flow_history.of_provider(connection.row).order_by(SignInFlow.id))
 
 
 def failed_checks(flow: SignInFlow) -> list[str]:

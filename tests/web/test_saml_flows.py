@@ -9,7 +9,7 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp_bridge import clock, db, flow_pruning, idps, ids, saml_messages, sign_in_flows
+from idp_bridge import clock, db, flow_history, flow_pruning, idps, ids, saml_messages, sign_in_flows
 from idp_bridge.models import IdentityProvider, Member, SamlMessage, Session, SignInFlow, UsedAssertion
 from idp_bridge.saml.checks import CHECKS
 from idp_bridge.saml.redaction import MARK
@@ -53,9 +53,9 @@ def test_a_sign_in_is_one_flow_from_request_to_session(
     assert (event.id, event.object["flow_id"]) == (flow.event_id, flow.id)
     with db.connection():
         assert Member.get_by_id(flow.member_id).email == person.email
-        assert sign_in_flows.session_is_live(flow)
+        assert flow_history.session_is_live(flow)
         Session.delete().execute()
-        assert sign_in_flows.session_is_live(flow) is False
+        assert flow_history.session_is_live(flow) is False
     kept = messages_of(okta, flow)
     assert flow.request_id in kept["request"].xml
     assert person.email in kept["response"].xml
@@ -76,9 +76,9 @@ def test_a_flow_that_never_came_back_is_not_answered(okta: Connection, client: F
     """Somebody who gave up at the provider's page is pending first, and not answered after 15 minutes."""
     okta.start(client)
     (flow,) = flows_of(okta)
-    assert sign_in_flows.outcome(flow) == "pending"
+    assert flow_history.outcome(flow) == "pending"
     with time_machine.travel(clock.now() + sign_in_flows.REQUEST_LIFETIME + timedelta(seconds=1), tick=False):
-        assert sign_in_flows.outcome(flow) == "not_answered"
+        assert flow_history.outcome(flow) == "not_answered"
         assert okta.post(client, okta.response(flow.request_id)).status_code == 403
 
 
@@ -88,7 +88,7 @@ def test_a_flow_whose_browser_never_came_back_is_not_finished(
     """The response came; what it said is gone once its time is over."""
     finish = okta.post(app.test_client(), okta.response(okta.start(client))).headers["Location"]
     with time_machine.travel(clock.now() + sign_in_flows.WAITING_LIFETIME + timedelta(seconds=1), tick=False):
-        assert sign_in_flows.outcome(flows_of(okta)[0]) == "not_finished"
+        assert flow_history.outcome(flows_of(okta)[0]) == "not_finished"
         assert client.get(finish).status_code == 403
         with db.connection():
             flow_pruning.prune(clock.now())
@@ -145,10 +145,10 @@ def test_a_refusal_ends_its_own_flow_and_says_why(
     answer = attempt(okta, client)
     reason, check, side, used = told
     with db.connection():
-        flow = sign_in_flows.of_provider(okta.row, event_id=reference(answer)).get()
+        flow = flow_history.of_provider(okta.row, event_id=reference(answer)).get()
     assert flow.id == flows_of(okta)[0].id
-    assert (flow.reason, sign_in_flows.side(flow.reason)) == (reason, side)
-    assert sign_in_flows.outcome(flow) == "refused"
+    assert (flow.reason, flow_history.side(flow.reason)) == (reason, side)
+    assert flow_history.outcome(flow) == "refused"
     assert failed_checks(flow) == [check]
     assert sign_in_flows.checks(flow.checks)[-1].name == check
     assert (flow.answered_at is not None) == used

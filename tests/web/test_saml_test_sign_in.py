@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp_bridge import accounts, db, groups, sign_in_flows
+from idp_bridge import accounts, db, flow_history, groups
 from idp_bridge.models import (
     Event,
     IdentityLink,
@@ -173,4 +173,4 @@ def test_a_real_sign_in_does_not_come_of_a_test(okta: Connection, client: FlaskC
     with db.connection():
         assert Session.select().count() == 0
         assert SignInFlow.get().session_digest is None
-        assert sign_in_flows.outcome(SignInFlow.get()) == flow["outcome"] == "succeeded"
+        assert flow_history.outcome(SignInFlow.get()) == flow["outcome"] == "succeeded"

@@ -31,6 +31,8 @@ BY_HAND = {
 NEEDED_BY_HAND = frozenset({"entity_id", "sso_url", "certificates"})
 _SOURCES = ("metadata_xml", "metadata_url")
 _PEM_BYTES = 16_384
+_LABEL_OF_DOMAIN = r"[^\x00-\x20@.,:;/\x7f-\xa0]{1,63}"
+_DOMAIN = rf"^@?({_LABEL_OF_DOMAIN}\.)+{_LABEL_OF_DOMAIN}$"
 
 
 # --- bodies -----------------------------------------------------------------------------------------------------
@@ -78,7 +80,7 @@ class _Connection(Body):
     )
     join_policy = fields.String(validate=validate.OneOf(JOIN_POLICIES))
     default_roles = Names()
-    domains = Names(each=253, pattern=r"^@?([^\x00-\x20@.,:;/\x7f-\xa0]{1,63}\.)+[^\x00-\x20@.,:;/\x7f-\xa0]{1,63}$")
+    domains = Names(each=253, pattern=_DOMAIN, words="Must be a domain such as example.com.")
     attribute_mapping = fields.Nested(AttributeMapping)
     name_id_format = fields.String(
         validate=validate.OneOf(NAME_ID_FORMATS),
@@ -130,7 +132,9 @@ class IdentityProviderPatch(_Connection, Patch):
 class PendingTrustAccept(Body):
     """Which change is accepted: the one that was looked at."""
 
-    digest = Text(least=64, most=64, required=True, pattern=r"^[0-9a-f]{64}$")
+    digest = Text(
+        least=64, most=64, required=True, pattern=r"^[0-9a-f]{64}$", words="Must be the digest of what pending_trust shows."
+    )
 
 
 # --- answers ----------------------------------------------------------------------------------------------------

@@ -34,20 +34,29 @@ _EMAIL = re.compile(r"[^\s@\"(),:;<>\[\]\\]{1,64}@([^\s@.,:;/]{1,63}\.)+[^\s@.,:
 
 class Text(fields.String):
     """A string of ``least`` to ``most`` bytes of UTF-8, without control characters; ``lines`` lets line breaks and
-    tabs through. ``pattern`` is a JSON Schema pattern that begins with ^ and ends with $."""
+    tabs through. ``pattern`` is a JSON Schema pattern that begins with ^ and ends with $; ``words`` say what it asks
+    for to somebody whose text does not match."""
 
     def __init__(
-        self, *, most: int, least: int = 0, lines: bool = False, pattern: str | None = None, **options: Any
+        self,
+        *,
+        most: int,
+        least: int = 0,
+        lines: bool = False,
+        pattern: str | None = None,
+        words: str = "",
+        **options: Any,
     ) -> None:
         self.most, self.least = most, least
         self.pattern = pattern or (PLAIN_LINES if lines else PLAIN)
+        self.words = words or _WORDS.get(self.pattern, f"Must match {self.pattern}")
         limits = {"minLength": least, "maxLength": most} if least else {"maxLength": most}
         super().__init__(metadata={**limits, "pattern": self.pattern, **options.pop("metadata", {})}, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **options)
         if _SURROGATE.search(text) or not re.fullmatch(self.pattern[1:-1], text):
-            raise ValidationError(_WORDS.get(self.pattern, f"Must match {self.pattern}"))
+            raise ValidationError(self.words)
         if not self.least <= len(text.encode()) <= self.most:
             raise ValidationError(f"Must have {self.least} to {self.most} bytes.")
         return text
@@ -102,10 +111,11 @@ class Instant(fields.String):
 class Names(fields.List[str]):
     """A list of short names: roles, scopes, domains."""
 
-    def __init__(self, *, most: int = 100, each: int = 255, pattern: str | None = None, **options: Any) -> None:
-        super().__init__(
-            Text(least=1, most=each, pattern=pattern), validate=marshmallow.validate.Length(max=most), **options
-        )
+    def __init__(
+        self, *, most: int = 100, each: int = 255, pattern: str | None = None, words: str = "", **options: Any
+    ) -> None:
+        one = Text(least=1, most=each, pattern=pattern, words=words)
+        super().__init__(one, validate=marshmallow.validate.Length(max=most), **options)
 
 
 class Uri(fields.String):

@@ -6,11 +6,12 @@ from typing import Any
 from flask import request
 from marshmallow import fields, validate
 
-from idp_bridge import clock, idps, ids, saml_messages, sign_in_flows
+from idp_bridge import clock, flow_history, idps, ids, saml_messages, sign_in_flows
+from idp_bridge.flow_history import OUTCOMES
 from idp_bridge.models import IdentityProvider, SignInFlow
 from idp_bridge.plans import Feature
 from idp_bridge.roles import Permission
-from idp_bridge.sign_in_flows import KINDS, OUTCOMES, TEST, Caller
+from idp_bridge.sign_in_flows import KINDS, TEST, Caller
 from idp_bridge.web.api.dialect import Blueprint
 from idp_bridge.web.api.paging import Page, page
 from idp_bridge.web.api.schemas import ID, Answer, Body, Instant, Text, Uri, listing
@@ -123,7 +124,7 @@ def _provider(provider_id: str) -> IdentityProvider:
 
 
 def _all_shown(flows: Sequence[SignInFlow]) -> list[dict[str, Any]]:
-    live = sign_in_flows.live_sessions(flows)
+    live = flow_history.live_sessions(flows)
     return [_shown(flow, live) for flow in flows]
 
 
@@ -131,8 +132,8 @@ def _shown(flow: SignInFlow, live: frozenset[str]) -> dict[str, Any]:
     stored = {name: getattr(flow, name) for name in SignInFlowAnswer().fields if hasattr(flow, name)}
     return {
         **stored,
-        "outcome": sign_in_flows.outcome(flow),
-        "side": sign_in_flows.side(flow.reason) if flow.reason else None,
+        "outcome": flow_history.outcome(flow),
+        "side": flow_history.side(flow.reason) if flow.reason else None,
         "start_url": _start_url(flow),
         "session": {"live": flow.session_digest in live} if flow.session_digest else None,
         "next": flow.next_path,
@@ -154,7 +155,7 @@ def _start_url(flow: SignInFlow) -> str | None:
 def list_sign_in_flows(asked: dict[str, Any], provider_id: str) -> dict[str, Any]:
     """The sign-ins through the provider, newest first."""
     wanted = {name: asked[name] for name in FILTERS if name in asked}
-    flows = sign_in_flows.of_provider(_provider(provider_id), **wanted)
+    flows = flow_history.of_provider(_provider(provider_id), **wanted)
     found = page("sign_in_flows", flows, SignInFlow.id, asked)
     return {**found, "sign_in_flows": _all_shown(found["sign_in_flows"])}
 
@@ -179,5 +180,5 @@ def get_sign_in_flow(provider_id: str, id: str) -> dict[str, Any]:
     """One sign-in with its messages."""
     provider = _provider(provider_id)
     kept = saml_messages.of_flow(provider, id)
-    (shown,) = _all_shown([sign_in_flows.get(provider, id)])
+    (shown,) = _all_shown([flow_history.get(provider, id)])
     return {**shown, "request": kept.get("request"), "response": kept.get("response")}

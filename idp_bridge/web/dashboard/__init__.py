@@ -32,6 +32,7 @@ def register(app: Flask) -> None:
     app.context_processor(_frame)
     app.add_template_filter(advice.marked, "marked")
     app.add_template_filter(page.ago, "ago")
+    app.add_template_filter(page.label, "label")
     app.add_template_filter(clock.rfc3339, "rfc3339")
     app.add_template_filter(clock.parse, "instant")
 
@@ -43,6 +44,7 @@ def _frame() -> dict[str, Any]:
         "actor": actor if actor is not None and "session" in g else None,
         "reached": g.get("reached", []),
         "navigation": page.NAVIGATION,
+        "marked_pages": frozenset(),
         "refusal": g.get("refusal"),
         "sent": page.sent,
         "ticked": page.ticked,

@@ -52,6 +52,7 @@ class OptionsForm(forms.Form):
     require_gcm = forms.Checkbox()
     allow_weak_signatures = forms.Checkbox()
     redact_sign_in_flows = forms.Checkbox()
+    strict_scim = forms.Checkbox()
 
 
 class AttributesForm(forms.Form):

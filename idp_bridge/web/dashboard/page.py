@@ -10,6 +10,7 @@ from flask import Blueprint, Response, flash, g, redirect, render_template, requ
 from idp_bridge import clock
 from idp_bridge.errors import DomainError
 from idp_bridge.roles import Permission
+from idp_bridge.web.dashboard import attention
 from idp_bridge.web.errors import STATUS
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -54,7 +55,7 @@ def _same_account(_: str, values: dict[str, Any]) -> None:
 def render(template: str, *, status: int = 200, **context: Any) -> Response:
     """The page; with the refusal and its status where a form of it has just been refused."""
     refusal = g.get("refusal")
-    page = render_template(f"dashboard/{template}", **context)
+    page = render_template(f"dashboard/{template}", marked_pages=attention.marked_pages(g.actor), **context)
     return Response(page, STATUS[type(refusal)] if refusal else status)
 
 
@@ -88,6 +89,30 @@ def refused_on(page: Callable[..., Any], *names: str) -> Callable[[View], View]:
 
 
 # --- what templates may ask -------------------------------------------------------------------------------------
+
+
+#: What a field is called, where its name alone would not say it.
+_LABELS = {
+    "metadata_xml": "Metadata",
+    "metadata_url": "Metadata URL",
+    "metadata_certificate": "Certificate that vouches for the metadata",
+    "metadata_entity_id": "Which of several",
+    "entity_id": "Entity ID",
+    "sso_url": "Sign-on URL",
+    "sso_binding": "Sign-on binding",
+    "slo_url": "Logout URL",
+    "slo_binding": "Logout binding",
+    "slo_response_url": "Logout answers to",
+    "certificates": "Signing certificate",
+    "valid_until": "Says it is good until",
+    "name_id_format": "NameID format",
+    "acl": "ACL",
+}
+
+
+def label(name: str) -> str:
+    """What a field is called on the pages."""
+    return _LABELS.get(name) or name.replace("_", " ").capitalize()
 
 
 def sent(action: str, name: str, default: Any = "") -> Any:

@@ -1,5 +1,6 @@
 """Settings: the account's name, its identity providers, the mode in which its members sign in, recovery codes."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from flask import g
@@ -8,7 +9,9 @@ from idp_bridge import accounts, idps, recovery
 from idp_bridge.models import IdentityProvider
 from idp_bridge.roles import Permission
 from idp_bridge.web import forms
+from idp_bridge.web.dashboard.attention import Badge, badges
 from idp_bridge.web.dashboard.page import blueprint, done, refused_on, render
+from idp_bridge.web.dashboard.trust import Shown, their_certificates
 from idp_bridge.web.guard import actor, guard
 
 
@@ -24,6 +27,20 @@ class ModeForm(forms.Form):
     sso_mode = forms.Text(required=True)
 
 
+@dataclass(frozen=True)
+class Row:
+    """A connection in the list: what is to be looked at, and its certificates, the first to end first."""
+
+    provider: IdentityProvider
+    badges: list[Badge]
+    certificates: list[Shown]
+
+
+def _row(provider: IdentityProvider) -> Row:
+    certificates = sorted(their_certificates(provider), key=lambda one: one.not_after)
+    return Row(provider, badges(provider), certificates)
+
+
 @blueprint.get("/settings", endpoint="settings")
 @guard(Permission.ACCOUNT_READ)
 def settings_page() -> Any:
@@ -37,7 +54,7 @@ def _page(*, codes: list[str] | None = None) -> Any:
         "settings.html",
         status=201 if codes else 200,
         account=account,
-        providers=list(idps.of_account(account).order_by(IdentityProvider.id)),
+        providers=[_row(provider) for provider in idps.of_account(account).order_by(IdentityProvider.id)],
         gaps=accounts.enforcement_gaps(account) if account.sso_mode == "mixed" else [],
         unlinked=accounts.without_single_sign_on(account) if account.sso_mode == "mixed" else [],
         codes=codes,

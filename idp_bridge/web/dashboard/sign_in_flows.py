@@ -6,7 +6,7 @@ from typing import Any
 from flask import redirect, request, url_for
 from markupsafe import Markup
 
-from idp_bridge import flow_pruning, idps, ids, providers, saml_messages, sign_in_flows
+from idp_bridge import flow_history, flow_pruning, idps, ids, providers, saml_messages, sign_in_flows
 from idp_bridge.models import IdentityProvider, Member, SignInFlow
 from idp_bridge.plans import Feature
 from idp_bridge.roles import Permission
@@ -25,7 +25,7 @@ PAGE = 50
 
 KINDS = {
     sign_in_flows.SP_INITIATED: "Started here",
-    sign_in_flows.IDP_INITIATED: "Started at the provider",
+    sign_in_flows.IDP_INITIATED: "Not started here",
     sign_in_flows.TEST: "Test",
 }
 
@@ -92,8 +92,8 @@ def flow_list(provider_id: str) -> Any:
 def _searched(provider: IdentityProvider, wanted: Mapping[str, str]) -> Any:
     text, outcome = wanted.get("q", ""), wanted.get("outcome")
     if text.startswith("ev_"):
-        return sign_in_flows.of_provider(provider, event_id=text)
-    found = sign_in_flows.of_provider(provider, outcome=outcome)
+        return flow_history.of_provider(provider, event_id=text)
+    found = flow_history.of_provider(provider, outcome=outcome)
     if text.startswith("flow_"):
         return found.where(SignInFlow.id == text)
     return found.where(SignInFlow.email.contains(text) | SignInFlow.name_id.contains(text)) if text else found
@@ -101,7 +101,7 @@ def _searched(provider: IdentityProvider, wanted: Mapping[str, str]) -> Any:
 
 def _said_of(flow: SignInFlow) -> tuple[str, str]:
     """Its outcome in a word, and how loudly."""
-    outcome = sign_in_flows.outcome(flow)
+    outcome = flow_history.outcome(flow)
     if outcome == "succeeded" and flow.kind == sign_in_flows.TEST:
         return "Passed", "good"
     return OUTCOMES[outcome]
@@ -136,7 +136,7 @@ def test_sign_in(provider_id: str) -> Any:
 def flow_page(provider_id: str, flow_id: str) -> Any:
     """Its time line, every check with what came and what was wanted, what to do, and its messages."""
     provider = idps.get(actor().account, provider_id)
-    flow = sign_in_flows.get(provider, flow_id)
+    flow = flow_history.get(provider, flow_id)
     checks = sign_in_flows.checks(flow.checks)
     word, tone = _said_of(flow)
     return show(
@@ -145,14 +145,14 @@ def flow_page(provider_id: str, flow_id: str) -> Any:
         flow=flow,
         word=word,
         tone=tone,
-        outcome=sign_in_flows.outcome(flow),
+        outcome=flow_history.outcome(flow),
         flow_kinds=KINDS,
         steps=time_line.steps(flow, checks),
         checks=checks,
         check_words=CHECK_WORDS,
         warnings=[WARNINGS.get(warning, warning) for warning in flow.warnings or ()],
         refusal_words=_words(flow.reason) if flow.reason else "",
-        side=SIDES[sign_in_flows.side(flow.reason)] if flow.reason else "",
+        side=SIDES[flow_history.side(flow.reason)] if flow.reason else "",
         fix=_fix(provider, flow.reason, checks) if flow.reason else None,
         has_words=any(
             flow.reason in one.fixes for one in providers.catalogue().values() if one.kind != providers.OTHER
@@ -160,7 +160,7 @@ def flow_page(provider_id: str, flow_id: str) -> Any:
         member=_member(provider, flow),
         is_test=flow.kind == sign_in_flows.TEST,
         decision=time_line.decision(flow),
-        by_decision=flow.reason is not None and sign_in_flows.side(flow.reason) == "administrator",
+        by_decision=flow.reason is not None and flow_history.side(flow.reason) == "administrator",
         messages=saml_messages.of_flow(provider, flow.id),
         messages_until=flow.started_at + saml_messages.KEPT_FOR,
         pretty=pretty,

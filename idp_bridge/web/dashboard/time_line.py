@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from idp_bridge import clock, sign_in_flows
+from idp_bridge import clock, flow_history, sign_in_flows
 from idp_bridge.models import SignInFlow
 from idp_bridge.saml.errors import Check
 from idp_bridge.sign_in import PUBLIC, Outcome
@@ -36,12 +36,18 @@ def decision(flow: SignInFlow) -> str:
 
 def steps(flow: SignInFlow, checks: tuple[Check, ...]) -> list[Step]:
     """The five points, whether it came to them or not."""
-    return [_request_step(flow), _response_step(flow), _checks_step(checks), _decision_step(flow), _session_step(flow)]
+    return [_request_step(flow, checks), _response_step(flow), _checks_step(checks), _decision_step(flow), _session_step(flow)]
 
 
-def _request_step(flow: SignInFlow) -> Step:
+#: Checks that nobody but the provider passes.
+_PROVE_THE_PROVIDER = frozenset({"response_signature", "assertion_signature", "decryption"})
+
+
+def _request_step(flow: SignInFlow, checks: tuple[Check, ...]) -> Step:
     if flow.request_id is None:
-        return Step("No request of ours", "It began with what came from the provider.", at=flow.started_at)
+        proven = flow.answered_at or any(check.passed and check.name in _PROVE_THE_PROVIDER for check in checks)
+        whence = "from the provider" if proven else "from somebody: it is not proven that the provider sent it"
+        return Step("No request of ours", f"It began with what came {whence}.", at=flow.started_at)
     asked = "A fresh sign-in was asked for." if flow.force_authn else "The browser was sent to the provider."
     return Step("Request sent", asked, "good", flow.started_at)
 
@@ -74,7 +80,7 @@ def _decision_step(flow: SignInFlow) -> Step:
 def _session_step(flow: SignInFlow) -> Step:
     if flow.kind == sign_in_flows.TEST:
         return Step("No session", "A test creates nothing: no session, no member, no role.")
-    live = sign_in_flows.session_is_live(flow)
+    live = flow_history.session_is_live(flow)
     if live is None:
         return Step("No session", "None was opened.")
     return Step("Session", "It is open." if live else "It has ended.", "good", flow.finished_at)

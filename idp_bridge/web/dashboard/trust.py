@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import request
+from flask import redirect, request, url_for
+from marshmallow import validate
 
 from idp_bridge import certificate_notices, clock, db, fetching, idps, metadata_refresh, sp_keys
 from idp_bridge.errors import Invalid
@@ -15,37 +16,53 @@ from idp_bridge.saml.certificate import parse_certificate
 from idp_bridge.saml.metadata import MetadataError, check_url
 from idp_bridge.web import forms
 from idp_bridge.web.dashboard.connection import show
-from idp_bridge.web.dashboard.page import ago, blueprint, done, refused_on
+from idp_bridge.web.dashboard.page import ago, blueprint, done, label, refused_on
 from idp_bridge.web.guard import actor, guard
+
+_BINDINGS = validate.OneOf(["redirect", "post"])
+_NEEDED_BY_HAND = ("entity_id", "sso_url", "certificates")
+
+#: The addresses that are given by hand -> what a refusal calls them.
+_ADDRESSES = {"sso_url": "sign-on URL", "slo_url": "logout URL", "slo_response_url": "address for logout answers"}
 
 
 class TrustForm(forms.Form):
-    """The provider's metadata, or the three values in it."""
+    """The provider's metadata, or the values in it by hand: the fields of ``idps.Trust``."""
 
     metadata_xml = forms.Text(longest=400_000, load_default="")
+    metadata_entity_id = forms.Text(longest=1024, load_default="")
     entity_id = forms.Text(longest=1024, load_default="")
     sso_url = forms.Text(longest=2048, load_default="")
+    sso_binding = forms.Text(load_default="redirect", validate=_BINDINGS)
+    slo_url = forms.Text(longest=2048, load_default="")
+    slo_binding = forms.Text(load_default="redirect", validate=_BINDINGS)
+    slo_response_url = forms.Text(longest=2048, load_default="")
     certificates = forms.Text(longest=100_000, load_default="")
 
 
 def read_trust(form: dict[str, Any], *, allow_weak: bool = False) -> idps.Trust:
-    """Metadata from a file, from its URL or pasted, else the three values. Raises Invalid in plain words.
+    """Metadata from a file, from its URL or pasted, else the values by hand. Raises Invalid in plain words.
 
     May fetch, so it is called before a transaction begins.
     """
     if document := _document(form):
-        return idps.read_metadata(document, entity_id=form["entity_id"] or None, allow_weak=allow_weak)
-    missing = [name for name in ("entity_id", "sso_url", "certificates") if not form[name]]
+        return idps.read_metadata(document, entity_id=form["metadata_entity_id"] or None, allow_weak=allow_weak)
+    missing = [name for name in _NEEDED_BY_HAND if not form[name]]
     if missing:
         raise Invalid(
             "Give the provider's metadata, by URL, as a file or pasted, or entity ID, sign-on URL and certificate.",
             fields={name: ["Fill this in."] for name in (missing if len(missing) < 3 else ["metadata_xml"])},
         )
+    given: dict[str, Any] = {name: form[name] for name in metadata_refresh.OF_TRUST}
+    given.update({name: _address(name, form[name]) for name in _ADDRESSES})
+    return idps.Trust(**given, certificates=_pems(form["certificates"]))
+
+
+def _address(name: str, url: str) -> str | None:
     try:
-        url = check_url(form["sso_url"], what="sign-on URL")
+        return check_url(url, what=_ADDRESSES[name]) if url else None
     except MetadataError as error:
-        raise Invalid(error.detail, fields={"sso_url": [error.detail]}) from error
-    return idps.Trust(entity_id=form["entity_id"], sso_url=url, certificates=_pems(form["certificates"]))
+        raise Invalid(error.detail, fields={name: [error.detail]}) from error
 
 
 def _document(form: dict[str, Any]) -> str:
@@ -99,7 +116,7 @@ class Shown:
 def trust(provider_id: str) -> Any:
     """Their metadata and certificates, and ours."""
     provider = idps.get(actor().account, provider_id)
-    theirs = [_theirs(row) for row in provider.certificates]
+    theirs = their_certificates(provider)
     ours = [_ours(row) for row in sp_keys.of_provider(provider)]
     waiting = metadata_refresh.waiting(provider)
     return show(
@@ -111,10 +128,16 @@ def trust(provider_id: str) -> Any:
         ours_urgent=_urgent("Our", [one for one in ours if one.state != sp_keys.FORMER]),
         has_next=any(one.state == sp_keys.NEXT for one in ours),
         waiting=waiting,
+        waiting_fields=_fields_compared(provider, waiting) if waiting else (),
         waiting_certificates=_compared(provider, waiting) if waiting else (),
         vouching=_pem(provider.metadata_certificate) if provider.metadata_certificate else None,
         refresh_hours=int(metadata_refresh.EVERY.total_seconds() // 3600),
     )
+
+
+def their_certificates(provider: IdentityProvider) -> list[Shown]:
+    """The certificates that a provider is trusted by."""
+    return [_theirs(row) for row in provider.certificates]
 
 
 def _theirs(row: Mapping[str, str], title: str = "") -> Shown:
@@ -127,7 +150,7 @@ def _ours(row: Any) -> Shown:
         certificate.fingerprint_sha256,
         certificate.not_before,
         certificate.not_after,
-        title=f"Since {row.changed_at:%Y-%m-%d}",
+        title=f"Since {row.changed_at:%Y-%m-%d} · {certificate.fingerprint_sha256[:8]}…",
         state=row.state,
         id=row.id,
     )
@@ -144,6 +167,22 @@ def _urgent(whose: str, shown: Sequence[Shown]) -> str:
     if last is None or not last.badge or last.not_before > clock.now():
         return ""
     return f"{whose} certificate {'ended' if last.badge == 'Expired' else 'ends'} {ago(last.not_after)}"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One value as it is trusted now, and as it would be."""
+
+    label: str
+    now: str | None
+    then: str | None
+
+
+def _fields_compared(provider: IdentityProvider, waiting: Mapping[str, Any]) -> list[Compared]:
+    """Everything beside the certificates that accepting takes: what is not shown must not change either."""
+    fields = [Compared(label(name), getattr(provider, name), waiting[name]) for name in metadata_refresh.OF_TRUST]
+    now = provider.metadata_valid_until
+    return [*fields, Compared(label("valid_until"), clock.rfc3339(now) if now else None, waiting["valid_until"])]
 
 
 def _compared(provider: IdentityProvider, waiting: Mapping[str, Any]) -> list[tuple[str, Shown]]:
@@ -225,6 +264,43 @@ def prepare_key(provider_id: str) -> Any:
     provider = idps.get(actor().account, provider_id)
     sp_keys.prepare(actor(), provider)
     return done("The certificate is in our metadata now.", "trust", provider_id=provider_id)
+
+
+@dataclass(frozen=True)
+class KeyStep:
+    """Something that may be done to a key of ours: asked about first, since it cannot be undone."""
+
+    heading: str
+    button: str
+    is_loss: bool = False
+
+
+#: What is done, and in which state of the key.
+_KEY_STEPS = {
+    ("activate", sp_keys.NEXT): KeyStep("Activate the next key?", "Activate it"),
+    ("delete", sp_keys.FORMER): KeyStep("Retire this former key?", "Retire it", is_loss=True),
+    ("delete", sp_keys.NEXT): KeyStep("Give up the next key?", "Give it up", is_loss=True),
+}
+
+
+@blueprint.get("/identity-providers/<provider_id>/keys/<key_id>/<any(activate, delete):doing>")
+@guard(Permission.IDPS_WRITE)
+def ask_about_key(provider_id: str, key_id: str, doing: str) -> Any:
+    """What it would do to people, said beforehand."""
+    provider = idps.get(actor().account, provider_id)
+    row = sp_keys.get(provider, key_id)
+    step = _KEY_STEPS.get((doing, row.state))
+    if step is None:  # done already, in another tab
+        return redirect(url_for("dashboard.trust", provider_id=provider.id))
+    return show(
+        "identity_provider_key.html",
+        provider,
+        step=step,
+        doing=doing,
+        key=_ours(row),
+        since=row.changed_at,
+        current=next((_ours(one) for one in sp_keys.of_provider(provider) if one.state == sp_keys.CURRENT), None),
+    )
 
 
 @blueprint.post("/identity-providers/<provider_id>/keys/<key_id>/activate")

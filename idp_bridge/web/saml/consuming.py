@@ -17,12 +17,11 @@ from flask import redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from idp_bridge import clock, db, idps, ids, saml_messages, sign_in_flows, single_logout, sp_keys, tokens
-from idp_bridge.errors import Invalid
 from idp_bridge.models import IdentityProvider, SignInFlow
 from idp_bridge.saml import attributes, profile
 from idp_bridge.saml.attributes import Claims
 from idp_bridge.saml.checks import Checks
-from idp_bridge.saml.errors import Check, Reason, Rejected
+from idp_bridge.saml.errors import Check, NotSaml, Reason, Rejected
 from idp_bridge.saml.response import Assertion, ServiceProvider, Trust, verify
 from idp_bridge.sign_in import Identity
 from idp_bridge.sign_in_flows import IDP_INITIATED, SP_INITIATED, WAITING_LIFETIME, Said, Used
@@ -45,19 +44,28 @@ def acs(provider_id: str) -> Response:
     """Assertion consumer service, POST binding."""
     request.max_content_length = LARGEST_POST
     provider = idps.with_account(provider_id)
-    message = request.form.get("SAMLResponse")
-    if not message:
-        raise Invalid("This address takes SAML responses only: the form has no SAMLResponse.")
+    message = request.form.get("SAMLResponse", "")
     document = saml_messages.decoded(message)
     try:
+        if not message:
+            raise NotSaml(Reason.NOT_A_RESPONSE, got="no SAMLResponse in the form")
         assertion = verify(message, trust=_trust(provider), sp=_service_provider(provider, document), now=clock.now())
     except Rejected as rejected:
-        # RelayState is nothing that was verified: it finds the flow that this is told of, and uses nothing up.
-        flow = sign_in_flows.named(provider, request.form.get("RelayState"))
+        # Nothing of this was verified: it finds the flow that this is told of, and uses nothing up.
+        asked = sign_in_flows.named(provider, request.form.get("RelayState"))
+        flow = asked or sign_in_flows.named_within(provider, document)
         return refusing.refuse(provider, rejected, flow=flow, document=document)
     with db.transaction():
         go_on = _take_in(provider, assertion, document)
     return go_on()
+
+
+@blueprint.get("/acs")
+@public
+def acs_by_hand(provider_id: str) -> Response:
+    """A bookmark, or the way back: nobody posts anything there, so on to where a sign-in begins."""
+    provider = idps.with_account(provider_id)
+    return redirect(url_for("login.chooser", slug=provider.account.slug), 303)
 
 
 def _take_in(provider: IdentityProvider, assertion: Assertion, document: bytes) -> Next:
@@ -124,7 +132,7 @@ def _answered(provider: IdentityProvider, flow: SignInFlow, said: Said, document
 def _hold(
     provider: IdentityProvider, flow: SignInFlow, said: Said, document: bytes, *, to_confirm: bool = False
 ) -> Next:
-    sign_in_flows.hold(flow, {"said": said.stored(), "to_confirm": to_confirm})
+    sign_in_flows.hold(provider, flow, said, to_confirm=to_confirm)
     saml_messages.keep(provider, flow.id, "response", document)
     return lambda: redirect(url_for("saml.finish", provider_id=provider.id, flow=flow.id), 303)
 

@@ -11,7 +11,7 @@ from typing import Any
 from flask import flash, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from idp_bridge import clock, db, events, idps, single_logout
+from idp_bridge import clock, db, events, idps, rates, single_logout
 from idp_bridge.events import Type
 from idp_bridge.models import IdentityProvider
 from idp_bridge.saml import logout
@@ -19,7 +19,7 @@ from idp_bridge.saml.errors import NotSaml, Rejected
 from idp_bridge.saml.logout import LogoutRequest, LogoutResponse
 from idp_bridge.web import cookies, guard, handover
 from idp_bridge.web.guard import public
-from idp_bridge.web.saml import refusing
+from idp_bridge.web.saml import budgets
 from idp_bridge.web.saml.blueprint import blueprint
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def _refused(provider: IdentityProvider, rejected: Rejected) -> Response:
     actor = guard.provider_actor(provider.account, provider, source="saml")
     told = {"id": provider.id, "reason": rejected.reason.value, "facts": dict(rejected.facts)}
     reference = g.request_id
-    if refusing.is_kept(provider):
+    if budgets.LOGOUT.pays(provider, rates.site(request.remote_addr)):
         with db.transaction():
             reference = events.record(actor, Type.LOGOUT_REFUSED, told)
     log.info(

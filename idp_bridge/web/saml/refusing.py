@@ -3,8 +3,7 @@
 The page shows whose side it lies on, words of ours and the reference, which is the event's id; nothing of the message.
 A test that is refused ends on its result instead, and is no event: nobody was kept out.
 
-Anybody may post anything here. So of each connection only so many refusals an hour are written down; past that the
-reference is the operation id, which the log has.
+How many are written down is in budgets.py; past that the reference is the operation id, which the log has.
 """
 
 import logging
@@ -13,24 +12,20 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from flask import g, redirect, render_template, request, url_for
-from limits import RateLimitItemPerHour
 from werkzeug.wrappers import Response
 
-from idp_bridge import clock, db, events, ids, saml_messages, sign_in_flows
-from idp_bridge.errors import DomainError, TooManyRequests
+from idp_bridge import clock, db, events, flow_history, ids, rates, saml_messages, sign_in_flows, tokens
+from idp_bridge.errors import DomainError
 from idp_bridge.events import Type
 from idp_bridge.models import IdentityProvider, SignInFlow
-from idp_bridge.rates import Limit
-from idp_bridge.saml.errors import Check, NotSaml, Rejected
+from idp_bridge.saml.errors import Check, NotSaml, Reason, Rejected
 from idp_bridge.sign_in import Refused
-from idp_bridge.sign_in_flows import IDP_INITIATED, TEST, Caller, Ended
+from idp_bridge.sign_in_flows import IDP_INITIATED, SP_INITIATED, TEST, Caller, Ended
 from idp_bridge.web import guard
+from idp_bridge.web.saml import budgets
+from idp_bridge.web.saml.budgets import Budget
 
 log = logging.getLogger(__name__)
-
-KEPT_AN_HOUR = 1_000  # refusals of one connection that are written down
-
-_kept = Limit(RateLimitItemPerHour(KEPT_AN_HOUR, namespace="refused sign-ins"), "not kept")
 
 
 class _Told(NamedTuple):
@@ -66,12 +61,15 @@ def refuse(
         return to_result(provider, flow)
     flow_id = flow.id if flow else ids.new("flow")
     reference = g.request_id
-    if is_kept(provider):
+    budget, payer = _paying(flow, kind, ended.name_id if verified else None)
+    if budget.pays(provider, payer):
         with db.transaction():
             reference = _event(provider, told, flow_id)
             ended = replace(ended, event_id=reference)
             if flow is None:
-                sign_in_flows.stray(provider, flow_id=flow_id, kind=kind, caller=caller(), ended=ended)
+                sign_in_flows.stray(
+                    provider, flow_id=flow_id, kind=kind, caller=caller(), ended=ended, verified=verified
+                )
             else:
                 sign_in_flows.end(provider, flow, ended)
             saml_messages.keep(provider, flow_id, "response", document, verified=verified)
@@ -79,6 +77,12 @@ def refuse(
         "sign-in refused", extra={"identity_provider_id": provider.id, "reason": told.reason, "reference": reference}
     )
     return _page(provider, told, reference)
+
+
+def refuse_again(provider: IdentityProvider, flow: SignInFlow) -> Response:
+    """What is over is over: the same browser is told so, and that is no refusal to write down. Its reference is the
+    event that the sign-in ended in."""
+    return _page(provider, _told(Rejected(Reason.REQUEST_UNKNOWN)), flow.event_id or g.request_id)
 
 
 def to_result(provider: IdentityProvider, flow: SignInFlow) -> Response:
@@ -101,13 +105,13 @@ def _told(refusal: Rejected | DomainError) -> _Told:
     return _Told(refusal.code.value, refusal.message, {}, 403)
 
 
-def is_kept(provider: IdentityProvider) -> bool:
-    """Whether one more refusal of this connection, of whatever message, is written down."""
-    try:
-        _kept.take(provider.id)
-    except TooManyRequests:
-        return False
-    return True
+def _paying(flow: SignInFlow | None, kind: str, name_id: str | None) -> tuple[Budget, str]:
+    """The budget, and who pays. ``name_id``: whom a verified message is about."""
+    if name_id is not None:
+        return budgets.VERIFIED, tokens.digest(name_id)
+    if flow is not None:
+        return budgets.BEGUN, rates.site(flow.address)
+    return budgets.BEGUN if kind == SP_INITIATED else budgets.STRAY, rates.site(request.remote_addr)
 
 
 def _event(provider: IdentityProvider, told: _Told, flow_id: str) -> str:
@@ -121,7 +125,7 @@ def _page(provider: IdentityProvider, told: _Told, reference: str) -> Response:
     page = render_template(
         "sign_in_refused.html",
         message=told.words,
-        side=sign_in_flows.side(told.reason),
+        side=flow_history.side(told.reason),
         reference=reference,
         provider=provider,
         at=clock.now(),

@@ -29,7 +29,9 @@ def start(provider_id: str) -> Response:
 
 
 def _begin(provider: IdentityProvider) -> Response:
-    check_usable(provider)
+    unusable = _unusable(provider)
+    if unusable:
+        return refusing.refuse(provider, unusable, kind=SP_INITIATED)
     request_id = sign_in_flows.new_request_id(ids.new("flow"))
     with db.transaction():
         sign_in_flows.begin(
@@ -49,19 +51,18 @@ def _go_on(provider: IdentityProvider, request_id: str) -> Response:
         flow = sign_in_flows.claim(
             provider, request_id, browser_digest=cookies.mark_browser(), caller=refusing.caller()
         )
-        sent = _send(provider, request_id) if flow else None
-    if flow is None or sent is None:
-        return refusing.refuse(provider, Rejected(Reason.REQUEST_UNKNOWN), kind=SP_INITIATED)
-    if flow.kind != TEST:
-        check_usable(provider)
+        refusal = _not_to_be_sent(provider, flow)
+        sent = None if refusal else _send(provider, request_id)
+    if sent is None or refusal:
+        return refusing.refuse(provider, refusal, flow=flow, kind=SP_INITIATED)
     return _hand_over(provider, sent)
 
 
-def check_usable(provider: IdentityProvider) -> None:
-    """Raises Forbidden where the plan has no single sign-on, Refused where the connection is switched off."""
-    plans.require(provider.account, plans.Feature.SSO)
-    if not provider.enabled:
-        raise Refused(sign_in.Outcome.PROVIDER_DISABLED)
+def _unusable(provider: IdentityProvider) -> Refused | None:
+    """The decision about whoever comes, where nobody can come in: there is no use in sending her to the provider."""
+    if not plans.has(provider.account, plans.Feature.SSO):
+        return Refused(sign_in.Outcome.SSO_NOT_IN_PLAN)
+    return None if provider.enabled else Refused(sign_in.Outcome.PROVIDER_DISABLED)
 
 
 def _send(provider: IdentityProvider, request_id: str) -> Sent:
