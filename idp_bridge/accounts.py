@@ -10,6 +10,7 @@ from idp_bridge.errors import Code, Conflict, Invalid, NotFound
 from idp_bridge.events import Type
 from idp_bridge.models import Account, IdentityLink, IdentityProvider, Member, RecoveryCode, Session
 from idp_bridge.seats import begin as begin_counting_seats
+from idp_bridge.seats import lock_anew
 
 MODES = ("mixed", "enforced")
 CERTIFICATE_GOOD_FOR = timedelta(days=14)  # enforcing on a certificate about to expire locks everybody out
@@ -65,6 +66,7 @@ def set_plan(actor: Actor, plan: str, *, seat_limit: int | None = None) -> None:
     and goes back to mixed mode, so that passwords work; no member and no provider is deleted. Raises Invalid."""
     chosen = plans.get(plan)
     account = actor.account
+    lock_anew(account)
     fields: dict[str, Any] = {"plan": chosen.name, "seats": chosen.seats if seat_limit is None else seat_limit}
     if plans.Feature.SSO not in chosen.features:
         fields["sso_mode"] = "mixed"
@@ -84,6 +86,7 @@ def set_sso_mode(actor: Actor, mode: str) -> None:
     account = actor.account
     if mode not in MODES:
         raise Invalid("sso_mode is mixed or enforced.", fields={"sso_mode": ["mixed or enforced"]})
+    lock_anew(account)  # else a provider that is switched off meanwhile would still count as the way in
     if mode == account.sso_mode:
         return
     if mode == "mixed":

@@ -3,10 +3,21 @@
 https only, no redirects, no proxy or credential from the environment, and only public addresses: the name is resolved
 once, the address checked, and the connection made to that very address, so a name that changes between check and use
 gains nothing.
+
+Whoever waits is free again when the time is over, whatever the server and its name server do: the exchange has a thread
+of its own, since nothing can interrupt the system's resolver. No server keeps that thread: each read of its socket gets
+the time that is left, and no more; what comes before the first read is bounded by the timeout of the socket.
 """
 
+import math
+import ssl
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass
+from threading import BoundedSemaphore, Thread
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -14,9 +25,10 @@ import urllib3
 from requests_hardened import Config, Manager
 from requests_hardened.ip_filter import InvalidIPAddress
 
-from idp_bridge.errors import Code, Invalid
+from idp_bridge.errors import Code, Invalid, TooManyRequests
 
 CHUNK = 16 * 1024
+AT_ONCE = 4  # for people, in one process: half of its threads (server.THREADS) always serve everybody else
 
 
 @dataclass(frozen=True)
@@ -32,18 +44,22 @@ class Limits:
 PUBLIC = Limits()
 
 
-def fetch(url: str, *, field: str, limits: Limits | None = None) -> str:
-    """The text at ``url``. Raises Invalid, which names ``field``, in words that tell nothing of our network."""
+_places = BoundedSemaphore(AT_ONCE)
+
+
+def fetch(url: str, *, field: str, limits: Limits | None = None, background: bool = False) -> str:
+    """The text at ``url``. Raises Invalid, which names ``field``, in words that tell nothing of our network; and
+    TooManyRequests where many wait for documents already. A job is in the ``background``: it takes nobody's place.
+    """
     limits = limits or PUBLIC
+    place = ExitStack() if background else _place(limits)
     try:
-        if urlsplit(url).scheme != "https":
-            raise _refused(field, "The URL must begin with https://.")
-        return _read(url, field, limits).decode()
+        return _within(limits.seconds, place, lambda: _read(url, field, limits)).decode()
     except InvalidIPAddress as error:
         raise _refused(field, "The URL leads to an address that is not public; paste the document instead.") from error
     except requests.exceptions.SSLError as error:
         raise _refused(field, "The server's TLS certificate is not valid.") from error
-    except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError) as error:
+    except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError) as error:
         raise _refused(field, f"The server did not answer within {limits.seconds:g} seconds.") from error
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         raise _refused(field, "The server could not be reached.") from error
@@ -53,8 +69,63 @@ def fetch(url: str, *, field: str, limits: Limits | None = None) -> str:
         raise _refused(field, "This is not a URL.") from error
 
 
+def _place(limits: Limits) -> ExitStack:
+    """One of the places, taken; its end gives it back."""
+    if not _places.acquire(blocking=False):
+        raise TooManyRequests(
+            "Many documents are being fetched just now. Try again in a moment, or paste the document.",
+            retry_after=math.ceil(limits.seconds),
+        )
+    place = ExitStack()
+    place.callback(_places.release)
+    return place
+
+
+def _within(seconds: float, place: ExitStack, work: Callable[[], bytes]) -> bytes:
+    """What ``work`` comes to in a thread of its own. Raises TimeoutError when the time is over; its place is taken
+    until it has really ended."""
+    answer: Future[bytes] = Future()
+
+    def run() -> None:
+        try:
+            with place:
+                found = work()
+        except Exception as error:
+            answer.set_exception(error)
+        else:
+            answer.set_result(found)
+
+    Thread(target=run, name="fetching", daemon=True).start()
+    return answer.result(timeout=seconds)
+
+
+# --- the exchange -----------------------------------------------------------------------------------------------
+
+
+class _Socket(ssl.SSLSocket):
+    """Each read has the time that is left: a timeout of its own for each is one that a drip never meets."""
+
+    def recv_into(self, *arguments: Any, **options: Any) -> int:
+        left = self.context.deadline - time.monotonic()  # type: ignore[attr-defined]  # it is a _Tls
+        if left <= 0:
+            raise TimeoutError("the time for the whole exchange is over")
+        self.settimeout(left)
+        return super().recv_into(*arguments, **options)
+
+
+class _Tls(ssl.SSLContext):
+    """TLS of one exchange, which is over at ``deadline``. A handshake, and one read, are bounded as a whole by the
+    timeout of the socket (CPython, Modules/_ssl.c), so the bytes of a TLS record cannot drip either."""
+
+    sslsocket_class = _Socket
+    deadline: float
+
+
 def _read(url: str, field: str, limits: Limits) -> bytes:
-    deadline = time.monotonic() + limits.seconds
+    if urlsplit(url).scheme != "https":
+        raise _refused(field, "The URL must begin with https://.")
+    tls = _Tls(ssl.PROTOCOL_TLS_CLIENT)
+    tls.deadline = time.monotonic() + limits.seconds
     manager = Manager(
         Config(
             ip_filter_enable=True,
@@ -66,6 +137,7 @@ def _read(url: str, field: str, limits: Limits) -> bytes:
     )
     with manager.get_session() as session:
         session.trust_env = False
+        session.get_adapter("https://").init_poolmanager(1, 1, ssl_context=tls)
         plain = {"Accept-Encoding": "identity"}
         with session.get(url, stream=True, verify=limits.authority or True, headers=plain) as response:
             if response.is_redirect:
@@ -73,13 +145,11 @@ def _read(url: str, field: str, limits: Limits) -> bytes:
             if response.status_code != 200:
                 raise _refused(field, f"The server answered with status {response.status_code}.")
             received = bytearray()
-            # read1 gives what has come; iter_content would wait for a whole chunk, for ever where it comes in drips.
+            # read1 gives what has come; iter_content would wait for a whole chunk.
             while chunk := response.raw.read1(CHUNK):
                 received += chunk
                 if len(received) > limits.octets:
                     raise _refused(field, f"The document is larger than {limits.octets} bytes.")
-                if time.monotonic() > deadline:  # the timeout of the socket is for each read: a drip would pass it
-                    raise requests.exceptions.Timeout
             return bytes(received)
 
 

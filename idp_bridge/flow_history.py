@@ -18,7 +18,6 @@ from idp_bridge.sign_in_flows import begun_since
 OUTCOMES = ("pending", "not_answered", "not_finished", "succeeded", "refused")
 
 
-
 def of_provider(
     provider: IdentityProvider,
     *,

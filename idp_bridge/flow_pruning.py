@@ -1,10 +1,11 @@
 """What of sign-in flows is thrown away: what is old, and what is more than one provider's strangers may leave behind.
 
-Anybody can begin a sign-in and anybody can be refused. So of unanswered and of refused flows only the newest of each
-provider stay, the latter in the transaction that adds one.
+Anybody can begin a sign-in and anybody can be refused. So of what did not succeed only the newest of each provider stay,
+of each kind by itself: who fills one pushes nothing out of another. How fast refused ones come in is bounded where they
+are written down (web/saml/budgets.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,9 +13,7 @@ from idp_bridge import clock, db, ids, saml_messages
 from idp_bridge.models import IdentityProvider, SamlMessage, SignInFlow, UsedAssertion
 
 KEPT_FOR = timedelta(days=90)
-KEPT_ROWS = 100_000  # of one provider, like the next two
-KEPT_REFUSED = 1_000
-KEPT_UNANSWERED = 1_000
+KEPT_ROWS = 100_000  # of one provider, like those of each kind
 BATCH = 1_000  # rows that one transaction deletes: a few milliseconds of the write lock
 
 
@@ -23,12 +22,18 @@ def over() -> Any:
     return SignInFlow.finished_at.is_null() & (SignInFlow.expires_at <= clock.now())
 
 
-def bound_refused(provider: IdentityProvider) -> None:
-    """Only the newest so many, in the caller's transaction."""
-    refused = _of(provider.id).where(SignInFlow.reason.is_null(False)).order_by(SignInFlow.id.desc())
-    beyond = db.column(refused.offset(KEPT_REFUSED).limit(BATCH))
-    if beyond:
-        _delete(provider.id, beyond)
+_REFUSED = SignInFlow.reason.is_null(False)
+_VERIFIED = SignInFlow.answered_at.is_null(False)
+_BEGUN_HERE = SignInFlow.request_id.is_null(False) | (SignInFlow.kind != "idp_initiated")
+
+#: Kind of what did not succeed -> how to tell it. Of a stray message nobody knows whose it was.
+KINDS: Mapping[str, Callable[[], Any]] = {
+    "unanswered": lambda: over() & ~_VERIFIED,
+    "stray": lambda: _REFUSED & ~_VERIFIED & ~_BEGUN_HERE,
+    "begun here": lambda: _REFUSED & ~_VERIFIED & _BEGUN_HERE,
+    "verified": lambda: _REFUSED & _VERIFIED,
+}
+KEPT = {"unanswered": 1_000, "stray": 1_000, "begun here": 1_000, "verified": 10_000}
 
 
 def prune(now: datetime) -> None:
@@ -40,9 +45,10 @@ def prune(now: datetime) -> None:
 def _prune(provider_id: str, now: datetime) -> None:
     beyond = db.column(_of(provider_id).order_by(SignInFlow.id.desc()).offset(KEPT_ROWS - 1).limit(1))
     first_kept = max([ids.earliest("flow", now - KEPT_FOR), *beyond])
-    unanswered = _of(provider_id).where(over(), SignInFlow.answered_at.is_null()).order_by(SignInFlow.id.desc())
     _delete_all(provider_id, _of(provider_id).where(SignInFlow.id < first_kept))
-    _delete_all(provider_id, unanswered.offset(KEPT_UNANSWERED))
+    for kind, condition in KINDS.items():
+        of_kind = _of(provider_id).where(condition()).order_by(SignInFlow.id.desc())
+        _delete_all(provider_id, of_kind.offset(KEPT[kind]))
     first_message = ids.earliest("flow", now - saml_messages.KEPT_FOR)
     own = SignInFlow.identity_provider == provider_id
     with db.transaction():

@@ -1,16 +1,19 @@
 """What an identity provider calls a member: its NameID, set at her first sign-in and followed ever after.
 
-An address may be given to somebody else one day; a NameID of one format may not. So whoever comes with a member's
-address, and with another NameID than the one that the same provider knows her by, is not taken for her (sign_in.py).
-An administrator who knows better forgets the link.
+An address may be given to somebody else one day, or be one that people edit at the provider. So whoever comes with a
+member's address, and with another NameID than the one that the same provider knows her by, is not taken for her
+(sign_in.py). An administrator who knows better forgets the link; of all, where the provider has begun to name everybody
+otherwise.
 """
 
 from typing import Any
 
 from idp_bridge import clock, events, members
 from idp_bridge.actors import Actor
+from idp_bridge.db import column
 from idp_bridge.events import Type
 from idp_bridge.models import IdentityLink, IdentityProvider, Member
+from idp_bridge.text import fold
 
 
 def of_member(member: Member) -> Any:
@@ -20,15 +23,14 @@ def of_member(member: Member) -> Any:
     )
 
 
-def known_otherwise(provider: IdentityProvider, member: Member, *, name_id: str, name_id_format: str) -> bool:
-    """Whether this provider has called her by another NameID of that format."""
-    links = IdentityLink.select().where(
-        IdentityLink.member == member,
-        IdentityLink.identity_provider == provider,
-        IdentityLink.name_id_format == name_id_format,
-        IdentityLink.name_id != name_id,
+def known_otherwise(provider: IdentityProvider, member: Member, *, name_id: str) -> bool:
+    """Whether this provider has called her by something else. The same name in another case or under another Format is
+    hers: providers let people choose how it is labelled."""
+    links = IdentityLink.select(IdentityLink.name_id).where(
+        IdentityLink.member == member, IdentityLink.identity_provider == provider
     )
-    return bool(links.exists())
+    names = {fold(name) for name in column(links)}
+    return bool(names) and fold(name_id) not in names
 
 
 def remember(provider: IdentityProvider, member: Member, *, name_id: str, name_id_format: str) -> None:
@@ -53,6 +55,18 @@ def forget(actor: Actor, member: Member) -> None:
     if forgotten:
         IdentityLink.delete().where(IdentityLink.member == member).execute()
         events.record(actor, Type.USER_UPDATED, {**members.describe(member), "forgotten_links": forgotten})
+
+
+def forget_all(actor: Actor, provider: IdentityProvider) -> int:
+    """What this provider calls anybody, for when it names everybody otherwise from now on; how many that were."""
+    forgotten: int = IdentityLink.delete().where(IdentityLink.identity_provider == provider).execute()
+    if forgotten:
+        events.record(
+            actor,
+            Type.IDENTITY_PROVIDER_UPDATED,
+            {"id": provider.id, "name": provider.name, "forgotten_links": forgotten},
+        )
+    return forgotten
 
 
 def _described(link: IdentityLink) -> dict[str, str]:

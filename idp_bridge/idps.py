@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from idp_bridge import clock, events, groups, ids, members, plans, roles, sessions, sp_keys
+from idp_bridge import clock, events, groups, ids, members, plans, roles, seats, sessions, sp_keys
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Conflict, Invalid, NotFound
 from idp_bridge.events import Type
@@ -34,6 +34,10 @@ _TRUST = {
     "allow_weak_signatures",
     "name_id_format",
 }
+
+
+#: What an account that has lost single sign-on may still set of a connection, beside switching it off.
+_WITHOUT_PLAN = {"name", "description", "enabled", "redact_sign_in_flows"}
 
 
 @dataclass(frozen=True)
@@ -133,11 +137,15 @@ def create(actor: Actor, *, name: str, trust: Trust, **options: Any) -> Identity
 
 
 def change(actor: Actor, provider: IdentityProvider, *, trust: Trust | None = None, **options: Any) -> None:
-    """Set any of the connection's fields. Raises Invalid, Forbidden, Conflict (last one under enforcement)."""
+    """Set any of the connection's fields. Raises Invalid, Forbidden (plan, rights), Conflict (last one under
+    enforcement), NotFound (deleted meanwhile)."""
+    seats.lock_anew(actor.account, provider)
     wanted = {**(_trusted(trust) if trust else {}), **options}
     before = {name: getattr(provider, name) for name in wanted}
     _apply(actor, provider, wanted)
     changed = {name for name, value in before.items() if getattr(provider, name) != value}
+    if changed - _WITHOUT_PLAN or ("enabled" in changed and provider.enabled):
+        plans.require(actor.account, plans.Feature.SSO)
     if trust is not None or "metadata_url" in changed:
         _settled(provider, trust)
     if not changed:
@@ -160,7 +168,8 @@ def change(actor: Actor, provider: IdentityProvider, *, trust: Trust | None = No
 
 def delete(actor: Actor, provider: IdentityProvider) -> None:
     """The connection, its directory, tokens, mappings and sessions are gone; its members stay and are managed by
-    hand. Raises Conflict."""
+    hand. Raises Conflict, NotFound (deleted meanwhile)."""
+    seats.lock_anew(actor.account, provider)
     check_reachable_without(provider)
     with groups.keeping_an_administrator(actor.account):
         groups.forget_claims(provider)
@@ -171,13 +180,14 @@ def delete(actor: Actor, provider: IdentityProvider) -> None:
 
 def check_reachable_without(provider: IdentityProvider) -> None:
     """Under enforcement the last enabled provider that an administrator has come in through is the only door there
-    is known to be."""
+    is known to be. Who acts on the answer holds the account: of two who each look at the other's, both would go."""
+    enforced = Account.select().where(Account.id == provider.account_id, Account.sso_mode == "enforced")
     others = of_account(provider.account).where(
         IdentityProvider.id != provider.id,
         IdentityProvider.enabled,
         IdentityProvider.administrator_signed_in_at >= IdentityProvider.changed_at,
     )
-    if provider.account.sso_mode == "enforced" and not others.exists():
+    if enforced.exists() and not others.exists():
         raise Conflict(
             "Single sign-on is enforced, and no administrator has signed in through another enabled identity provider. "
             "Go back to mixed mode first, or sign in through another one.",

@@ -1,4 +1,4 @@
-"""Background jobs: a table of what is done again and again, and the thread in each process that looks what is due.
+"""Background jobs: a table of what is done again and again, and the threads in each process that look what is due.
 
 A job is due when its row says so, and whoever moves that time on runs it: so each run is one process's, however many
 there are, and no process has to be the leader. A run that a crash cut short is made up for at the next one, which is
@@ -7,6 +7,7 @@ why each job finds its work by looking, and bears being done twice (docs/decisio
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,11 +22,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """``work`` takes the present time and opens its own transactions. It runs ``every`` so often."""
+    """``work`` takes the present time and opens its own transactions. It runs ``every`` so often.
+
+    Jobs of one ``lane`` wait for each other, and for no others: it is the thread that they run in."""
 
     name: str
     every: timedelta
     work: Callable[[datetime], None]
+    lane: str = "jobs"
 
 
 def _forget_logouts(now: datetime) -> None:
@@ -34,7 +38,7 @@ def _forget_logouts(now: datetime) -> None:
 
 
 JOBS = (
-    Job("metadata_refresh", timedelta(minutes=15), metadata_refresh.run),
+    Job("metadata_refresh", timedelta(minutes=15), metadata_refresh.run, lane="slow jobs"),  # at strangers' pace
     Job("certificate_notices", timedelta(hours=6), certificate_notices.run),
     Job("flow_pruning", timedelta(minutes=5), flow_pruning.prune),
     Job("logout_pruning", timedelta(hours=1), _forget_logouts),
@@ -70,26 +74,33 @@ def _run(job: Job, now: datetime) -> bool:
 
 
 class Runner:
-    """A thread that looks every so often what is due, from ``start`` to ``stop``."""
+    """A thread for each lane that looks every so often what is due, from ``start`` to ``stop``."""
 
     def __init__(self, *, pause: timedelta = PAUSE, jobs: Sequence[Job] = JOBS) -> None:
-        self._pause, self._jobs = pause.total_seconds(), jobs
+        self._pause = pause.total_seconds()
         self._stopped = threading.Event()
-        # A daemon: a job that hangs must not keep a process from ending. What it has not committed is undone.
-        self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
+        lanes = {job.lane: [one for one in jobs if one.lane == job.lane] for job in jobs}
+        # Daemons: a job that hangs must not keep a process from ending. What it has not committed is undone.
+        self._threads = [
+            threading.Thread(target=self._run, args=(of_lane,), name=lane, daemon=True)
+            for lane, of_lane in lanes.items()
+        ]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self, *, within: timedelta = timedelta(seconds=10)) -> None:
-        """No job begins any more; one that runs has so long to end."""
+        """No job begins any more; those that run have so long to end."""
         self._stopped.set()
-        self._thread.join(within.total_seconds())
+        deadline = time.monotonic() + within.total_seconds()
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _run(self) -> None:
+    def _run(self, jobs: Sequence[Job]) -> None:
         while not self._stopped.is_set():
             try:
-                run_due(jobs=self._jobs)
+                run_due(jobs=jobs)
             except Exception:  # the database may be away for a while; this thread outlives it
                 log.exception("background jobs could not be looked for")
             self._stopped.wait(self._pause)

@@ -20,6 +20,7 @@ class Purpose(Enum):
 
     PRIVATE_KEYS = b"idp-bridge private keys"
     CURSORS = b"idp-bridge cursors"
+    SIGN_INS = b"idp-bridge sign-ins under way"
 
 
 class WrongSecretKey(Exception):

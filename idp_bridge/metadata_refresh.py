@@ -1,6 +1,7 @@
 """Metadata that is kept fresh: the documents at the providers' URLs, looked at again and again by a job.
 
-What a pinned key vouches for is taken. Anything else that differs from what is trusted waits for an administrator, a
+What a pinned key vouches for is taken, unless it goes back behind what was taken before: a document stays signed for
+ever, and an old one would bring back a key that the provider has given up. Anything else that differs from what is trusted waits for an administrator, a
 certificate that is gone as well as one that is new: else whoever gets hold of the URL could sign people in, or keep
 them out. Meanwhile sign-ins go on with what is trusted, so a roll-over has no outage as long as the provider publishes
 both certificates for a while.
@@ -9,11 +10,12 @@ both certificates for a while.
 import hashlib
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from idp_bridge import actors, clock, db, events, fetching, idps
+from idp_bridge import actors, clock, db, events, fetching, idps, seats
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Conflict, Invalid, NotFound
 from idp_bridge.events import Type
@@ -47,43 +49,42 @@ def run(now: datetime) -> None:
             if not claimed.execute():
                 continue
         try:
-            refresh(provider_id)
+            refresh(provider_id, background=True)
         except NotFound:  # deleted since
             continue
         except Exception:  # a document that nobody foresaw must not keep the others waiting
             log.exception("metadata could not be refreshed", extra={"identity_provider_id": provider_id})
 
 
-def refresh(provider_id: str) -> None:
-    """Fetch the document, and take it, let it wait, or note what is wrong with it. Raises NotFound."""
+def refresh(provider_id: str, *, background: bool = False) -> None:
+    """Fetch the document, and take it, let it wait, or note what is wrong with it. Raises NotFound, TooManyRequests.
+
+    In the ``background`` nobody waits for it."""
     provider = idps.with_account(provider_id)
-    url = provider.metadata_url
+    asked, url = _asked(provider), provider.metadata_url
     if url is None:
         return
     found: Found | str
     try:
-        found = _read(provider, fetching.fetch(url, field="metadata_url"))
+        found = _read(provider, fetching.fetch(url, field="metadata_url", background=background))
     except Invalid as error:
         found = error.message
-    with db.transaction():
-        now = db.locked(IdentityProvider.select().where(IdentityProvider.id == provider_id)).get_or_none()
-        if now is None or _asked(now) != _asked(provider):  # deleted or changed meanwhile: the answer fits no more
-            return
-        now.metadata_checked_at = clock.now()
-        _note_error(now, found) if isinstance(found, str) else _settle(now, found)
+    with db.transaction(), suppress(NotFound):  # deleted or changed meanwhile: the answer fits no more
+        seats.lock_anew(provider.account, provider)
+        if _asked(provider) == asked:
+            provider.metadata_checked_at = clock.now()
+            _note_error(provider, found) if isinstance(found, str) else _settle(provider, found)
 
 
 def accept(actor: Actor, provider: IdentityProvider, digest: str) -> None:
     """Trust what waits, if it is still what the administrator was shown. Raises NotFound, Conflict, Invalid."""
-    waiting = _waiting(provider)
-    if waiting["digest"] != digest:
-        raise Conflict("Another change has come in since. Look at it again before you accept it.")
-    idps.change(actor, provider, trust=_as_trust(waiting))
+    idps.change(actor, provider, trust=_as_trust(_seen(actor, provider, digest)))
 
 
-def discard(actor: Actor, provider: IdentityProvider) -> None:
-    """Do not trust what waits. It comes up again only when the document says something else. Raises NotFound."""
-    waiting = _waiting(provider)
+def discard(actor: Actor, provider: IdentityProvider, digest: str) -> None:
+    """Do not trust what waits, if it is still what the administrator was shown. It comes up again only when the
+    document says something else. Raises NotFound, Conflict."""
+    waiting = _seen(actor, provider, digest)
     provider.pending_trust = {**waiting, "discarded_at": clock.rfc3339(clock.now())}
     provider.save(only=[IdentityProvider.pending_trust])
     events.record(actor, Type.IDENTITY_PROVIDER_CHANGE_DISCARDED, _told(provider, waiting))
@@ -105,7 +106,8 @@ def waits_in(account: Account) -> bool:
 
 
 def _due(now: datetime) -> Any:
-    return IdentityProvider.select().where(_is_due(now)).order_by(IdentityProvider.metadata_checked_at)
+    longest_ago = IdentityProvider.metadata_checked_at.asc(nulls="FIRST")
+    return IdentityProvider.select().where(_is_due(now)).order_by(longest_ago)
 
 
 def _is_due(now: datetime) -> Any:
@@ -141,19 +143,48 @@ def _read(provider: IdentityProvider, document: str) -> Found:
 
 def _settle(provider: IdentityProvider, found: Found) -> None:
     """Nothing new, or vouched for, or it waits."""
-    if _same(found.trust, idps.trust_of(provider)):
+    same = _same(found.trust, idps.trust_of(provider))
+    why_not = found.not_vouched_for or (None if same else _goes_back(provider, found.trust))
+    if same:
         provider.pending_trust = None
-    elif found.not_vouched_for is None:
+    elif why_not is None:
         idps.change(_system(provider), provider, trust=found.trust)
         return
     else:
-        _propose(provider, found.trust, found.not_vouched_for)
-    # A document that the pinned key does not vouch for says nothing about how long it may be used either.
-    pinned_and_silent = provider.metadata_certificate is not None and found.not_vouched_for is not None
-    provider.metadata_error = found.not_vouched_for if pinned_and_silent else None
-    if not pinned_and_silent:
+        _propose(provider, found.trust, why_not)
+    pinned = provider.metadata_certificate is not None
+    provider.metadata_error = why_not if pinned else None
+    if why_not is None or not pinned:  # else it says nothing about how long what is trusted may be used either
         provider.metadata_valid_until = found.trust.valid_until
     provider.save(only=provider.dirty_fields)
+
+
+def _goes_back(provider: IdentityProvider, trust: Trust) -> str | None:
+    """Why a document that is vouched for may still be one that the provider has replaced since; None where it is not.
+
+    By its date where there is one (SAML metadata 2.0 has no number of a version), and by what it changes back, which
+    the events of the connection tell.
+    """
+    known = provider.metadata_valid_until
+    if known is not None and (trust.valid_until is None or trust.valid_until < known):
+        return "The pinned key signed it, but it is valid for less long than the metadata before: it may be an old one."
+    if back := _changed_back(provider, trust):
+        return f"The pinned key signed it, but it may be an old one: it brings back {', '.join(back)} given up before."
+    return None
+
+
+def _changed_back(provider: IdentityProvider, trust: Trust) -> list[str]:
+    """What of ``trust`` is not trusted now, and was before, in words."""
+    told = events.of_account(provider.account, type=Type.IDENTITY_PROVIDER_UPDATED, object_id=provider.id)
+    before = [event.object["before"] for event in told]
+    given_up = {one["pem"] for values in before for one in values.get("certificates", ())}
+    new = set(trust.certificates) - set(idps.trust_of(provider).certificates)
+    back = ["a certificate"] if new & given_up else []
+    for name in OF_TRUST:
+        value = getattr(trust, name)
+        if value != getattr(provider, name) and any(name in values and values[name] == value for values in before):
+            back.append(f"the {name}")
+    return back
 
 
 def _propose(provider: IdentityProvider, trust: Trust, reason: str) -> None:
@@ -202,10 +233,14 @@ def _digest(proposed: Mapping[str, Any]) -> str:
     ).hexdigest()
 
 
-def _waiting(provider: IdentityProvider) -> dict[str, Any]:
+def _seen(actor: Actor, provider: IdentityProvider, digest: str) -> dict[str, Any]:
+    """What waits, held for the rest of the transaction, if it is what ``digest`` says. Raises NotFound, Conflict."""
+    seats.lock_anew(actor.account, provider)
     found = waiting(provider)
     if found is None:
         raise NotFound("Nothing waits to be accepted for this identity provider.")
+    if found["digest"] != digest:
+        raise Conflict("Another change has come in since. Look at it again before you decide.")
     return found
 
 

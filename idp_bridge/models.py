@@ -533,6 +533,7 @@ class SignInFlow(Base):
     email = TextField(null=True)
     name_id = TextField(null=True)
     address = TextField(null=True)
+    site = TextField(default="")  # of the address, what one client cannot change at will (rates.site)
     user_agent = TextField(default="")
     request_id = TextField(null=True)  # the AuthnRequest's, which begins with this row's id
     force_authn = BooleanField(default=False)  # what the request asked for
@@ -555,6 +556,15 @@ SignInFlow.add_index(
         SignInFlow.id,
         where=SignInFlow.reason.is_null(False),
         name="sign_in_flow_refused",
+    )
+)
+SignInFlow.add_index(
+    SignInFlow.index(
+        SignInFlow.identity_provider,
+        SignInFlow.site,
+        SignInFlow.id,
+        where=SignInFlow.answered_at.is_null() & SignInFlow.finished_at.is_null(),
+        name="sign_in_flow_unanswered",
     )
 )
 

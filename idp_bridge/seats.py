@@ -12,7 +12,7 @@ from peewee import SQL, fn
 
 from idp_bridge import clock
 from idp_bridge.db import at_end, database, locked
-from idp_bridge.errors import Code, Forbidden
+from idp_bridge.errors import Code, Forbidden, NotFound
 from idp_bridge.models import Account, Invitation, SeatCount
 from idp_bridge.statement import Statement, parameter
 
@@ -54,6 +54,18 @@ def lock(account: Account) -> None:
     there already, before a change must be alone with them. SQLite's write transaction is alone already."""
     if database.for_update:
         _LOCK.run(account=account.id)
+
+
+def lock_anew(account: Account, *rows: Any) -> None:
+    """``lock``, and read the account and these rows of it again: whoever read them before may have read what another
+    transaction was about to change. Raises NotFound for a row that is gone."""
+    lock(account)
+    for row in (account, *rows):
+        now = type(row).get_or_none(type(row)._meta.primary_key == row._pk)
+        if now is None:
+            raise NotFound(f"{row._pk} is not there any more.")
+        row.__data__.update(now.__data__)
+        row._dirty.clear()
 
 
 _LOCK = Statement((), lambda: locked(Account.select(Account.id).where(Account.id == parameter("account"))))

@@ -48,7 +48,7 @@ class State(StrEnum):
     UNKNOWN = "unknown"
     AMBIGUOUS = "ambiguous"  # several could be meant; nobody is adopted silently
     ELSEWHERE = "elsewhere"  # another provider of this account speaks for her
-    OTHERWISE = "otherwise"  # has the address of somebody whom this provider has called by another lasting NameID
+    OTHERWISE = "otherwise"  # has the address of somebody whom this provider has called by another NameID
 
 
 class Outcome(StrEnum):
@@ -81,8 +81,6 @@ class Situation:
     sso_in_plan: bool = True
     enabled: bool = True
 
-
-PERSISTENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
 
 #: The first row all of whose facts hold decides; a fact that a row does not name may be anything.
 TABLE: tuple[tuple[Mapping[str, Any], Outcome], ...] = (
@@ -269,7 +267,7 @@ def identify(account: Account, provider: IdentityProvider, identity: Identity) -
 
     1. this provider's directory, by externalId; 2. a link made before; 3. this provider's directory, by userName;
     4. a member of the account with the address; 5. an invitation to it. An address may have been somebody else's once:
-    whom this provider knows by another persistent NameID, which is never given to two (Core 8.3.7), she is not.
+    whom this provider knows by another NameID, she is not.
     """
     asked = {
         "account": account.id,
@@ -342,10 +340,9 @@ def _live(found: list[Member], provider: IdentityProvider, *, by_link: bool) -> 
 
 
 def _unless_known_otherwise(found: Found, provider: IdentityProvider, identity: Identity) -> Found:
-    if found.member is None or identity.name_id_format != PERSISTENT:
+    if found.member is None or not identity_links.known_otherwise(provider, found.member, name_id=identity.name_id):
         return found
-    names = {"name_id": identity.name_id, "name_id_format": identity.name_id_format}
-    return Found(State.OTHERWISE) if identity_links.known_otherwise(provider, found.member, **names) else found
+    return Found(State.OTHERWISE)
 
 
 def _absent(account: Account, address: str, left: list[Member]) -> Found:

@@ -320,7 +320,13 @@ def hold(provider: IdentityProvider, flow: SignInFlow, said: Said, *, to_confirm
 
 def _holding() -> Any:
     given = {name: SignInFlow._meta.fields[name] for name in ("waiting", "email", "name_id", "checks", "warnings")}
-    former = (SignInFlow.finished_at, SignInFlow.reason, SignInFlow.decision, SignInFlow.event_id, SignInFlow.attributes)
+    former = (
+        SignInFlow.finished_at,
+        SignInFlow.reason,
+        SignInFlow.decision,
+        SignInFlow.event_id,
+        SignInFlow.attributes,
+    )
     return SignInFlow.update(
         {column: parameter(name, column) for name, column in given.items()} | dict.fromkeys(former)
     ).where(SignInFlow.identity_provider == parameter("provider"), SignInFlow.id == parameter("id"))
@@ -348,9 +354,7 @@ def seen(provider: IdentityProvider, flow_id: str) -> SignInFlow | None:
     if not _FLOW_ID.fullmatch(flow_id):
         return None
     return SignInFlow.get_or_none(
-        (SignInFlow.identity_provider == provider)
-        & (SignInFlow.id == flow_id)
-        & SignInFlow.answered_at.is_null(False)
+        (SignInFlow.identity_provider == provider) & (SignInFlow.id == flow_id) & SignInFlow.answered_at.is_null(False)
     )
 
 

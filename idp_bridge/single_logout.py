@@ -11,14 +11,15 @@ from idp_bridge.actors import Actor
 from idp_bridge.events import Type
 from idp_bridge.models import IdentityProvider, ReceivedLogout, SentLogout, Session
 from idp_bridge.saml import logout, metadata
-from idp_bridge.saml.errors import Reason, Rejected
+from idp_bridge.saml.errors import Reason, Rejected, fact
 from idp_bridge.saml.logout import LogoutRequest, LogoutResponse
 from idp_bridge.saml.profile import UNSPECIFIED, NameId
-from idp_bridge.saml.response import Assertion, Trust
+from idp_bridge.saml.response import CLOCK_SKEW, Assertion, Trust
 from idp_bridge.saml.sending import Sent
 from idp_bridge.statement import Statement, parameter
 
 SENT_LIFETIME = timedelta(minutes=15)  # how long the provider may take with its other applications
+REMEMBERED = timedelta(days=1)  # how long a sign-out holds for what was issued before it, and how old that may be
 
 
 def trust(provider: IdentityProvider) -> Trust:
@@ -117,14 +118,22 @@ def obey(actor: Actor, provider: IdentityProvider, request: LogoutRequest) -> in
 
 def check_not_ended(provider: IdentityProvider, assertion: Assertion) -> None:
     """An assertion that was issued before a LogoutRequest about it, and comes after it, opens nothing (Core 3.7.3.2).
+    Of one that is older than what is remembered of sign-outs nobody knows that, whatever it says of its own life.
 
     Raises `Rejected`. Both times are the provider's own.
     """
+    first = clock.now() - REMEMBERED
+    if assertion.issue_instant < first:
+        raise Rejected(
+            Reason.EXPIRED, got=f"issued at {fact(assertion.issue_instant)}", want=f"not before {fact(first)}"
+        )
     ended = _ENDED.rows(provider=provider.id, name_id=assertion.name_id, issued_at=assertion.issue_instant)
     for issued_at, indexes in ended:
         if not indexes or assertion.session_index is None or assertion.session_index in indexes:
             raise Rejected(
-                Reason.SESSION_EXPIRED, got=f"issued at {assertion.issue_instant}", want=f"after {issued_at}"
+                Reason.SESSION_EXPIRED,
+                got=f"issued at {fact(assertion.issue_instant)}",
+                want=f"after {fact(issued_at)}, when she was signed out",
             )
 
 
@@ -160,14 +169,18 @@ def clean_up() -> int:
 
 
 def _first_time(provider: IdentityProvider, request: LogoutRequest) -> bool:
-    """Use the message up, once among all processes."""
+    """Use the message up, once among all processes.
+
+    It was issued ``CLOCK_SKEW`` from now at the latest, so this outlives each assertion that it can be about, and the
+    message itself.
+    """
     row = ReceivedLogout.insert(
         identity_provider=provider,
         request_id=request.id,
         name_id=request.name_id.value,
         session_indexes=list(request.session_indexes),
         issued_at=request.issue_instant,
-        expires_at=request.not_on_or_after,
+        expires_at=clock.now() + REMEMBERED + CLOCK_SKEW,
     )
     return bool(row.on_conflict_ignore().as_rowcount().execute())
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import ParamSpec, TypeVar
 
-from idp_bridge.saml.errors import Check, Rejected, fact
+from idp_bridge.saml.errors import NOTHING, Check, Rejected, fact
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,9 +66,9 @@ class Checks:
 
 
 def _came(facts: Mapping[str, str]) -> str:
-    """What came, in so many words where that was nothing, with all else that is known of it."""
+    """What came, and all else that is known of it; `want` stands in a field of its own."""
     others = ", ".join(f"{name}: {value}" for name, value in facts.items() if name not in ("got", "want"))
-    came = facts.get("got") or "nothing"
+    came = facts.get("got") or NOTHING
     return fact(f"{came} ({others})" if others else came)
 
 

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 Side = Literal["identity_provider", "service_provider", "person"]
 
 FACT_LENGTH = 300
+NOTHING = "nothing"  # in place of a fact where nothing came
 
 
 class Reason(StrEnum):

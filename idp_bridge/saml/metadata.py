@@ -18,7 +18,7 @@ from lxml import etree
 
 from idp_bridge.saml import signature, xml
 from idp_bridge.saml.certificate import Certificate, MetadataError, parse_certificate
-from idp_bridge.saml.errors import Reason, Rejected
+from idp_bridge.saml.errors import NOTHING, Reason, Rejected
 from idp_bridge.saml.profile import moment
 
 __all__ = [
@@ -267,4 +267,5 @@ def _check_kind(octets: bytes) -> None:
 
 def _told(refusal: Rejected) -> str:
     words = _WORDS.get(refusal.reason, "It has {got} instead of {want}.")
-    return words.format_map({name: value[:_LONGEST_NAMED] for name, value in refusal.facts.items()})
+    facts = {name: value[:_LONGEST_NAMED] for name, value in refusal.facts.items() if value}
+    return words.format_map({"got": NOTHING} | facts)

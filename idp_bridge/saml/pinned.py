@@ -87,7 +87,7 @@ def signer(
     if found.weak and not allow_weak:
         raise Rejected(
             Reason.SIGNATURE_WEAK,
-            certificate=found.fingerprint_sha256,
+            certificate=found.fingerprint_sha256[:16],
             got=f"RSA, {found.key_bits} bits",
             want="RSA, 2048 bits or more",
         )

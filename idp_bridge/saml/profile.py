@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from lxml import etree
 
-from idp_bridge.saml.errors import Reason, Rejected, fact
+from idp_bridge.saml.errors import NOTHING, Reason, Rejected, fact
 from idp_bridge.saml.xml import SAML, SAMLP, at_most_one, local, only, text
 
 CLOCK_SKEW = timedelta(seconds=120)
@@ -173,7 +173,7 @@ def _check_bearer(bearer: etree._Element, *, acs_url: str, in_response_to: str |
         raise Rejected(
             Reason.IN_RESPONSE_TO_MISMATCH,
             got=data.get("InResponseTo"),
-            response=in_response_to or "nothing",
+            response=in_response_to or NOTHING,
             want="the same request in assertion and Response",
         )
     return end

@@ -85,6 +85,9 @@ class Assertion:
     authn_context: str | None
     warnings: tuple[str, ...]
     """What an administrator should know of the signatures: names of `pinned.WARNINGS`."""
+    signed_by: tuple[str, ...] = ()
+    """SHA-256 fingerprints of the pinned certificates whose keys signed it: whoever acts on it later asks whether they
+    still are pinned."""
     checks: tuple[Check, ...] = field(default=(), compare=False)
     """Every check that was made, in order: for administrators."""
 
@@ -174,8 +177,7 @@ class _Verification:
         """By its own signature, which must be good where there is one; else by that of the Response it came from."""
         if is_signed(assertion):
             own = self._verified(assertion)
-            outer = response.warnings if response else ()
-            return replace(own, warnings=tuple(dict.fromkeys(outer + own.warnings)))
+            return own if response is None else _both(response, own)
         if response is None:
             raise Rejected(Reason.SIGNATURE_MISSING, got="no Signature", want="one, of the Assertion or the Response")
         return replace(response, element=assertion, told="covered by the signature of the Response")
@@ -249,6 +251,7 @@ class _Verification:
             authn_context=session.authn_context,
             warnings=said.warnings,
             issue_instant=issue_instant,
+            signed_by=said.signed_by,
             checks=self.checks.made,
         )
 
@@ -260,6 +263,15 @@ class _Verification:
         conditions = ask("conditions", profile.conditions, assertion)
         ask("validity", profile.check_window, conditions, self.now)
         ask("audience", profile.check_audience, conditions, want=sp.entity_id)
+
+
+def _both(response: Verified, own: Verified) -> Verified:
+    """What each of the two signatures says of itself, once."""
+    return replace(
+        own,
+        warnings=tuple(dict.fromkeys(response.warnings + own.warnings)),
+        signed_by=tuple(dict.fromkeys(response.signed_by + own.signed_by)),
+    )
 
 
 def _check_plaintext(assertion: etree._Element) -> None:

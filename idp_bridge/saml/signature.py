@@ -75,6 +75,8 @@ class Verified:
     warnings: tuple[str, ...]
     told: str = ""
     """By which method and certificate, in words for an administrator."""
+    signed_by: tuple[str, ...] = ()
+    """Fingerprints of the pinned certificates whose keys vouch for it."""
 
 
 @dataclass(frozen=True)
@@ -145,13 +147,18 @@ def verified(
     if hashlib.new(DIGESTS[info.digest], content).digest() != info.digest_value:
         raise Rejected(
             Reason.DIGEST_MISMATCH,
-            certificate=certificate.fingerprint_sha256,
+            certificate=certificate.fingerprint_sha256[:16],
             got="other content than was signed",
             want="the content that was signed",
         )
     weak = info.method in pinned.WEAK_METHODS or info.digest in WEAK_DIGESTS
     told = f"{_short(info.method)}, {_short(info.digest)}, certificate {certificate.fingerprint_sha256[:16]}"
-    return Verified(reparse(content), pinned.warnings(certificate, now=now, sha1=weak), told)
+    return Verified(
+        element=reparse(content),
+        warnings=pinned.warnings(certificate, now=now, sha1=weak),
+        told=told,
+        signed_by=(certificate.fingerprint_sha256,),
+    )
 
 
 def _check_shape(signature: etree._Element) -> None:

@@ -52,8 +52,12 @@ def open_for(member: Member, way: Way, *, facts: Mapping[str, Any] | None = None
 
 def lead(entered: Entered, target: str | None = None) -> Any:
     """On to ``target``, or to the account's first page, with the session's cookie."""
-    target = target if target not in (None, "/") else url_for("dashboard.members", slug=entered.member.account.slug)
-    return cookies.sign_in(redirect(target, 303), entered.opened)
+    return cookies.sign_in(redirect(landing(entered.member.account, target), 303), entered.opened)
+
+
+def landing(account: Account, target: str | None) -> str:
+    """``target``, or the account's first page."""
+    return target if target not in (None, "/") else url_for("dashboard.members", slug=account.slug)
 
 
 def note_refusal(known: Any, way: Way, refused: Refused) -> None:

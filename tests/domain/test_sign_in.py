@@ -15,7 +15,7 @@ from tests.domain import cast
 
 EMAIL_FORMAT = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
 PERSISTENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
-UNSPECIFIED = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"
+FORMATS = [EMAIL_FORMAT, "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified", PERSISTENT]
 
 
 def said(email: str, name_id: str | None = None, **claims: Any) -> Identity:
@@ -212,7 +212,7 @@ def test_another_providers_member_comes_through_that_one(sso: World) -> None:
 
 
 def test_whoever_got_a_members_address_is_not_her(sso: World) -> None:
-    """A persistent NameID is never given to two people, an address may be; an administrator may forget the first."""
+    """An address may be given to two people, one after the other; an administrator may forget the first."""
     old, new = (said("a@acme.test", name_id, name_id_format=PERSISTENT) for name_id in ("p-1", "p-2"))
     member = come(sso, old)
     assert refused(sso, new) is Outcome.OTHERWISE
@@ -223,11 +223,24 @@ def test_whoever_got_a_members_address_is_not_her(sso: World) -> None:
     assert refused(sso, old) is Outcome.OTHERWISE
 
 
-@pytest.mark.parametrize("name_id_format", [EMAIL_FORMAT, UNSPECIFIED])
-def test_a_name_that_may_change_does_not_stand_against_the_address(sso: World, name_id_format: str) -> None:
-    """A userPrincipalName in another case or after a marriage is still her who has the address."""
-    member = come(sso, said("a@acme.test", "Ann@acme.test", name_id_format=name_id_format))
-    assert come(sso, said("a@acme.test", "ann.married@acme.test", name_id_format=name_id_format)) == member
+@pytest.mark.parametrize("first", FORMATS)
+@pytest.mark.parametrize("second", FORMATS)
+def test_an_address_is_no_name_whatever_the_formats_are(sso: World, first: str, second: str) -> None:
+    """Of a person whom this provider has named, nobody else with her address becomes another sign-in. The same name, in
+    another case or labelled otherwise, is hers."""
+    member = come(sso, said("a@acme.test", "ann@acme.test", name_id_format=first))
+    assert refused(sso, said("a@acme.test", "eve@acme.test", name_id_format=second)) is Outcome.OTHERWISE
+    assert come(sso, said("a@acme.test", "Ann@acme.test", name_id_format=second)) == member
+
+
+def test_a_provider_that_names_everybody_otherwise_is_listened_to_again(sso: World) -> None:
+    """Once an administrator has had all its names forgotten; another provider's stay."""
+    assert sso.provider is not None
+    ann, bea = (come(sso, said(f"{name}@acme.test", f"{name}-1")) for name in ("ann", "bea"))
+    with db.transaction():
+        assert identity_links.forget_all(sso.system, cast.again(sso.provider)) == 2
+    assert come(sso, said("ann@acme.test", "ann-2")) == ann
+    assert come(sso, said("bea@acme.test", "bea-2")) == bea
 
 
 def test_forgetting_what_providers_call_her_is_told_once(sso: World) -> None:

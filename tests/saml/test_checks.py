@@ -9,6 +9,7 @@ from lxml import etree
 
 from idp_bridge.saml import Assertion, Check, Reason, Rejected, verify
 from idp_bridge.saml.checks import CHECKS, Checks
+from idp_bridge.saml.profile import SUCCESS
 
 from . import idp
 
@@ -33,11 +34,11 @@ def refused(response: etree._Element, **kwargs: Any) -> Rejected:
 @pytest.mark.parametrize(
     ("shape", "first"),
     [
-        (idp.OKTA, "message xml structure response_signature status encryption assertion_signature"),
-        (idp.ENTRA, "message xml structure status encryption assertion_signature"),
-        (idp.RESPONSE_ONLY, "message xml structure response_signature status encryption assertion_signature"),
-        (idp.ENCRYPTED_GCM, "message xml structure response_signature status decryption"),
-        (idp.ENCRYPTED_CBC, "message xml structure status decryption"),
+        (idp.OKTA, "message xml response structure response_signature status encryption assertion_signature"),
+        (idp.ENTRA, "message xml response structure status encryption assertion_signature"),
+        (idp.RESPONSE_ONLY, "message xml response structure response_signature status encryption assertion_signature"),
+        (idp.ENCRYPTED_GCM, "message xml response structure response_signature status decryption"),
+        (idp.ENCRYPTED_CBC, "message xml response structure status decryption"),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
@@ -63,6 +64,7 @@ def test_got_and_wanted_are_told() -> None:
     assert told == {
         "message": ("", ""),
         "xml": ("", ""),
+        "response": ("", ""),
         "structure": ("", ""),
         "response_signature": (signed, ""),
         "status": ("urn:oasis:names:tc:SAML:2.0:status:Success", ""),
@@ -102,17 +104,30 @@ def test_what_vouches_is_told() -> None:
 def test_refusal_ends_with_the_check_that_failed() -> None:
     """The same record up to there, with what was got and wanted, and nothing behind it."""
     checks = refused(idp.good(idp.ENTRA), entity_id="urn:other").checks
-    assert checks[-1] == Check("issuer", False, idp.IDP, "urn:other")
+    assert checks[-1] == Check("issuer", False, f"{idp.IDP} (element: Assertion)", "urn:other")
     assert checks[:-1] == tuple(read(idp.good(idp.ENTRA)).checks[: len(checks) - 1])
 
 
-def test_facts_without_got_are_told_too() -> None:
-    """Where a check has no got and want, its facts stand in one line."""
-    failure = refused(idp.good(idp.SIMPLESAMLPHP), after=timedelta(minutes=7))
-    assert failure.reason is Reason.EXPIRED
-    assert failure.checks[-1] == Check(
-        "validity", False, "not_on_or_after: 2026-03-01T12:05:00Z, now: 2026-03-01T12:07:00Z", ""
-    )
+def test_what_else_is_known_stands_beside_what_came() -> None:
+    """Every fact of a refusal is in the record: by how much it was late, and in which element it stood."""
+    late = refused(idp.good(idp.SIMPLESAMLPHP), after=timedelta(minutes=7))
+    assert late.reason is Reason.EXPIRED
+    came = "2026-03-01T12:05:00Z (now: 2026-03-01T12:07:00Z)"
+    assert late.checks[-1] == Check("validity", False, came, "later than 2026-03-01T12:05:00Z")
+
+
+def test_a_provider_that_says_no_is_recorded_as_that() -> None:
+    """Its answer is well-formed without an assertion: what failed is the status, and its own words stand there."""
+    response = idp.unsigned(idp.ENTRA)
+    response.remove(idp.assertion_of(response))
+    status = next(response.iter("{*}StatusCode"))
+    status.set("Value", "urn:oasis:names:tc:SAML:2.0:status:Responder")
+    assert [check.name for check in refused(response).checks] == ["message", "xml", "response", "status"]
+    assert refused(response).checks[-1].got == "urn:oasis:names:tc:SAML:2.0:status:Responder"
+    status.set("Value", SUCCESS)
+    succeeded = refused(response)
+    assert (succeeded.reason, succeeded.checks[-1].name) == (Reason.ASSERTION_COUNT, "structure")
+    assert succeeded.checks[-2] == Check("status", True, SUCCESS, "")
 
 
 @pytest.mark.parametrize("shape", idp.SHAPES, ids=lambda shape: shape.name)

@@ -363,7 +363,7 @@ def test_signature_around_the_ciphertext_comes_first() -> None:
     response = idp.finish(wrapped(in_cbc(SIGNED)), idp.RESPONSE_ONLY, idp.attacker())
     failure = failed(response)
     assert failure.reason is Reason.SIGNATURE_INVALID
-    assert [check.name for check in failure.checks] == ["message", "xml", "structure", "response_signature"]
+    assert [check.name for check in failure.checks] == ["message", "xml", "response", "structure", "response_signature"]
     inside = idp.finish(wrapped(in_cbc(BY_ANOTHER)), idp.RESPONSE_ONLY)
     assert failed(inside).facts["cause"] == Reason.SIGNATURE_INVALID
 
@@ -372,7 +372,7 @@ def test_message_itself_tells_its_algorithm() -> None:
     """What stands in clear is refused in clear: a provider's administrator can act on it."""
     failure = failed(wrapped(in_cbc(SIGNED)), require_gcm=True)
     assert failure.reason is Reason.ENCRYPTION_ALGORITHM
-    assert failure.facts == {"element": "EncryptedData", "got": f"{idp.XENC}aes128-cbc"}
+    assert failure.facts == {"element": "EncryptedData", "got": f"{idp.XENC}aes128-cbc", "want": "AES-GCM"}
     failure = failed(wrapped(in_cbc(SIGNED, transport="rsa-1_5")))
     assert (failure.reason, failure.facts["element"]) == (Reason.ENCRYPTION_ALGORITHM, "EncryptedKey")
 

@@ -16,10 +16,10 @@ def test_every_reason_tells_somebody_what_to_do(reason: Reason) -> None:
 
 
 def test_facts_are_private_short_and_fixed() -> None:
-    """`str()` is the bare reason; facts are text, cut, and cannot be changed."""
-    refused = Rejected(Reason.AUDIENCE_MISMATCH, got="x" * 1000, want=None)
+    """`str()` is the bare reason; facts are text, cut, and cannot be changed; what is not known is no fact."""
+    refused = Rejected(Reason.AUDIENCE_MISMATCH, got="x" * 1000, want=5, element=None)
     assert str(refused) == "audience_mismatch"
-    assert (len(refused.facts["got"]), refused.facts["want"]) == (300, "None")
+    assert refused.facts == {"got": "x" * 300, "want": "5"}
     assert refused.text is REASONS[Reason.AUDIENCE_MISMATCH]
     with pytest.raises(TypeError):
         refused.facts["got"] = "y"  # type: ignore[index]

@@ -68,21 +68,41 @@ EXPIRED = ' validUntil="2026-03-01T12:00:00Z"'
 @pytest.mark.parametrize(
     ("document", "word"),
     [
-        pytest.param("", "not_xml", id="empty"),
-        pytest.param("<html/>", "no identity provider", id="a web page"),
-        pytest.param("<!DOCTYPE x>" + entity(), "xml_doctype", id="document type"),
-        pytest.param(entity(attributes=' xmlns:x="relative"'), "xml_namespace", id="relative namespace"),
-        pytest.param(" " + "<x>" * 60 + "</x>" * 60, "xml_too_complex", id="deep"),
-        pytest.param(entity() + " " * 10 + "<!--" + "x" * 1024 * 1024 + "-->", "message_too_large", id="long"),
-        pytest.param(b"\xff\xfe<\x00x\x00", "xml_encoding", id="UTF-16"),
+        pytest.param("", "It is not XML at line", id="empty"),
+        pytest.param("<html/>", "This is a web page, not metadata", id="a web page"),
+        pytest.param("\ufeff<!doctype HTML><p>", "This is a web page", id="a web page that is no XML"),
+        pytest.param('<?xml version="1.0"?>\n<!DOCTYPE html PUBLIC "x" "y">', "a web page", id="a web page in XHTML"),
+        pytest.param(" https://idp.example.com/metadata?a=b\n", "This is an address", id="an address"),
+        pytest.param("{}", "It is not XML at line 1, column 1. Give the whole", id="JSON"),
+        pytest.param("<!DOCTYPE x>" + entity(), r"a document type \(DOCTYPE\)", id="document type"),
+        pytest.param(
+            entity(attributes=' xmlns:x="relative"'),
+            "namespace name that is no absolute URI: relative",
+            id="relative namespace",
+        ),
+        pytest.param(
+            " " + "<x>" * 60 + "</x>" * 60,
+            "too large: 49 elements, 49 deep; 20000 elements, 48 deep at most",
+            id="deep",
+        ),
+        pytest.param(
+            entity() + " " * 10 + "<!--" + "x" * 1024 * 1024 + "-->", "too large: .* octets, 1048576 at most", id="long"
+        ),
+        pytest.param(b"\xff\xfe<\x00x\x00", "not written in UTF-8: it has something else at octet 0", id="UTF-16"),
         pytest.param(entity(entity_id=""), "entity ID is missing", id="no entity ID"),
         pytest.param(entity(entity_id="u" * 1025), "longer than 1024", id="long entity ID"),
-        pytest.param(f"<x>{entity()}</x>", "no identity provider", id="inside something else"),
+        pytest.param(f"<x>{entity()}</x>", "not metadata: it begins with x, and", id="inside something else"),
+        pytest.param(entity(role().replace("IDPSSO", "SPSSO")), "describes a service provider", id="of a service"),
+        pytest.param(entity(""), "no identity provider: it has no IDPSSODescriptor", id="no role"),
         pytest.param(entity(role() + role()), "several identity providers", id="two roles"),
         pytest.param(entity(attributes=EXPIRED), "expired on 2026-03-01", id="expired entity"),
         pytest.param(entity(role(attributes=EXPIRED)), "expired", id="expired role"),
         pytest.param(group(entity(), attributes=EXPIRED), "expired", id="expired group"),
-        pytest.param(entity(attributes=' validUntil="tomorrow"'), "time_malformed", id="no time"),
+        pytest.param(
+            entity(attributes=' validUntil="tomorrow"'),
+            "validUntil that is no time: tomorrow; wanted is a time such as 2026",
+            id="no time",
+        ),
         pytest.param(entity(role(sso="")), "no sign-on URL", id="no URL"),
         pytest.param(
             entity(role(sso=endpoint("SingleSignOnService", "urn:x", SSO))), "no sign-on URL", id="no binding"

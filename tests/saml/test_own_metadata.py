@@ -86,7 +86,7 @@ def test_our_own_door_verifies_our_signature() -> None:
     root = etree.fromstring(sp_metadata(SIGNED, signing_key=signing_key()))
     verified = signature.verified(root, certificates=(idp.sp_keys().certificate,), now=idp.NOW)
     assert verified.element.get("entityID") == idp.SP
-    with pytest.raises(MetadataError, match="no identity provider"):
+    with pytest.raises(MetadataError, match="describes a service provider"):
         read_idp_metadata(etree.tostring(root), now=idp.NOW)
 
 

@@ -77,7 +77,8 @@ def test_one_octet_more_is_another_message(method: str) -> None:
     pair = pair_for(method)
     failure = refused(lambda: signer(value(method, pair, OCTETS + b"."), method, pair, idp.attacker()))
     tried = ", ".join(item.certificate.fingerprint_sha256[:16] for item in (pair, idp.attacker()))
-    assert (failure.reason, failure.facts) == (Reason.SIGNATURE_INVALID, {"tried": tried})
+    told = {"got": "by none of the pinned keys", "want": "by a pinned key", "tried": tried}
+    assert (failure.reason, failure.facts) == (Reason.SIGNATURE_INVALID, told)
 
 
 @pytest.mark.parametrize("method", STRONG)
@@ -102,7 +103,8 @@ def test_what_is_not_on_the_list_is_refused_before_any_key(method: str, allow_we
     """Whatever the switch says."""
     failure = refused(lambda: signer(b"x", method, allow_weak=allow_weak))
     assert failure.reason is Reason.SIGNATURE_ALGORITHM
-    assert failure.facts == {"element": "SignatureMethod", "got": method}
+    want = "RSA or ECDSA with SHA-256, SHA-384 or SHA-512"
+    assert failure.facts == {"element": "SignatureMethod", "got": method, "want": want}
 
 
 def test_sha1_is_behind_the_switch() -> None:
@@ -118,7 +120,11 @@ def test_small_rsa_key_is_behind_the_switch() -> None:
     made = value(RSA_SHA256, SMALL)
     failure = refused(lambda: signer(made, RSA_SHA256, RSA, SMALL))
     assert failure.reason is Reason.SIGNATURE_WEAK
-    assert failure.facts == {"certificate": SMALL.certificate.fingerprint_sha256, "got": "RSA, 1024 bits"}
+    assert failure.facts == {
+        "certificate": SMALL.certificate.fingerprint_sha256[:16],
+        "got": "RSA, 1024 bits",
+        "want": "RSA, 2048 bits or more",
+    }
     assert signer(made, RSA_SHA256, RSA, SMALL, allow_weak=True) == SMALL.certificate
 
 
@@ -147,7 +153,8 @@ def test_no_key_that_could_have_signed() -> None:
     """No certificate at all, or only kinds that verify nothing here: a reason of its own."""
     for pairs in ((), (idp.ed25519_certificate(),), (replace(RSA.certificate, key_bits=1023),)):
         failure = refused(lambda pairs=pairs: signer(b"x", RSA_SHA256, *pairs, allow_weak=True))  # type: ignore[misc]
-        assert (failure.reason, failure.facts) == (Reason.CERTIFICATE_UNUSABLE, {"pinned": str(len(pairs))})
+        told = {"got": f"{len(pairs)} pinned, none usable", "want": "RSA from 2048 bits or ECDSA from 256 bits"}
+        assert (failure.reason, failure.facts) == (Reason.CERTIFICATE_UNUSABLE, told)
 
 
 SECOND = timedelta(seconds=1)

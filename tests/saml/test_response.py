@@ -341,7 +341,8 @@ def test_each_end_by_itself(name: str, attribute: str, reason: Reason) -> None:
     assert accept(document, after=end - S)
     assert refusal(document, after=end).reason is reason
     assert refusal(document, after=end).facts == {
-        "not_on_or_after": fact(idp.NOW + timedelta(minutes=2)),
+        "got": fact(idp.NOW + timedelta(minutes=2)),
+        "want": f"later than {fact(idp.NOW + timedelta(minutes=2))}",
         "now": fact(idp.NOW + end),
     }
 

@@ -107,7 +107,7 @@ def test_text_behind_the_signature_is_signed() -> None:
         with pytest.raises(Rejected) as caught:
             verified(signed)
         assert caught.value.reason is Reason.DIGEST_MISMATCH
-        assert caught.value.facts == {"certificate": idp.idp().certificate.fingerprint_sha256}
+        assert caught.value.facts["certificate"] == idp.idp().certificate.fingerprint_sha256[:16]
 
 
 def test_prefixes_from_outside_are_signed_where_they_are_listed() -> None:
@@ -154,7 +154,7 @@ def test_element_without_a_canonical_form_is_refused() -> None:
         assert caught.value.reason is Reason.SIGNATURE_STRUCTURE
     with pytest.raises(Rejected) as caught:
         signature.canonical(etree.fromstring('<x xmlns="relative"/>'))
-    assert caught.value.facts == {"detail": "no canonical form"}
+    assert caught.value.facts["got"] == "no canonical form"
 
 
 def test_what_verified_is_told_in_short() -> None:

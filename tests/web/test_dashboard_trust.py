@@ -2,18 +2,20 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from idp_bridge import actors, clock, db, fetching, idps, providers, sp_keys
+from idp_bridge import actors, clock, connection_warnings, db, fetching, idps, providers, sp_keys
 from idp_bridge.models import IdentityProvider, ServiceProviderKey
+from idp_bridge.web.dashboard import attention
+from idp_bridge.web.dashboard.page import label
 from tests import https
 from tests.conftest import World, add_provider
 from tests.saml import idp as signing
-from tests.saml.documents import endpoint, entity, key, role
+from tests.saml.documents import REDIRECT, SSO, endpoint, entity, group, key, role
 from tests.web.pages import post, sign_in
 from tests.web.test_dashboard import add_member
 
@@ -76,12 +78,47 @@ def test_our_key_is_rolled_over_from_the_page(pages: Pages) -> None:
     assert pages.post("/keys").status_code == 409
     assert pages.post(f"/keys/{second.id}/activate").status_code == 303
     assert [row.state for row in pages.own_keys()] == ["current", "former"]
-    assert "Retire" in pages.read()
+    assert "Retire…" in pages.read()
     refused = pages.post(f"/keys/{second.id}/delete")
     assert refused.status_code == 409
     assert "The current key is in use" in refused.get_data(as_text=True)
     assert pages.post(f"/keys/{first.id}/delete").status_code == 303
     assert [row.id for row in pages.own_keys()] == [second.id]
+
+
+@pytest.mark.parametrize(
+    ("signs", "said", "unsaid"),
+    [
+        (True, "nobody who starts here comes in", "Sign-ins go on"),
+        (False, "Sign-ins go on even if Okta does not know it yet", "nobody who starts here"),
+    ],
+)
+def test_what_a_key_step_does_to_people_is_said_before_it_is_done(
+    pages: Pages, signs: bool, said: str, unsaid: str
+) -> None:
+    """A page in between, without a script: asking changes nothing, and says what happens if the provider lags behind."""
+    with db.connection(), db.transaction():
+        idps.change(actors.system(pages.provider.account), pages.provider, sign_authn_requests=signs)
+    pages.post("/keys")
+    first, second = pages.own_keys()
+    trust = pages.read()
+    for row in (first, second):
+        assert f"{sp_keys.describe(row)['fingerprint_sha256'][:8]}…" in trust, "two keys of one day are told apart"
+    assert f'action="{pages.url}/keys/{second.id}/activate"' not in trust
+    assert f'href="{pages.url}/keys/{second.id}/activate"' in trust
+    asked = pages.read(f"/keys/{second.id}/activate")
+    for words in (said, "Nobody can see from here", "<strong>Signature Certificate</strong>", "no way back"):
+        assert words in asked, words
+    assert unsaid not in asked
+    assert f'action="{pages.url}/keys/{second.id}/activate"' in asked
+    assert "It leaves our metadata" in pages.read(f"/keys/{second.id}/delete")
+    assert [row.state for row in pages.own_keys()] == ["current", "next"]
+    pages.post(f"/keys/{second.id}/activate")
+    retiring = pages.read(f"/keys/{first.id}/delete")
+    assert "cannot be read any more" in retiring
+    assert f'action="{pages.url}/keys/{first.id}/delete"' in retiring
+    late = pages.browser.get(f"{pages.url}/keys/{second.id}/activate")
+    assert (late.status_code, late.headers["Location"]) == (302, f"{pages.url}/trust"), "done in another tab"
 
 
 def test_a_key_of_another_connection_is_not_found(pages: Pages, world: World, idp_certificate: str) -> None:
@@ -92,6 +129,7 @@ def test_a_key_of_another_connection_is_not_found(pages: Pages, world: World, id
             theirs = sp_keys.prepare(world.system, other)
     assert pages.post(f"/keys/{theirs.id}/activate").status_code == 404
     assert pages.post(f"/keys/{theirs.id}/delete").status_code == 404
+    assert pages.browser.get(f"{pages.url}/keys/{theirs.id}/activate").status_code == 404
 
 
 # --- certificates -----------------------------------------------------------------------------------------------
@@ -214,6 +252,190 @@ def test_changed_metadata_waits_and_is_accepted_or_discarded(pages: Pages, site:
     assert "Their metadata has changed" not in pages.read()
 
 
+EVIL = "https://evil.example.com/x"
+SLO = endpoint("SingleLogoutService", REDIRECT, f"{SSO}/slo")
+TRUSTED = entity(role(slo=SLO))
+
+#: A field that accepting takes -> metadata that says something else of nothing but it, and the value that it says.
+ONE_OTHER = {
+    "sso_url": (entity(role(slo=SLO, sso=endpoint("SingleSignOnService", REDIRECT, EVIL))), EVIL),
+    "sso_binding": (entity(role(slo=SLO, sso=endpoint("SingleSignOnService", POST, SSO))), "post"),
+    "slo_url": (entity(role(slo=endpoint("SingleLogoutService", REDIRECT, EVIL))), EVIL),
+    "slo_binding": (entity(role(slo=endpoint("SingleLogoutService", POST, f"{SSO}/slo"))), "post"),
+    "slo_response_url": (
+        entity(role(slo=endpoint("SingleLogoutService", REDIRECT, f"{SSO}/slo", f' ResponseLocation="{EVIL}"'))),
+        EVIL,
+    ),
+    "valid_until": (
+        entity(role(slo=SLO, keys=key() + key(NEW.base64_der)), attributes=' validUntil="2091-01-01T00:00:00Z"'),
+        "2091-01-01T00:00:00.000000Z",
+    ),
+    "certificates": (entity(role(slo=SLO, keys=key() + key(NEW.base64_der))), NEW.fingerprint_sha256),
+}
+
+
+def test_every_field_of_a_trust_has_its_case() -> None:
+    """Another entity ID is another provider, and never a change of this one."""
+    assert {field.name for field in fields(idps.Trust)} - set(ONE_OTHER) == {"entity_id"}
+
+
+@pytest.mark.parametrize("name", ONE_OTHER)
+def test_everything_that_accepting_takes_is_shown(pages: Pages, site: https.Site, name: str) -> None:
+    """A change of one thing alone is marked and shows the value: else she would accept what she never saw."""
+    document, value = ONE_OTHER[name]
+    pages.post("/trust", metadata_xml=TRUSTED)
+    site.documents[PATH] = document
+    assert pages.post("/metadata-url", metadata_url=site.origin + PATH).status_code == 303
+    asked = pages.read().partition("Their metadata has changed")[2].partition("Accept the change")[0]
+    assert f"<code>{value}</code>" in asked
+    shown = [label(field.name) for field in fields(idps.Trust) if field.name != "certificates"]
+    assert [words for words in shown if f"<dt>{words}</dt>" not in asked] == []
+    marked = re.findall(r"<dt>([^<]+)</dt><dd>now (?:(?!</dd>).)*Changes", asked)
+    # How long a document is good is noted at each look, so that it is "as now".
+    assert marked == ([] if name in {"certificates", "valid_until"} else [label(name)])
+    assert ("New certificate" in asked) == (name in {"certificates", "valid_until"})
+    assert "every address that changes" in asked
+    digest = re.search(r'name="digest" value="(\w+)"', asked)
+    assert digest
+    assert pages.post("/metadata/accept", digest=digest.group(1)).status_code == 303
+    assert not metadata_waits(pages)
+
+
+def metadata_waits(pages: Pages) -> bool:
+    return pages.row().pending_trust is not None
+
+
+# --- where an administrator is needed ---------------------------------------------------------------------------
+
+SETTINGS = "/accounts/acme/settings"
+
+
+def in_the_list(pages: Pages) -> str:
+    """The connections on the settings page."""
+    text = pages.browser.get(SETTINGS).get_data(as_text=True)
+    return text.partition('id="identity-providers"')[2].partition("</article>")[0]
+
+
+def navigation(pages: Pages, page: str = "/accounts/acme/members") -> str:
+    return pages.browser.get(page).get_data(as_text=True).partition('<nav class="side"')[2].partition("</nav>")[0]
+
+
+def test_every_warning_has_its_badge() -> None:
+    """A list that is silent about a new one would say that all is well."""
+    assert list(attention.BADGES) == [code for code, _ in connection_warnings._TABLE]
+
+
+def test_a_waiting_change_is_seen_from_every_page_until_it_is_decided(pages: Pages, site: https.Site) -> None:
+    """At Settings in the navigation, and at the connection in the list; by whoever may decide it."""
+    assert "Waits for you" not in navigation(pages) + in_the_list(pages)
+    pages.post("/metadata-url", metadata_url=site.origin + PATH)
+    assert re.search(r'href="/accounts/acme/settings"[^>]*>(?:(?!</a>).)*Waits for you', navigation(pages))
+    assert "Waits for you" in in_the_list(pages)
+    pages.post("/metadata/discard")
+    assert "Waits for you" not in navigation(pages) + in_the_list(pages)
+
+
+def test_who_cannot_decide_is_not_told_that_something_waits(pages: Pages, site: https.Site, world: World) -> None:
+    """Nor is another account."""
+    pages.post("/metadata-url", metadata_url=site.origin + PATH)
+    add_member(world, "mo@acme.test", role="viewer", password=True)
+    browser = pages.browser.application.test_client()
+    sign_in(browser, email="mo@acme.test")
+    theirs = Pages(browser, pages.url, pages.provider)
+    text = navigation(theirs)
+    assert "Team members" in text
+    assert "Waits for you" not in text
+
+
+def test_a_refresh_that_failed_and_a_certificate_that_ends_are_in_the_list(pages: Pages, site: https.Site) -> None:
+    """Also where another certificate is good for years: one of two that runs out may be the one that signs."""
+    site.documents.clear()
+    pages.post("/metadata-url", metadata_url=site.origin + PATH)
+    text = in_the_list(pages)
+    assert "Metadata not refreshed" in text
+    assert "Ends soon" not in text
+    pin(pages, ending_in(5), ending_in(900))
+    text = in_the_list(pages)
+    assert "Certificate runs out" in text
+    assert text.index("in 5 days") < text.index("Ends soon") < text.index("in 2 years")
+    assert text.count("Ends soon") == 1
+    pin(pages, ending_in(-3))
+    assert "Expired" in in_the_list(pages)
+
+
+# --- metadata by hand -------------------------------------------------------------------------------------------
+
+BY_HAND = {
+    "entity_id": "https://hand.test/idp",
+    "sso_url": "https://hand.test/sso",
+    "sso_binding": "post",
+    "slo_url": "https://hand.test/slo",
+    "slo_binding": "post",
+    "slo_response_url": "https://hand.test/slo/answers",
+}
+
+
+def test_all_that_is_trusted_can_be_given_by_hand(pages: Pages) -> None:
+    """Logout and bindings too, for a new connection and for one that is there; what stands there is in the form."""
+    certificate = signing.idp().certificate.pem
+    assert pages.post("/trust", **BY_HAND, certificates=certificate).status_code == 303
+    assert {name: getattr(pages.row(), name) for name in BY_HAND} == BY_HAND
+    form = pages.read().partition("Change the values by hand")[2]
+    for value in (name for name in BY_HAND.values() if name != "post"):
+        assert f'value="{value}"' in form
+    assert form.count('value="post" selected') == 2
+    assert certificate.strip().splitlines()[1] in form.replace("&#43;", "+").replace("&#x2B;", "+")
+    path = "/accounts/acme/identity-providers/new"
+    made = post(pages.browser, path, page=path, name="By hand", **BY_HAND, certificates=certificate)
+    assert made.status_code == 303, made.get_data(as_text=True)
+    with db.connection():
+        row = IdentityProvider.get(IdentityProvider.name == "By hand")
+    assert {name: getattr(row, name) for name in BY_HAND} == BY_HAND
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("sso_url", "http://hand.test/sso", "The sign-on URL must begin with https://."),
+        ("slo_url", "http://hand.test/slo", "The logout URL must begin with https://."),
+        ("slo_response_url", "ftp://x", "The address for logout answers must begin with https://."),
+        ("sso_binding", "artifact", "Must be one of"),
+    ],
+)
+def test_a_value_by_hand_that_cannot_be_is_refused_where_it_stands(
+    pages: Pages, name: str, value: str, words: str
+) -> None:
+    """The part with the form is open again, the field marked, and the sentence said once above it."""
+    before = pages.row().sso_url
+    sent = {**BY_HAND, "certificates": signing.idp().certificate.pem, "by_hand": "yes", name: value}
+    refused = pages.post("/trust", **sent)
+    assert refused.status_code == 400
+    text = refused.get_data(as_text=True)
+    summary, rest = text.partition('id="problem"')[2].split("</ul>", 1)
+    assert summary.count(words) == 1
+    assert f">{label(name)}" in summary
+    assert words in rest
+    assert "<details open><summary>Change the values by hand" in text
+    assert "<details open><summary>Upload" not in text
+    assert pages.row().sso_url == before
+
+
+def test_one_of_several_providers_in_a_document_is_named_beside_it(pages: Pages) -> None:
+    """Not among the values by hand, which are another way."""
+    several = group(entity(), entity(role(sso=endpoint("SingleSignOnService", REDIRECT, EVIL)), entity_id="urn:other"))
+    refused = pages.post("/trust", metadata_xml=several)
+    assert refused.status_code == 400
+    text = refused.get_data(as_text=True)
+    summary = text.partition('id="problem"')[2].partition("</ul>")[0]
+    assert summary.count("describes several identity providers") == 1
+    assert ">Metadata</a>" in summary
+    assert 'name="metadata_entity_id"' in text.partition("Upload or paste")[2].partition("</form>")[0]
+    new = pages.browser.get("/accounts/acme/identity-providers/new").get_data(as_text=True)
+    assert 'name="metadata_entity_id"' in new.partition("<details")[0]
+    assert pages.post("/trust", metadata_xml=several, metadata_entity_id="urn:other").status_code == 303
+    assert (pages.row().entity_id, pages.row().sso_url) == ("urn:other", EVIL)
+
+
 def test_a_discarded_change_is_shown_no_more(pages: Pages, site: https.Site) -> None:
     """Until the document says something else."""
     pages.post("/metadata-url", metadata_url=site.origin + PATH)
@@ -267,6 +489,7 @@ SWITCHES = (
     "require_gcm",
     "allow_weak_signatures",
     "redact_sign_in_flows",
+    "strict_scim",
 )
 
 

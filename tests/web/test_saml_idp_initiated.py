@@ -248,6 +248,17 @@ def test_an_attackers_response_is_worth_nothing_where_it_bounces(
     assert client.get("/api/whoami").get_json()["principal"]["subject"] == bouncing.provider.people[0].email
 
 
+def test_the_answer_to_a_bounce_from_a_strangers_page_is_asked_about(
+    bouncing: Connection, app: Flask, client: FlaskClient
+) -> None:
+    """Who caused the bounce knows its request, sends a browser for it, and could post her own answer into it."""
+    answer = cross_site(bouncing, app.test_client(), bouncing.response(None, person=1))
+    request_id = bounced(bouncing, client, answer)
+    posted = cross_site(bouncing, client, bouncing.response(request_id, person=1), Origin="https://evil.test")
+    assert client.get(posted.headers["Location"]).status_code == 200
+    assert session_of(client) is None
+
+
 def test_a_provider_that_does_not_say_what_it_answers_is_not_asked_for_ever(
     bouncing: Connection, client: FlaskClient
 ) -> None:

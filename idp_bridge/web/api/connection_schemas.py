@@ -129,11 +129,15 @@ class IdentityProviderPatch(_Connection, Patch):
     name = Text(least=1, most=255)
 
 
-class PendingTrustAccept(Body):
-    """Which change is accepted: the one that was looked at."""
+class PendingTrustSeen(Body):
+    """Which change is accepted or discarded: the one that was looked at."""
 
     digest = Text(
-        least=64, most=64, required=True, pattern=r"^[0-9a-f]{64}$", words="Must be the digest of what pending_trust shows."
+        least=64,
+        most=64,
+        required=True,
+        pattern=r"^[0-9a-f]{64}$",
+        words="Must be the digest of what pending_trust shows.",
     )
 
 
@@ -160,7 +164,7 @@ class AttributeMappingAnswer(Answer):
 class PendingTrustAnswer(Answer):
     """What the provider's metadata says now, and nothing vouches for."""
 
-    digest = fields.String(metadata={"description": "Accepting names it, so that nothing else is accepted."})
+    digest = fields.String(metadata={"description": "Accepting or discarding names it, so that nothing unseen is decided."})
     reason = fields.String()
     found_at = Instant()
     entity_id = fields.String()

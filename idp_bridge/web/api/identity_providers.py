@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response
 
-from idp_bridge import connection_warnings, db, fetching, idps, impact, metadata_refresh, sp_keys
+from idp_bridge import connection_warnings, db, fetching, identity_links, idps, impact, metadata_refresh, plans, sp_keys
 from idp_bridge.errors import Conflict, Invalid
 from idp_bridge.idps import Trust
 from idp_bridge.models import IdentityProvider
@@ -19,7 +19,7 @@ from idp_bridge.web.api.connection_schemas import (
     IdentityProviderCreate,
     IdentityProviderPatch,
     ImpactsAnswer,
-    PendingTrustAccept,
+    PendingTrustSeen,
 )
 from idp_bridge.web.api.dialect import Blueprint, no_content
 from idp_bridge.web.api.paging import Page, page
@@ -129,12 +129,15 @@ def get_identity_provider(id: str) -> dict[str, Any]:
 
 
 @blueprint.patch("/identity_providers/<id:id>")
-@guard(Permission.IDPS_WRITE, feature=Feature.SSO, transaction=False)
+@guard(Permission.IDPS_WRITE, transaction=False)
 @blueprint.arguments(IdentityProviderPatch)
 @blueprint.response(200, IdentityProviderAnswer)
 def update_identity_provider(body: dict[str, Any], id: str) -> dict[str, Any]:
-    """Change a connection. What a sign-in rests on, once changed, must be proven again before enforcing."""
+    """Change a connection. What a sign-in rests on, once changed, must be proven again before enforcing. Without single
+    sign-on in the plan it may be switched off, renamed and redacted."""
     provider = idps.get(actor().account, id)  # nothing is fetched for an id that is not there
+    if body.get("metadata_xml") or body.get("metadata_url"):  # nor for an account that may not use it
+        plans.require(actor().account, Feature.SSO)
     trust = _take_trust(body, provider)
     with db.transaction():
         provider = idps.get(actor().account, id)
@@ -176,7 +179,7 @@ def refresh_identity_provider_metadata(id: str) -> dict[str, Any]:
 
 @blueprint.post("/identity_providers/<id:id>/pending_trust/accept")
 @guard(Permission.IDPS_WRITE, feature=Feature.SSO)
-@blueprint.arguments(PendingTrustAccept)
+@blueprint.arguments(PendingTrustSeen)
 @blueprint.response(200, IdentityProviderAnswer)
 def accept_pending_trust(body: dict[str, Any], id: str) -> dict[str, Any]:
     """Trust what waits. 409 where another change has come in since it was looked at."""
@@ -187,8 +190,23 @@ def accept_pending_trust(body: dict[str, Any], id: str) -> dict[str, Any]:
 
 @blueprint.delete("/identity_providers/<id:id>/pending_trust")
 @guard(Permission.IDPS_WRITE)
+@blueprint.arguments(PendingTrustSeen, location="query")
 @blueprint.response(204)
-def discard_pending_trust(id: str) -> Response:
-    """Do not trust what waits. It comes up again only when the metadata says something else."""
-    metadata_refresh.discard(actor(), idps.get(actor().account, id))
+def discard_pending_trust(asked: dict[str, Any], id: str) -> Response:
+    """Do not trust what waits. It comes up again only when the metadata says something else. 409 where another change
+    has come in since it was looked at."""
+    metadata_refresh.discard(actor(), idps.get(actor().account, id), asked["digest"])
+    return no_content()
+
+
+# --- what it calls people ---------------------------------------------------------------------------------------
+
+
+@blueprint.delete("/identity_providers/<id:id>/identity_links")
+@guard(Permission.IDPS_WRITE)
+@blueprint.response(204)
+def delete_identity_provider_links(id: str) -> Response:
+    """Forget what this provider calls anybody, for when it names everybody otherwise from now on: at the next sign-in
+    each is found by her address again."""
+    identity_links.forget_all(actor(), idps.get(actor().account, id))
     return no_content()

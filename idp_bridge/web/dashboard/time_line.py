@@ -36,7 +36,13 @@ def decision(flow: SignInFlow) -> str:
 
 def steps(flow: SignInFlow, checks: tuple[Check, ...]) -> list[Step]:
     """The five points, whether it came to them or not."""
-    return [_request_step(flow, checks), _response_step(flow), _checks_step(checks), _decision_step(flow), _session_step(flow)]
+    return [
+        _request_step(flow, checks),
+        _response_step(flow),
+        _checks_step(checks),
+        _decision_step(flow),
+        _session_step(flow),
+    ]
 
 
 #: Checks that nobody but the provider passes.

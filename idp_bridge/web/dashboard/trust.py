@@ -11,6 +11,7 @@ from marshmallow import validate
 from idp_bridge import certificate_notices, clock, db, fetching, idps, metadata_refresh, sp_keys
 from idp_bridge.errors import Invalid
 from idp_bridge.models import IdentityProvider
+from idp_bridge.plans import Feature
 from idp_bridge.roles import Permission
 from idp_bridge.saml.certificate import parse_certificate
 from idp_bridge.saml.metadata import MetadataError, check_url
@@ -201,12 +202,13 @@ def _compared(provider: IdentityProvider, waiting: Mapping[str, Any]) -> list[tu
 
 @blueprint.post("/identity-providers/<provider_id>/trust")
 @refused_on(trust, "provider_id")
-@guard(Permission.IDPS_WRITE)
+@guard(Permission.IDPS_WRITE, feature=Feature.SSO, transaction=False)
 def change_trust(provider_id: str) -> Any:
     """Other metadata: another certificate, another address. What is given by hand is not read from a URL any more."""
     provider = idps.get(actor().account, provider_id)
     given = read_trust(forms.read(TrustForm), allow_weak=provider.allow_weak_signatures)
-    idps.change(actor(), provider, trust=given, metadata_url=None)
+    with db.transaction():
+        idps.change(actor(), provider, trust=given, metadata_url=None)
     return done("The provider's metadata is saved.", "trust", provider_id=provider_id)
 
 
@@ -219,7 +221,7 @@ class WatchForm(forms.Form):
 
 @blueprint.post("/identity-providers/<provider_id>/metadata-url")
 @refused_on(trust, "provider_id")
-@guard(Permission.IDPS_WRITE, transaction=False)
+@guard(Permission.IDPS_WRITE, feature=Feature.SSO, transaction=False)
 def watch_metadata(provider_id: str) -> Any:
     """Read the metadata from a URL from now on, and look at once: outside of a transaction, for it may take long."""
     provider = idps.get(actor().account, provider_id)
@@ -235,7 +237,7 @@ def watch_metadata(provider_id: str) -> Any:
 
 @blueprint.post("/identity-providers/<provider_id>/metadata/accept")
 @refused_on(trust, "provider_id")
-@guard(Permission.IDPS_WRITE)
+@guard(Permission.IDPS_WRITE, feature=Feature.SSO)
 def accept_metadata(provider_id: str) -> Any:
     """Trust what a refresh found, if it is still what the page showed."""
     provider = idps.get(actor().account, provider_id)
@@ -247,9 +249,9 @@ def accept_metadata(provider_id: str) -> Any:
 @refused_on(trust, "provider_id")
 @guard(Permission.IDPS_WRITE)
 def discard_metadata(provider_id: str) -> Any:
-    """Go on with what is trusted."""
+    """Go on with what is trusted, if what waits is still what the page showed."""
     provider = idps.get(actor().account, provider_id)
-    metadata_refresh.discard(actor(), provider)
+    metadata_refresh.discard(actor(), provider, request.form.get("digest", ""))
     return done("The change is discarded.", "trust", provider_id=provider_id)
 
 
@@ -258,7 +260,7 @@ def discard_metadata(provider_id: str) -> Any:
 
 @blueprint.post("/identity-providers/<provider_id>/keys")
 @refused_on(trust, "provider_id")
-@guard(Permission.IDPS_WRITE)
+@guard(Permission.IDPS_WRITE, feature=Feature.SSO)
 def prepare_key(provider_id: str) -> Any:
     """The next key pair of ours stands in our metadata from now on."""
     provider = idps.get(actor().account, provider_id)
@@ -305,7 +307,7 @@ def ask_about_key(provider_id: str, key_id: str, doing: str) -> Any:
 
 @blueprint.post("/identity-providers/<provider_id>/keys/<key_id>/activate")
 @refused_on(trust, "provider_id")
-@guard(Permission.IDPS_WRITE)
+@guard(Permission.IDPS_WRITE, feature=Feature.SSO)
 def activate_key(provider_id: str, key_id: str) -> Any:
     """It signs from now on; the former one still decrypts."""
     sp_keys.activate(actor(), idps.get(actor().account, provider_id), key_id)

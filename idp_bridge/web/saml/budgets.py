@@ -41,8 +41,8 @@ def budget(name: str, of_payer: int, of_connection: int) -> Budget:
 
 #: What a provider signed for us, and is no sign-in all the same. The payer is who it is about.
 VERIFIED = budget("refused, verified", 1_000, 20_000)
-#: What was begun here, unverified: an answer to a request that is pending, or a visit to /start or /finish. The payer is
-#: the network address that began it, and only who begins more than people do can use that up.
+#: What was begun here, unverified: an answer to a request that is pending, or a visit to /start or /finish. The payer
+#: is the network address that began it: only who begins more than people do can use that up.
 BEGUN = budget("refused, begun here", 1_000, 10_000)
 #: Whatever else is posted. The payer is the network address that it came from, as for logout messages.
 STRAY = budget("refused, stray", 500, 1_000)

@@ -121,8 +121,10 @@ def _new(used: Used, assertion_id: str) -> str:
 
 def _answered(provider: IdentityProvider, flow: SignInFlow, said: Said, document: bytes) -> Next:
     here = cookies.browser_digest()
-    if here is None or (flow.kind == IDP_INITIATED and guard.signed_in()):
-        return _hold(provider, flow, said, document)
+    # Whoever caused a bounce knows its request, and could have its answer posted from a page of her own.
+    to_confirm = flow.kind == IDP_INITIATED and not _is_from(provider)
+    if here is None or to_confirm or (flow.kind == IDP_INITIATED and guard.signed_in()):
+        return _hold(provider, flow, said, document, to_confirm=to_confirm)
     same = said.checked(Check("browser", here == flow.browser_digest, "", ""))
     if here == flow.browser_digest:
         return lambda: finish_flow(provider, flow, same, document)

@@ -6,7 +6,7 @@ is a refusal.
 
 from typing import Any
 
-from flask import render_template, request
+from flask import redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from idp_bridge import db, idps, saml_messages, sign_in, sign_in_flows
@@ -16,7 +16,7 @@ from idp_bridge.saml.errors import Check, Reason, Rejected
 from idp_bridge.sign_in import Way
 from idp_bridge.sign_in_flows import IDP_INITIATED, SP_INITIATED, TEST, Ended, Said
 from idp_bridge.web import cookies, guard
-from idp_bridge.web.entering import lead, open_for
+from idp_bridge.web.entering import landing, lead, open_for
 from idp_bridge.web.guard import public
 from idp_bridge.web.saml import refusing
 from idp_bridge.web.saml.blueprint import blueprint
@@ -27,9 +27,10 @@ from idp_bridge.web.saml.blueprint import blueprint
 def finish(provider_id: str) -> Response:
     """Compare the browser, and let it in; or ask, where that would replace somebody or nobody knows who sent her."""
     provider = idps.with_account(provider_id)
-    flow = _held(provider, request.args.get("flow", ""))
+    asked = request.args.get("flow", "")
+    flow = _held(provider, asked)
     if flow is None:
-        return _not_here(provider)
+        return _not_held(provider, asked)
     said = Said.read(flow.waiting["said"])
     somebody = _somebody_else(provider, said) if flow.kind == IDP_INITIATED else None
     if somebody is None and not flow.waiting["to_confirm"]:
@@ -44,9 +45,10 @@ def confirm(provider_id: str) -> Response:
     """She said yes."""
     guard.csrf.protect()
     provider = idps.with_account(provider_id)
-    flow = _held(provider, request.form.get("flow", ""))
+    asked = request.form.get("flow", "")
+    flow = _held(provider, asked)
     if flow is None:
-        return _not_here(provider)
+        return _not_held(provider, asked)
     return _release(provider, flow, Said.read(flow.waiting["said"]))
 
 
@@ -54,9 +56,21 @@ def _held(provider: IdentityProvider, flow_id: str) -> SignInFlow | None:
     return sign_in_flows.held(provider, flow_id, browsers=cookies.digests_for(flow_id))
 
 
-def _not_here(provider: IdentityProvider) -> Response:
-    check = Check("browser", False, "", "the browser that it waits for")
-    return refusing.refuse(provider, Rejected(Reason.OTHER_BROWSER), kind=SP_INITIATED, checks=[check])
+def _not_held(provider: IdentityProvider, flow_id: str) -> Response:
+    """Nothing waits here. Whoever has finished it already, and comes by the same link, is led on if that let her in."""
+    flow = sign_in_flows.seen(provider, flow_id)
+    has_its_session = flow is not None and flow.session_digest in {
+        member.session.digest for member in guard.signed_in()
+    }
+    if flow is None or not (has_its_session or flow.browser_digest in cookies.digests_for(flow_id)):
+        check = Check("browser", False, "", "the browser that it waits for")
+        return refusing.refuse(provider, Rejected(Reason.OTHER_BROWSER), kind=SP_INITIATED, checks=[check])
+    if has_its_session:
+        return redirect(landing(provider.account, flow.next_path), 303)
+    if flow.finished_at is None:
+        check = Check("request", False, "", "one that is not over")
+        return refusing.refuse(provider, Rejected(Reason.REQUEST_UNKNOWN), kind=SP_INITIATED, checks=[check])
+    return refusing.to_result(provider, flow) if flow.kind == TEST else refusing.refuse_again(provider, flow)
 
 
 def _somebody_else(provider: IdentityProvider, said: Said) -> Member | None:
@@ -73,7 +87,7 @@ def _release(provider: IdentityProvider, flow: SignInFlow, said: Said) -> Respon
     with db.transaction():
         taken = sign_in_flows.release(flow)
     if not taken:
-        return _not_here(provider)
+        return _not_held(provider, flow.id)
     return finish_flow(provider, flow, said.checked(Check("browser", True, "", "")))
 
 

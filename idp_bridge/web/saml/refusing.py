@@ -101,7 +101,8 @@ def _told(refusal: Rejected | DomainError) -> _Told:
         status = 400 if isinstance(refusal, NotSaml) else 403
         return _Told(refusal.reason.value, refusal.text.public, refusal.facts, status, checks=refusal.checks)
     if isinstance(refusal, Refused):
-        return _Told(refusal.outcome.value, refusal.message, refusal.facts, 403, decision=refusal.outcome.value)
+        said = refusal.outcome.value
+        return _Told(said, refusal.message, refusal.facts, 403, said, [Check("decision", False, said, "")])
     return _Told(refusal.code.value, refusal.message, {}, 403)
 
 

@@ -4,7 +4,7 @@ from flask import request
 from werkzeug.wrappers import Response
 
 from idp_bridge import clock, db, idps, ids, plans, saml_messages, sign_in, sign_in_flows, sp_keys
-from idp_bridge.models import IdentityProvider
+from idp_bridge.models import IdentityProvider, SignInFlow
 from idp_bridge.saml import metadata
 from idp_bridge.saml.errors import Reason, Rejected
 from idp_bridge.saml.request import authn_request
@@ -29,9 +29,10 @@ def start(provider_id: str) -> Response:
 
 
 def _begin(provider: IdentityProvider) -> Response:
-    unusable = _unusable(provider)
-    if unusable:
-        return refusing.refuse(provider, unusable, kind=SP_INITIATED)
+    try:
+        _check_usable(provider)
+    except Refused as refused:
+        return refusing.refuse(provider, refused, kind=SP_INITIATED)
     request_id = sign_in_flows.new_request_id(ids.new("flow"))
     with db.transaction():
         sign_in_flows.begin(
@@ -47,22 +48,31 @@ def _begin(provider: IdentityProvider) -> Response:
 
 
 def _go_on(provider: IdentityProvider, request_id: str) -> Response:
-    with db.transaction():
-        flow = sign_in_flows.claim(
-            provider, request_id, browser_digest=cookies.mark_browser(), caller=refusing.caller()
-        )
-        refusal = _not_to_be_sent(provider, flow)
-        sent = None if refusal else _send(provider, request_id)
-    if sent is None or refusal:
+    flow = None
+    try:
+        with db.transaction():
+            flow = _claimed(provider, request_id)
+            if flow.kind != TEST:
+                _check_usable(provider)
+            sent = _send(provider, request_id)
+    except (Refused, Rejected) as refusal:
         return refusing.refuse(provider, refusal, flow=flow, kind=SP_INITIATED)
     return _hand_over(provider, sent)
 
 
-def _unusable(provider: IdentityProvider) -> Refused | None:
-    """The decision about whoever comes, where nobody can come in: there is no use in sending her to the provider."""
+def _claimed(provider: IdentityProvider, request_id: str) -> SignInFlow:
+    flow = sign_in_flows.claim(provider, request_id, browser_digest=cookies.mark_browser(), caller=refusing.caller())
+    if flow is None:
+        raise Rejected(Reason.REQUEST_UNKNOWN)
+    return flow
+
+
+def _check_usable(provider: IdentityProvider) -> None:
+    """Nobody is sent to the provider who would be refused whatever it says. Raises Refused, as `sign_in` would."""
     if not plans.has(provider.account, plans.Feature.SSO):
-        return Refused(sign_in.Outcome.SSO_NOT_IN_PLAN)
-    return None if provider.enabled else Refused(sign_in.Outcome.PROVIDER_DISABLED)
+        raise Refused(sign_in.Outcome.SSO_NOT_IN_PLAN)
+    if not provider.enabled:
+        raise Refused(sign_in.Outcome.PROVIDER_DISABLED)
 
 
 def _send(provider: IdentityProvider, request_id: str) -> Sent:

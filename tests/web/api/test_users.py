@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from idp_bridge import db
+from idp_bridge import clock, db
+from idp_bridge.models import IdentityLink
 from tests.web.api.conftest import Caller, member_with, push_group, push_user
 
 
@@ -45,6 +46,21 @@ def test_a_removed_member_is_gone_with_her_credentials(api: Caller) -> None:
     api.delete(f"users/{dana}")
     api.get(f"users/{dana}", expect=404)
     caller.get("account", expect=401)
+
+
+def test_what_providers_call_a_member_is_forgotten(api: Caller, connection: dict[str, Any]) -> None:
+    """By her, or all that one provider has named; whoever may not edit members may not."""
+    first, second = (api.post("identity_providers", {**connection, "name": name})["id"] for name in "AB")
+    dana, caller = member_with(api, "viewer")
+    for provider in (first, second):
+        IdentityLink.create(
+            identity_provider=provider, name_id_format="f", name_id="n", member=dana, created_at=clock.now()
+        )
+    caller.delete(f"users/{dana}/identity_links", expect=403)
+    api.delete(f"identity_providers/{first}/identity_links")
+    assert [link.identity_provider_id for link in IdentityLink.select()] == [second]
+    api.delete(f"users/{dana}/identity_links")
+    assert not IdentityLink.select().exists()
 
 
 def test_the_last_administrator_stays(api: Caller) -> None:
