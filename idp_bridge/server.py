@@ -13,6 +13,7 @@ from idp_bridge.app import create_app
 from idp_bridge.config import Config
 
 THREADS = 8  # a process; they wait for the database more than they compute
+MAX_REQUESTS = 1_000_000  # of one process, before another takes its place
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is untyped
@@ -33,6 +34,10 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is untyped
             "threads": THREADS,
             "preload_app": True,  # imports cost a second: paid once, shared by fork
             "limit_request_line": 8190,  # a signed SAML redirect is longer than the usual 4094
+            # What a library keeps of what it was given, however little, does not add up for ever. A process that has
+            # had its share answers what it has begun, and ends; the jitter keeps them from doing so together.
+            "max_requests": MAX_REQUESTS,
+            "max_requests_jitter": MAX_REQUESTS // 5,
             "timeout": 60,
             "graceful_timeout": 30,
             "keepalive": 75,  # longer than the usual load balancer's 60, which must be the one to close

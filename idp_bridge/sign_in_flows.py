@@ -8,6 +8,7 @@ got and want, the outcome, whose it was, which session it opened. The messages t
 How long rows are kept, and how many of what strangers can cause, is in flow_pruning.py.
 """
 
+import json
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,8 +16,10 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from idp_bridge import clock, ids
+from idp_bridge import clock, ids, keyring
+from idp_bridge.keyring import Purpose, WrongSecretKey
 from idp_bridge.models import IdentityProvider, SignInFlow, UsedAssertion
+from idp_bridge.rates import site
 from idp_bridge.saml.errors import Check
 from idp_bridge.saml.redaction import MARK
 from idp_bridge.saml.response import Assertion
@@ -40,20 +43,28 @@ class Caller:
     address: str | None
     user_agent: str
 
+    @property
+    def row(self) -> dict[str, Any]:
+        """What a flow keeps of it."""
+        return {"address": self.address, "site": site(self.address), "user_agent": self.user_agent[:255]}
+
 
 @dataclass(frozen=True)
 class Said:
-    """What the next step needs of a verified assertion. ``session`` are words for sessions.open_session."""
+    """What the next step needs of a verified assertion. ``session`` are words for sessions.open_session, ``signed_by``
+    the fingerprints of the certificates that stood for it."""
 
     identity: Identity
     session: Mapping[str, Any]
     attributes: Mapping[str, Sequence[str]]
+    issued_at: datetime
+    signed_by: tuple[str, ...]
     checks: tuple[Check, ...] = ()
     warnings: tuple[str, ...] = ()
 
-    def checked(self, check: Check) -> "Said":
-        """With one check more."""
-        return replace(self, checks=(*self.checks, check))
+    def checked(self, *made: Check) -> "Said":
+        """With these checks more."""
+        return replace(self, checks=(*self.checks, *made))
 
     def stored(self) -> dict[str, Any]:
         """As JSON."""
@@ -62,6 +73,8 @@ class Said:
             "identity": asdict(self.identity),
             "session": {**self.session, "not_after": clock.rfc3339(not_after) if not_after else None},
             "attributes": dict(self.attributes),
+            "issued_at": clock.rfc3339(self.issued_at),
+            "signed_by": self.signed_by,
             "checks": _rows(self.checks),
             "warnings": self.warnings,
         }
@@ -75,9 +88,20 @@ class Said:
             identity=Identity(**{**identity, "groups": None if groups is None else tuple(groups)}),
             session={**session, "not_after": clock.parse(session["not_after"]) if session["not_after"] else None},
             attributes=stored["attributes"],
+            issued_at=clock.parse(stored["issued_at"]),
+            signed_by=tuple(stored["signed_by"]),
             checks=checks(stored["checks"]),
             warnings=tuple(stored["warnings"]),
         )
+
+
+@dataclass(frozen=True)
+class Held:
+    """A flow that waits for its browser, and what it waits with."""
+
+    flow: SignInFlow
+    said: Said
+    to_confirm: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,9 +150,10 @@ def begin(
     caller: Caller,
     next_path: str = "/",
     browser_digest: str | None = None,
-    waiting: Mapping[str, Any] | None = None,
+    bounced: str | None = None,
 ) -> SignInFlow:
-    """A flow whose request goes out, or will when its browser comes for it (``browser_digest`` None)."""
+    """A flow whose request goes out, or will when its browser comes for it (``browser_digest`` None). ``bounced``: the
+    NameID of the response that it is sent instead of."""
     moment = clock.now()
     flow = SignInFlow(
         identity_provider=provider.id,
@@ -140,9 +165,8 @@ def begin(
         force_authn=provider.force_authn,
         browser_digest=browser_digest,
         next_path=next_path,
-        waiting=waiting,
-        address=caller.address,
-        user_agent=caller.user_agent[:255],
+        waiting=None if bounced is None else {"bounced": _sealed(bounced)},
+        **caller.row,
     )
     _FLOWS.add(flow)
     return flow
@@ -162,8 +186,7 @@ def claim(provider: IdentityProvider, request_id: str, *, browser_digest: str, c
             started_at=moment,
             expires_at=moment + REQUEST_LIFETIME,
             force_authn=provider.force_authn,
-            address=caller.address,
-            user_agent=caller.user_agent[:255],
+            **caller.row,
         )
         .where(_pending(provider, request_id), SignInFlow.browser_digest.is_null())
         .returning(SignInFlow)
@@ -204,7 +227,7 @@ def bounced_in_vain(provider: IdentityProvider, name_id: str) -> bool:
         SignInFlow.kind == IDP_INITIATED,
         SignInFlow.answered_at.is_null(),
     )
-    return any(flow.waiting and flow.waiting.get("bounced") == name_id for flow in recent)
+    return any(flow.waiting and _opened(flow.waiting["bounced"]) == name_id for flow in recent)
 
 
 def begun_since(instant: datetime) -> Any:
@@ -296,8 +319,7 @@ def unsolicited(
         answered_at=moment,
         browser_digest=browser_digest,
         next_path=next_path,
-        address=caller.address,
-        user_agent=caller.user_agent[:255],
+        **caller.row,
     )
     _FLOWS.add(flow)
     return flow
@@ -306,11 +328,11 @@ def unsolicited(
 def hold(provider: IdentityProvider, flow: SignInFlow, said: Said, *, to_confirm: bool = False) -> None:
     """Keep what the response said until its browser comes, in the caller's transaction; and what administrators are
     told if it never does. A message that was refused before it is not what the flow came to any more."""
-    told = _told(provider, Ended(said.checks, email=said.identity.email, name_id=said.identity.name_id))
+    told = _told(provider, Ended(checks=said.checks, email=said.identity.email, name_id=said.identity.name_id))
     _HOLD.run(
         provider=provider.id,
         id=flow.id,
-        waiting={"said": said.stored(), "to_confirm": to_confirm},
+        waiting={"said": _sealed(json.dumps(said.stored())), "to_confirm": to_confirm},
         email=told.email,
         name_id=told.name_id,
         checks=_rows(told.checks),
@@ -335,11 +357,24 @@ def _holding() -> Any:
 _HOLD = Statement((), _holding)
 
 
-def held(provider: IdentityProvider, flow_id: str, *, browsers: Iterable[str]) -> SignInFlow | None:
+def _sealed(text: str) -> str:
+    """NameID and attributes are nobody's to read meanwhile, also where administrators are shown neither."""
+    return keyring.seal(text, Purpose.SIGN_INS)
+
+
+def _opened(sealed: str) -> str | None:
+    """None where the operator has changed the SECRET_KEY since: then whoever waits starts again."""
+    try:
+        return keyring.unseal(sealed, Purpose.SIGN_INS)
+    except WrongSecretKey:
+        return None
+
+
+def held(provider: IdentityProvider, flow_id: str, *, browsers: Iterable[str]) -> Held | None:
     """The flow that waits for one of these browsers, which all are the one that asks."""
     if not _FLOW_ID.fullmatch(flow_id):
         return None
-    return SignInFlow.get_or_none(
+    flow = SignInFlow.get_or_none(
         (SignInFlow.identity_provider == provider)
         & (SignInFlow.id == flow_id)
         & SignInFlow.browser_digest.in_(list(browsers))
@@ -347,6 +382,9 @@ def held(provider: IdentityProvider, flow_id: str, *, browsers: Iterable[str]) -
         & SignInFlow.waiting.is_null(False)
         & (SignInFlow.expires_at > clock.now())
     )
+    if flow is None or (stored := _opened(flow.waiting["said"])) is None:
+        return None
+    return Held(flow, Said.read(json.loads(stored)), to_confirm=flow.waiting["to_confirm"])
 
 
 def seen(provider: IdentityProvider, flow_id: str) -> SignInFlow | None:
@@ -389,8 +427,7 @@ def stray(
         started_at=moment,
         expires_at=moment,
         answered_at=moment if verified else None,
-        address=caller.address,
-        user_agent=caller.user_agent[:255],
+        **caller.row,
         **_ended(provider, ended),
     )
 

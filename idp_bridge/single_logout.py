@@ -4,7 +4,7 @@ Ours always ends first, by itself; the provider is told afterwards. What a provi
 message: a copy of an old one, sent later, ends nothing. The messages themselves are `saml.logout`'s.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from idp_bridge import clock, events, idps, sessions, sp_keys
 from idp_bridge.actors import Actor
@@ -14,7 +14,7 @@ from idp_bridge.saml import logout, metadata
 from idp_bridge.saml.errors import Reason, Rejected, fact
 from idp_bridge.saml.logout import LogoutRequest, LogoutResponse
 from idp_bridge.saml.profile import UNSPECIFIED, NameId
-from idp_bridge.saml.response import CLOCK_SKEW, Assertion, Trust
+from idp_bridge.saml.response import CLOCK_SKEW, Trust
 from idp_bridge.saml.sending import Sent
 from idp_bridge.statement import Statement, parameter
 
@@ -116,24 +116,23 @@ def obey(actor: Actor, provider: IdentityProvider, request: LogoutRequest) -> in
     return len(ended)
 
 
-def check_not_ended(provider: IdentityProvider, assertion: Assertion) -> None:
+def check_not_ended(
+    provider: IdentityProvider, *, name_id: str, session_index: str | None, issued_at: datetime
+) -> None:
     """An assertion that was issued before a LogoutRequest about it, and comes after it, opens nothing (Core 3.7.3.2).
     Of one that is older than what is remembered of sign-outs nobody knows that, whatever it says of its own life.
 
     Raises `Rejected`. Both times are the provider's own.
     """
     first = clock.now() - REMEMBERED
-    if assertion.issue_instant < first:
-        raise Rejected(
-            Reason.EXPIRED, got=f"issued at {fact(assertion.issue_instant)}", want=f"not before {fact(first)}"
-        )
-    ended = _ENDED.rows(provider=provider.id, name_id=assertion.name_id, issued_at=assertion.issue_instant)
-    for issued_at, indexes in ended:
-        if not indexes or assertion.session_index is None or assertion.session_index in indexes:
+    if issued_at < first:
+        raise Rejected(Reason.EXPIRED, got=f"issued at {fact(issued_at)}", want=f"not before {fact(first)}")
+    for ended_at, indexes in _ENDED.rows(provider=provider.id, name_id=name_id, issued_at=issued_at):
+        if not indexes or session_index is None or session_index in indexes:
             raise Rejected(
                 Reason.SESSION_EXPIRED,
-                got=f"issued at {fact(assertion.issue_instant)}",
-                want=f"after {fact(issued_at)}, when she was signed out",
+                got=f"issued at {fact(issued_at)}",
+                want=f"after {fact(ended_at)}, when she was signed out",
             )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from idp_bridge.saml.errors import Reason, Rejected
+from idp_bridge.saml.invisible import all_visible
 from idp_bridge.saml.response import Assertion
 
 NAME_ID = "NameID"
@@ -99,7 +100,9 @@ GROUPS_OVERAGE = frozenset(
         f"{_MICROSOFT}/groups.link",
     }
 )
-_ADDRESS = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,255}")
+# Letters of any script, but none of RFC 5322's specials: an address is shown in lists and headers, without quotes.
+_ADDRESS = re.compile(r"""[^@\s<>()\[\]\\,:;"]{1,64}@[^@\s<>()\[\]\\,:;"]{1,255}""")
+_LONGEST_ADDRESS = 320  # octets: RFC 5321 4.5.3.1, local part and domain
 
 
 @dataclass(frozen=True)
@@ -149,13 +152,18 @@ def _email(assertion: Assertion, mapped: str | None) -> str | None:
         addresses = (assertion.name_id,)
     if len(addresses) > 1:
         raise Rejected(Reason.EMAIL_AMBIGUOUS, got=" ".join(addresses), want="one address")
-    if addresses and not _ADDRESS.fullmatch(addresses[0]):
+    if addresses and not _is_address(addresses[0]):
         raise Rejected(Reason.EMAIL_MALFORMED, got=ascii(addresses[0]), want="an address such as name@example.com")
     return addresses[0] if addresses else None
 
 
 def _names_by_address(assertion: Assertion) -> bool:
-    return assertion.name_id_format == EMAIL_FORMAT or _ADDRESS.fullmatch(assertion.name_id) is not None
+    return assertion.name_id_format == EMAIL_FORMAT or _is_address(assertion.name_id)
+
+
+def _is_address(value: str) -> bool:
+    """One address that looks like no other: a part that nobody sees would make a second person of the same one."""
+    return bool(_ADDRESS.fullmatch(value)) and len(value.encode()) <= _LONGEST_ADDRESS and all_visible(value)
 
 
 def _first(values: tuple[str, ...] | None) -> str | None:

@@ -13,9 +13,10 @@ from lxml import etree
 from saml2 import saml, samlp
 
 from idp_bridge.saml import profile, redirect, xml
+from idp_bridge.saml.apart import apart
 from idp_bridge.saml.errors import NotSaml, Reason, Rejected
 from idp_bridge.saml.metadata import Endpoint
-from idp_bridge.saml.profile import CLOCK_SKEW, SUCCESS, UNSPECIFIED, NameId
+from idp_bridge.saml.profile import CLOCK_SKEW, SUCCESS, NameId
 from idp_bridge.saml.response import Trust
 from idp_bridge.saml.sending import Sent, SigningKey, instant, new_id, send
 from idp_bridge.saml.signature import check_ids, check_placement, identifier, is_signed, verified
@@ -63,6 +64,7 @@ Message = LogoutRequest | LogoutResponse
 # --- reading ----------------------------------------------------------------------------------------------------
 
 
+@apart
 def from_query(query: bytes, *, trust: Trust, slo_url: str, now: datetime) -> Message:
     """A message by HTTP-Redirect: the raw query string in. Nothing is inflated or parsed before the signature holds.
 
@@ -76,6 +78,7 @@ def from_query(query: bytes, *, trust: Trust, slo_url: str, now: datetime) -> Me
     return _read(root, relay_state=came.relay_state, trust=trust, slo_url=slo_url, now=now)
 
 
+@apart
 def from_form(fields: Mapping[str, str], *, trust: Trust, slo_url: str, now: datetime) -> Message:
     """A message by HTTP-POST. Raises as `from_query` does."""
     names = [name for name in _ROOTS if name in fields]
@@ -144,16 +147,10 @@ def _lifetime(root: etree._Element, now: datetime) -> tuple[datetime, datetime]:
 
 
 def _name_id(root: etree._Element) -> NameId:
-    """Whom it is about. Compared, never kept: so its form is its sender's business."""
+    """Whom it is about: compared with what an assertion named, so its form is its sender's business."""
     if root.find(f"{{{xml.SAML}}}EncryptedID") is not None:
         raise Rejected(Reason.ENCRYPTED_ID, got="an EncryptedID", want="a NameID")
-    element = xml.only(root, f"{{{xml.SAML}}}NameID", reason=Reason.NAME_ID_MISSING)
-    return NameId(
-        xml.text(element),
-        element.get("Format", UNSPECIFIED),
-        element.get("NameQualifier"),
-        element.get("SPNameQualifier"),
-    )
+    return profile.named(root)
 
 
 def _response(root: etree._Element) -> LogoutResponse:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from lxml import etree
 
 from idp_bridge.saml import signature, xml
+from idp_bridge.saml.apart import apart
 from idp_bridge.saml.certificate import Certificate, MetadataError, parse_certificate
 from idp_bridge.saml.errors import NOTHING, Reason, Rejected
 from idp_bridge.saml.profile import moment
@@ -99,6 +100,7 @@ class IdpMetadata:
     valid_until: datetime | None
 
 
+@apart
 def read_idp_metadata(
     document: bytes | str,
     *,

@@ -5,12 +5,13 @@ got. Identifiers are compared as exact strings: nothing is stripped, folded or n
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 
 from lxml import etree
 
 from idp_bridge.saml.errors import NOTHING, Reason, Rejected, fact
+from idp_bridge.saml.invisible import all_visible
 from idp_bridge.saml.xml import SAML, SAMLP, at_most_one, local, only, text
 
 CLOCK_SKEW = timedelta(seconds=120)
@@ -25,7 +26,7 @@ _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 # Core 1.3.3: UTC only. Python's own reader also takes week dates, spaces and bare dates. Any number of digits in
 # the fraction: Entra sends three, .NET may send seven.
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?Z", re.ASCII)
-_NAME_ID_LENGTH = 1024
+_NAME_ID_OCTETS = 1024  # of each of its four parts: value and format are the key of a row, and an index has its limit
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC) - CLOCK_SKEW  # some providers write the year 9999 for "never"
 
 
@@ -125,20 +126,39 @@ def check_window(element: etree._Element, now: datetime) -> str:
 def name_id(assertion: etree._Element) -> NameId:
     """A lasting, printable NameID without surrounding whitespace: two spellings must never be one person."""
     subject = only(assertion, f"{{{SAML}}}Subject", reason=Reason.SUBJECT_MISSING)
-    element = only(subject, f"{{{SAML}}}NameID", reason=Reason.NAME_ID_MISSING)
-    value = text(element)
-    if not value or value != value.strip() or not value.isprintable() or len(value) > _NAME_ID_LENGTH:
-        raise Rejected(Reason.NAME_ID_MALFORMED, got=ascii(value), want="printable, no blanks around it, 1024 at most")
-    name_format = element.get("Format", UNSPECIFIED)
-    if name_format == TRANSIENT:
-        raise Rejected(Reason.NAME_ID_TRANSIENT, got=name_format, want="a lasting one: emailAddress, persistent")
-    return NameId(value, name_format, element.get("NameQualifier"), element.get("SPNameQualifier"))
+    found = named(subject)
+    if not found.value or found.value != found.value.strip() or not all_visible(found.value):
+        raise _malformed_name(found.value)
+    if found.format == TRANSIENT:
+        raise Rejected(Reason.NAME_ID_TRANSIENT, got=found.format, want="a lasting one: emailAddress, persistent")
+    return found
+
+
+def named(parent: etree._Element) -> NameId:
+    """The one NameID in it (Core 2.2.3), as it is written, and no longer than can be kept."""
+    element = only(parent, f"{{{SAML}}}NameID", reason=Reason.NAME_ID_MISSING)
+    found = NameId(
+        text(element),
+        element.get("Format", UNSPECIFIED),
+        element.get("NameQualifier"),
+        element.get("SPNameQualifier"),
+    )
+    for part in filter(None, astuple(found)):
+        if len(part.encode()) > _NAME_ID_OCTETS:
+            raise _malformed_name(part)
+    return found
+
+
+def _malformed_name(got: str) -> Rejected:
+    want = f"printable, no blanks around it, {_NAME_ID_OCTETS} octets at most"
+    return Rejected(Reason.NAME_ID_MALFORMED, got=ascii(got), want=want)
 
 
 def confirmation(assertion: etree._Element, *, acs_url: str, in_response_to: str | None, now: datetime) -> datetime:
     """Profiles 4.1.4.2: one bearer confirmation for our ACS that belongs to the Response's request, in time.
 
-    Returns the last moment at which any bearer confirmation could still be accepted.
+    Returns the last moment at which any bearer confirmation could still be accepted; also of one that was refused this
+    time: the Response's InResponseTo may be outside the signature, so the same assertion could come with another one.
     """
     confirmations = assertion.findall(f"{{{SAML}}}Subject/{{{SAML}}}SubjectConfirmation")
     bearers = [item for item in confirmations if item.get("Method") == BEARER]
@@ -149,15 +169,18 @@ def confirmation(assertion: etree._Element, *, acs_url: str, in_response_to: str
     ends: list[datetime] = []
     for bearer in bearers:
         try:
-            ends.append(_check_bearer(bearer, acs_url=acs_url, in_response_to=in_response_to, now=now))
+            data, end = _for_us(bearer, acs_url=acs_url)
+            ends.append(end)
+            _check_bearer(data, end, in_response_to=in_response_to, now=now)
         except Rejected as refusal:
-            refusals.append(refusal)
-    if not ends:
+            refusals.append(refusal.with_traceback(None))
+    if len(refusals) == len(bearers):
         raise refusals[0]
     return min(max(ends), _END_OF_TIME) + CLOCK_SKEW
 
 
-def _check_bearer(bearer: etree._Element, *, acs_url: str, in_response_to: str | None, now: datetime) -> datetime:
+def _for_us(bearer: etree._Element, *, acs_url: str) -> tuple[etree._Element, datetime]:
+    """What it says, and until when: of one that our ACS could accept, now or later."""
     data = only(bearer, f"{{{SAML}}}SubjectConfirmationData", reason=Reason.CONFIRMATION_INVALID)
     end = moment(data, "NotOnOrAfter")
     if end is None or data.get("NotBefore") is not None:
@@ -165,6 +188,10 @@ def _check_bearer(bearer: etree._Element, *, acs_url: str, in_response_to: str |
         raise Rejected(Reason.CONFIRMATION_INVALID, got=got, want="a NotOnOrAfter, and no NotBefore")
     if data.get("Recipient") != acs_url:
         raise Rejected(Reason.RECIPIENT_MISMATCH, got=data.get("Recipient"), want=acs_url)
+    return data, end
+
+
+def _check_bearer(data: etree._Element, end: datetime, *, in_response_to: str | None, now: datetime) -> None:
     if now - CLOCK_SKEW >= end:
         raise too_late(Reason.CONFIRMATION_EXPIRED, end, now)
     # The Response's attribute may be outside the signature: it counts only where the assertion says the same. An empty
@@ -176,7 +203,6 @@ def _check_bearer(bearer: etree._Element, *, acs_url: str, in_response_to: str |
             response=in_response_to or NOTHING,
             want="the same request in assertion and Response",
         )
-    return end
 
 
 def check_solicited(in_response_to: str | None, *, allow_unsolicited: bool) -> str:
@@ -186,9 +212,12 @@ def check_solicited(in_response_to: str | None, *, allow_unsolicited: bool) -> s
     return in_response_to or "begun at the identity provider"
 
 
-def check_fresh(authn_instant: datetime, *, asked_at: datetime) -> None:
-    """Core 3.4.1, ForceAuthn: she signed in after it was asked for; an older sign-in is not what was asked for."""
-    if authn_instant + CLOCK_SKEW < asked_at:
+def check_fresh(authn_instant: datetime, *, asked_at: datetime, now: datetime) -> None:
+    """Core 3.4.1, ForceAuthn: she signed in after it was asked for, and before now; an older sign-in is not what was
+    asked for, and one to come would count as fresh for ever."""
+    if now + CLOCK_SKEW < authn_instant:
+        raise too_early(Reason.NOT_YET_VALID, authn_instant, now)
+    if authn_instant < asked_at - CLOCK_SKEW:
         raise Rejected(Reason.AUTHENTICATION_STALE, got=authn_instant, want=f"from {fact(asked_at)}")
 
 

@@ -9,7 +9,7 @@ import base64
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
+from urllib.parse import unquote, unquote_plus, urlencode, urlsplit, urlunsplit
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -27,6 +27,7 @@ LARGEST_INFLATED = 64 * 1024  # a LogoutRequest has one or two
 
 _MESSAGES = ("SAMLRequest", "SAMLResponse")
 _PARAMETERS = frozenset({*_MESSAGES, "RelayState", "SigAlg", "Signature", "SAMLEncoding"})
+_BASE64 = frozenset({*_MESSAGES, "Signature"})
 _DEFLATE = "urn:oasis:names:tc:SAML:2.0:bindings:URL-Encoding:DEFLATE"
 _DEFLATED = "one document, deflated (RFC 1951)"
 _RSA_SHA256 = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"
@@ -58,7 +59,7 @@ def read(query: bytes) -> Query:
     names = [name for name in _MESSAGES if name in raw]
     if len(names) != 1:
         raise NotSaml(Reason.NOT_A_LOGOUT_MESSAGE, got=" ".join(names), want=" or ".join(_MESSAGES))
-    values = {name: _decoded(value) for name, value in raw.items()}
+    values = {name: _decoded(name, value) for name, value in raw.items()}
     if values.get("SAMLEncoding", _DEFLATE) != _DEFLATE:
         raise Rejected(Reason.QUERY_MALFORMED, parameter="SAMLEncoding", got=values["SAMLEncoding"], want=_DEFLATE)
     covered = [name for name in (names[0], "RelayState", "SigAlg") if name in raw]
@@ -85,9 +86,12 @@ def _parameters(query: bytes) -> dict[str, bytes]:
     return found
 
 
-def _decoded(value: bytes) -> str:
+def _decoded(name: str, value: bytes) -> str:
+    """A plus is a space where a form wrote it, and itself in base64: some providers do not escape it there, which RFC
+    3986 section 3.4 lets them."""
+    decode = unquote if name in _BASE64 else unquote_plus
     try:
-        return unquote_plus(value.decode("ascii"), errors="strict")
+        return decode(value.decode("ascii"), errors="strict")
     except UnicodeDecodeError:
         raise Rejected(Reason.QUERY_MALFORMED, got="something else", want="UTF-8, percent-encoded") from None
 

@@ -33,7 +33,8 @@ _ENVELOPED = f"{DS}enveloped-signature"
 _INCLUSIVE_NAMESPACES = f"{{{_EXC_C14N}}}InclusiveNamespaces"
 _SHA2 = "SHA-256, SHA-384 or SHA-512"
 _PLACES = "directly in the Response or the Assertion"
-_MOST_PREFIXES = 32  # each is looked up at every element before anything is known to be signed
+_DEFAULT = "#default"  # the default namespace in a list of prefixes (Exclusive XML Canonicalization 1.0, section 4)
+_MOST_PREFIXES = 16  # each is looked up at every element before anything is known to be signed
 
 DIGESTS: Mapping[str, str] = {
     f"{XENC}sha256": "sha256",
@@ -87,8 +88,8 @@ class _SignedInfo:
     method: str
     digest: str
     digest_value: bytes
-    canonicalisation: etree._Element | None
-    """The transform that says how the element is canonicalised; None where none does."""
+    prefixes: Sequence[str] | None
+    """How the element is canonicalised: exclusively, but for these; None where no transform says how."""
 
 
 def check_ids(root: etree._Element) -> None:
@@ -143,7 +144,7 @@ def verified(
         info.octets, _octets(signature[1]), method=info.method, certificates=certificates, allow_weak=allow_weak
     )
     _cut(document, signature)
-    content = canonical(document, info.canonicalisation)
+    content = canonical(document, info.prefixes)
     if hashlib.new(DIGESTS[info.digest], content).digest() != info.digest_value:
         raise Rejected(
             Reason.DIGEST_MISMATCH,
@@ -190,7 +191,7 @@ def _signed_info(signature: etree._Element, *, uri: str, allow_weak: bool) -> _S
         method=pinned.check_method(method.get("Algorithm", ""), allow_weak=allow_weak),
         digest=_check_digest(digest.get("Algorithm", ""), allow_weak=allow_weak),
         digest_value=_octets(value),
-        canonicalisation=_check_transforms(list(transforms)),
+        prefixes=_check_transforms(list(transforms)),
     )
 
 
@@ -202,7 +203,7 @@ def _check_digest(name: str, *, allow_weak: bool) -> str:
     return name
 
 
-def _check_transforms(transforms: Sequence[etree._Element]) -> etree._Element | None:
+def _check_transforms(transforms: Sequence[etree._Element]) -> Sequence[str] | None:
     """The element's own Signature is left out; then at most exclusive canonicalisation (Core 5.4.4)."""
     enveloped, *others = transforms
     if enveloped.get("Algorithm") != _ENVELOPED or len(enveloped):
@@ -210,28 +211,32 @@ def _check_transforms(transforms: Sequence[etree._Element]) -> etree._Element | 
     return _check_canonicalisation(others[0]) if others else None
 
 
-def _check_canonicalisation(element: etree._Element) -> etree._Element:
-    """Exclusive canonicalisation, with a list of prefixes and nothing else as its parameter."""
+def _check_canonicalisation(element: etree._Element) -> Sequence[str]:
+    """Exclusive canonicalisation, with a list of prefixes and nothing else as its parameter: those."""
     name, got = local(element.tag), element.get("Algorithm")
     if got not in _EXC:
         raise _transform(name, got, want=_EXC_C14N)
     parameters = [child.tag for child in element.iterdescendants()]
-    if parameters not in ([], [_INCLUSIVE_NAMESPACES]) or len(_prefixes(element)) > _MOST_PREFIXES:
+    prefixes = element[0].get("PrefixList", "").split() if parameters else []
+    if parameters not in ([], [_INCLUSIVE_NAMESPACES]) or len(prefixes) > _MOST_PREFIXES:
         raise _transform(name, "parameters", want=f"a list of {_MOST_PREFIXES} prefixes at most")
-    return element
+    return prefixes
 
 
-def _prefixes(canonicalisation: etree._Element) -> list[str]:
-    return canonicalisation[0].get("PrefixList", "").split() if len(canonicalisation) else []
-
-
-def canonical(element: etree._Element, by: etree._Element | None = None) -> bytes:
-    """Canonical bytes, exclusive as `by` says; inclusive where nothing says how (XML Signature 4.4.3.2)."""
+def canonical(element: etree._Element, prefixes: Sequence[str] | None = None) -> bytes:
+    """Canonical bytes: exclusive, but for these prefixes; inclusive where nothing says how (XML Signature 4.4.3.2)."""
+    if prefixes and _DEFAULT in prefixes:
+        # lxml drops each prefix that its dictionary does not hold, as one that is declared nowhere; no prefix has this
+        # name, so it would not be there.
+        etree.fromstring(f'<_ xmlns:_="{_DEFAULT}"/>')
+    listed = list(prefixes or ()) or None
     try:
-        if by is None:
-            return etree.tostring(element, method="c14n", with_comments=False)
         return etree.tostring(
-            element, method="c14n", exclusive=True, with_comments=False, inclusive_ns_prefixes=_prefixes(by) or None
+            element,
+            method="c14n",
+            exclusive=prefixes is not None,
+            with_comments=False,
+            inclusive_ns_prefixes=listed,
         )
     except etree.C14NError:  # libxml2 will not: a digest of nothing must never be compared
         raise Rejected(Reason.SIGNATURE_STRUCTURE, got="no canonical form", want="a canonical form") from None

@@ -41,7 +41,9 @@ class Limits:
     declarations: int
     """Namespace declarations in the whole document: some providers repeat two on every attribute value."""
     in_scope: int
-    """Declarations in scope at one element: the factor that makes canonicalisation quadratic."""
+    """Declarations in scope at one element."""
+    scopes: int
+    """Declarations in scope, summed up over all elements: canonicalisation looks at each of them at each element."""
     name: int = 255
     """Characters of a namespace name: canonicalisation may write it again for every element that uses it."""
     attributes: int = 64
@@ -50,8 +52,10 @@ class Limits:
     """Drop comments and processing instructions instead of refusing them: only for unsigned reading."""
 
 
-MESSAGE = Limits(octets=192 * 1024, elements=10_000, depth=32, declarations=8_000, in_scope=64)
-METADATA = Limits(octets=1024 * 1024, elements=20_000, depth=48, declarations=8_000, in_scope=64, comments=True)
+MESSAGE = Limits(octets=192 * 1024, elements=10_000, depth=32, declarations=8_000, in_scope=64, scopes=100_000)
+METADATA = Limits(
+    octets=1024 * 1024, elements=20_000, depth=48, declarations=8_000, in_scope=64, scopes=400_000, comments=True
+)
 
 
 def parse(document: bytes, *, limits: Limits = MESSAGE) -> etree._Element:
@@ -166,12 +170,14 @@ def _check_octets(document: bytes) -> None:
 def _check_tree(root: etree._Element, limits: Limits) -> None:
     if root.getroottree().docinfo.internalDTD is not None:  # the octets said that there is none
         raise _document_type()
-    elements = declarations = depth = in_scope = 0
+    elements = declarations = depth = in_scope = scopes = 0
     for event, item in etree.iterwalk(root, events=("start", "end", "start-ns", "end-ns", "comment", "pi")):
         if event == "start":
-            elements, depth = elements + 1, depth + 1
+            elements, depth, scopes = elements + 1, depth + 1, scopes + in_scope
             if elements > limits.elements or depth > limits.depth:
                 raise _complex(f"{elements} elements, {depth} deep", f"{limits.elements} elements, {limits.depth} deep")
+            if scopes > limits.scopes:
+                raise _complex(f"{scopes} namespace declarations in the scopes of all elements", limits.scopes)
             if len(item.attrib) > limits.attributes:
                 raise _complex(f"{len(item.attrib)} attributes of one element", limits.attributes)
         elif event == "end":
@@ -183,15 +189,19 @@ def _check_tree(root: etree._Element, limits: Limits) -> None:
                     f"{declarations} namespace declarations, {in_scope} in scope",
                     f"{limits.declarations}, {limits.in_scope} in scope",
                 )
-            if len(item[1]) > limits.name:
-                raise _complex(f"a namespace name of {len(item[1])} characters", limits.name)
-            # libxml2 cannot canonicalise relative namespace names: the digest would be that of nothing.
-            if item[1] and not _ABSOLUTE_URI.fullmatch(item[1]):
-                raise Rejected(Reason.XML_NAMESPACE, got=item[1], want="an absolute URI")
+            _check_namespace(item[1], limits)
         elif event == "end-ns":
             in_scope -= 1
         else:
             raise _comment(f"line {item.sourceline}")
+
+
+def _check_namespace(name: str, limits: Limits) -> None:
+    if len(name) > limits.name:
+        raise _complex(f"a namespace name of {len(name)} characters", limits.name)
+    # libxml2 cannot canonicalise relative namespace names: the digest would be that of nothing.
+    if name and not _ABSOLUTE_URI.fullmatch(name):
+        raise Rejected(Reason.XML_NAMESPACE, got=name, want="an absolute URI")
 
 
 def _encoding(got: str) -> NotSaml:

@@ -39,13 +39,18 @@ def enter(
 def open_for(member: Member, way: Way, *, facts: Mapping[str, Any] | None = None, **session: Any) -> Entered:
     """Open the session, in the caller's transaction.
 
-    A session that this browser had before ends: nobody keeps a former person's. ``facts`` go into the event,
-    ``session`` into the session's row (see sessions.open_session).
+    A session that this browser had before ends: nobody keeps a former person's. An event says so, unless it was this
+    member's own, of whom the event of her new one tells. ``facts`` go into the event, ``session`` into the session's
+    row (see sessions.open_session).
     """
+    source = "saml" if way is Way.SAML else "dashboard"
     for former in guard.signed_in()[:1]:
         sessions.end(former.session)
+        if former.id != member.id:
+            told = {"id": former.id, "reason": "replaced"}
+            events.record(guard.member_actor(former, source=source), Type.SESSION_ENDED, told)
     opened = sessions.open_session(member, method=way.value, **session)
-    actor = guard.member_actor(member, source="saml" if way is Way.SAML else "dashboard")
+    actor = guard.member_actor(member, source=source)
     told = {"id": member.id, "method": way.value, "email": member.email, **(facts or {})}
     return Entered(member, opened, events.record(actor, Type.SIGN_IN_SUCCEEDED, told))
 

@@ -171,10 +171,33 @@ def test_a_refused_sign_in_is_found_by_its_reference_and_told_how_to_mend(
     expect(page.get_by_role("heading", name="What to do")).to_be_visible()
 
 
+def test_a_sign_in_from_the_tile_of_the_provider_asks_for_nothing(
+    administrator: BrowserContext, browser: Browser, simulator: str, connection: str
+) -> None:
+    """Its page says where the post comes from, as Okta's does; only what comes from elsewhere has to be confirmed."""
+    page = administrator.new_page()
+    page.goto(f"{connection}/options")
+    page.get_by_label("Let people start at the provider").check()
+    page.get_by_label("Just in time").check()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("status").first).to_contain_text("saved")
+    hers = browser.new_context()
+    person = hers.new_page()
+    person.goto(f"{simulator}/okta/apps/bridge")
+    person.get_by_role("button", name=re.compile(PERSON)).click()
+    expect(person).to_have_url(re.compile("/accounts/acme/"))
+    expect(person.get_by_role("contentinfo")).to_contain_text(OWN)
+    hers.close()
+    page.goto(f"{connection}/flows")
+    row = page.get_by_role("row").filter(has_text=OWN)
+    expect(row).to_contain_text("Not started here")
+    expect(row).to_contain_text("Signed in")
+
+
 def test_a_test_works_without_javascript(
     administrator: BrowserContext, browser: Browser, simulator: str, connection: str
 ) -> None:
-    """Plain forms and a page that goes on by itself."""
+    """Plain forms and a page that goes on by itself. A key of ours is changed so too, with a page that asks."""
     context = browser.new_context(storage_state=administrator.storage_state(), java_script_enabled=False)
     page = context.new_page()
     page.goto(connection)
@@ -183,23 +206,36 @@ def test_a_test_works_without_javascript(
     page.get_by_role("button", name="Continue").click()  # the provider's page posts by itself only with a script
     expect(page).to_have_url(re.compile(f"^{re.escape(connection)}/flows/flow_"))
     expect(page.get_by_role("heading", name="How it went")).to_be_visible()
+    page.goto(f"{connection}/trust")
+    page.get_by_role("button", name="Prepare the next one").click()
+    page.get_by_role("button", name="Activate…").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Activate the next key?")
+    page.get_by_role("button", name="Activate it").click()
+    expect(page.get_by_role("status").first).to_contain_text("The next key is the current one now.")
+    page.get_by_role("button", name="Retire…").click()
+    page.get_by_role("button", name="Leave it as it is").click()
+    expect(page.get_by_role("heading", name="Our certificates")).to_be_visible()
+    expect(page.get_by_role("button", name="Retire…")).to_be_visible()
     context.close()
 
 
 def test_the_pages_of_a_connection_fit_a_phone_and_have_no_fault(
     administrator: BrowserContext, connection: str
 ) -> None:
-    """360 px, light and dark, with keys of ours shown."""
+    """360 px, light and dark, with keys of ours shown, and every part unfolded."""
     page = administrator.new_page()
     complaints = complaints_of(page)
     page.goto(f"{connection}/trust")
     page.get_by_role("button", name="Prepare the next one").click()
-    expect(page.get_by_role("button", name="Activate")).to_be_visible()
+    step = page.get_by_role("button", name="Activate…").get_attribute("href")
+    assert step is not None
+    asking = step.partition(connection.rpartition("/")[2])[2]
     page.set_viewport_size({"width": 360, "height": 740})
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        for path in ("", "/trust", "/options", "/flows"):
+        for path in ("", "/trust", asking, "/options", "/flows"):
             page.goto(f"{connection}{path}")
+            page.evaluate("document.querySelectorAll('main details').forEach((part) => (part.open = true))")
             assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
             assert page.locator("h1").count() == 1
             check_accessible(page)

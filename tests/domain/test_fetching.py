@@ -1,32 +1,46 @@
 """Fetching what a customer names: only public https servers, small and quick, whatever they try."""
 
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler
-from threading import Event
+from typing import Any
 
 import pytest
 
-from idp_bridge.errors import Invalid
-from idp_bridge.fetching import Limits, fetch
+from idp_bridge.errors import Invalid, TooManyRequests
+from idp_bridge.fetching import AT_ONCE, Limits, fetch
 from tests import https
 
-stopped = Event()
+stopped = threading.Event()
+
+#: Where the drip begins that never ends: path -> what comes before it.
+_DRIPS = {
+    "/drip": b"HTTP/1.1 200 OK\r\n\r\n",
+    "/drip/chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n400;",
+    "/drip/header": b"HTTP/1.1 200 OK\r\nX-A: ",
+    "/drip/status": b"HTTP/1.1 200 ",
+}
 
 
 class _Site(BaseHTTPRequestHandler):
     """A server that behaves as its path says."""
 
     def do_GET(self) -> None:
+        if self.path in _DRIPS:
+            self.wfile.write(_DRIPS[self.path])
+            while not stopped.wait(0.05):
+                self.wfile.write(b"x")
+            return
         status = {"/moved": 302, "/missing": 404}.get(self.path, 200)
         self.send_response(status)
         if status == 302:
             self.send_header("Location", "/good")
         self.end_headers()
-        if self.path == "/drip":
-            while not stopped.wait(0.05):
-                self.wfile.write(b"x")
-        else:
-            self.wfile.write({"/large": b"x" * 2048, "/binary": b"\xff\xfe"}.get(self.path, b"<good/>"))
+        self.wfile.write({"/large": b"x" * 2048, "/binary": b"\xff\xfe"}.get(self.path, b"<good/>"))
 
     def log_message(self, *_: object) -> None:
         """Nobody reads it."""
@@ -59,14 +73,87 @@ def test_a_document_is_fetched(local: Callable[[str], str]) -> None:
         ("/missing", "404"),
         ("/large", "larger"),
         ("/binary", "UTF-8"),
-        ("/drip", "did not answer within 1 seconds"),
+        *((path, "did not answer within 1 seconds") for path in _DRIPS),
     ],
 )
 def test_a_server_that_misbehaves_is_refused(local: Callable[[str], str], path: str, words: str) -> None:
     """No redirect is followed, no error page read, nothing large, nothing slow."""
+    began = time.monotonic()
     with pytest.raises(Invalid, match=words) as refused:
         local(path)
     assert list(refused.value.fields) == ["metadata_url"]
+    assert time.monotonic() - began < 2
+
+
+@pytest.fixture
+def mute() -> Iterator[str]:
+    """A server that takes connections and says nothing: not even its part of the TLS handshake."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"https://127.0.0.1:{listening.getsockname()[1]}/"
+
+
+def is_over(limits: Limits, url: str) -> float:
+    """How long it takes until nobody waits for this URL any more."""
+    began = time.monotonic()
+    with pytest.raises(Invalid, match="did not answer"):
+        fetch(url, field="metadata_url", limits=limits)
+    return time.monotonic() - began
+
+
+QUICK = Limits(seconds=0.3, loopback=True)
+
+
+def test_a_handshake_that_stalls_is_over_in_time(mute: str) -> None:
+    """Nothing of HTTP has begun by then."""
+    assert 0.25 < is_over(QUICK, mute) < 2
+
+
+@dataclass
+class Resolver:
+    """The system's resolver as it is for a name server that does not answer, until it is ``woken``."""
+
+    asked: threading.Semaphore
+    woken: threading.Event
+
+
+@pytest.fixture
+def asleep(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
+    """No name resolves."""
+    resolver, resolve = Resolver(threading.Semaphore(0), threading.Event()), socket.getaddrinfo
+
+    def stalled(*arguments: Any, **options: Any) -> Any:
+        resolver.asked.release()
+        resolver.woken.wait(20)
+        return resolve(*arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", stalled)
+    yield resolver
+    resolver.woken.set()
+    for thread in threading.enumerate():
+        if thread.name == "fetching":  # left behind: it still resolves, and holds a place
+            thread.join(20)
+
+
+def test_a_name_that_does_not_resolve_is_over_in_time(asleep: Resolver) -> None:
+    """Nothing can interrupt the system's resolver; its thread is left behind."""
+    assert is_over(QUICK, "https://127.0.0.1/") < 2
+
+
+def test_only_so_many_wait_at_once(asleep: Resolver, mute: str) -> None:
+    """The others are told at once, so that our own threads serve everybody else; a job takes nobody's place, and a
+    place is free again when its exchange has ended."""
+    closed, patient = "https://127.0.0.1:1/", replace(QUICK, seconds=10.0)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        waiting = [pool.submit(fetch, closed, field="metadata_url", limits=patient) for _ in range(AT_ONCE)]
+        assert all(asleep.asked.acquire(timeout=20) for _ in waiting)
+        with pytest.raises(TooManyRequests) as told:
+            fetch(closed, field="metadata_url", limits=patient)
+        assert told.value.retry_after == 10
+        with pytest.raises(Invalid, match="did not answer"):
+            fetch(closed, field="metadata_url", limits=QUICK, background=True)
+        asleep.woken.set()
+        assert {type(one.exception(20)) for one in waiting} == {Invalid}
+    is_over(QUICK, mute)
 
 
 def test_a_certificate_must_be_valid(site: tuple[str, str]) -> None:

@@ -97,6 +97,21 @@ def test_the_thread_runs_jobs_until_it_is_stopped() -> None:
     assert clock.now() >= JobRun.get_by_id("often").due_at
 
 
+def test_a_slow_lane_does_not_keep_the_others_waiting() -> None:
+    """A job that strangers hold up holds up no other; what strangers can hold up has a lane of its own."""
+    ran, held = threading.Event(), threading.Event()
+    slow = Job("slow", HOUR, lambda _: held.wait(20), lane="slow jobs")
+    runner = Runner(pause=timedelta(milliseconds=1), jobs=[slow, job("quick", lambda _: ran.set())])
+    runner.start()
+    try:
+        assert ran.wait(10)
+        assert not held.is_set()
+    finally:
+        held.set()
+        runner.stop()
+    assert [one.name for one in jobs.JOBS if one.lane == "slow jobs"] == ["metadata_refresh"]
+
+
 def test_the_thread_outlives_a_database_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
     """It says so in the log, and goes on when the database is back."""
     ran, away = threading.Semaphore(0), threading.Semaphore(0)

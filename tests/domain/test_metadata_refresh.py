@@ -140,14 +140,26 @@ def test_what_is_discarded_comes_up_again_only_when_it_differs(
     site.documents[PATH] = DIFFERENT["one more key"]
     waiting = refreshed(provider)
     with db.transaction():
-        metadata_refresh.discard(sso.system, waiting)
+        metadata_refresh.discard(sso.system, waiting, waiting.pending_trust["digest"])
     assert metadata_refresh.waiting(refreshed(provider)) is None
     with pytest.raises(NotFound), db.transaction():
-        metadata_refresh.discard(sso.system, cast.again(provider))
+        metadata_refresh.discard(sso.system, cast.again(provider), waiting.pending_trust["digest"])
     site.documents[PATH] = DIFFERENT["another key"]
     assert metadata_refresh.waiting(refreshed(provider)) is not None
     assert len(cast.happened(sso, "identity_provider_change_proposed.v0")) == 2
     assert len(cast.happened(sso, "identity_provider_change_discarded.v0")) == 1
+
+
+def test_what_came_in_since_is_not_discarded_unseen(sso: World, site: https.Site, provider: IdentityProvider) -> None:
+    """Nor where the administrator's own copy is from before: what is stored decides."""
+    site.documents[PATH] = DIFFERENT["one more key"]
+    shown = refreshed(provider)
+    site.documents[PATH] = DIFFERENT["another URL"]
+    refreshed(provider)
+    with pytest.raises(Conflict, match="since"), db.transaction():
+        metadata_refresh.discard(sso.system, shown, shown.pending_trust["digest"])
+    assert metadata_refresh.waiting(cast.again(provider)) is not None
+    assert cast.happened(sso, "identity_provider_change_discarded.v0") == []
 
 
 def test_what_waits_is_gone_when_the_provider_takes_it_back(site: https.Site, provider: IdentityProvider) -> None:
@@ -196,6 +208,63 @@ def test_what_a_pinned_key_vouches_for_is_taken(sso: World, site: https.Site, vo
     assert [event.principal_type for event in events] == ["system", "system"]
 
 
+def until(year: int) -> str:
+    return f'{ID} validUntil="{year}-01-01T00:00:00Z"'
+
+
+ONLY_NEW = role(keys=key(NEW.certificate.base64_der))
+TO_AND_FRO = endpoint("SingleSignOnService", "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect", "https://there.test")
+
+
+@pytest.mark.parametrize(
+    ("newer", "older", "words"),
+    [
+        (entity(ONLY_NEW, attributes=until(2099)), entity(attributes=until(2098)), "valid for less long"),
+        (entity(ONLY_NEW, attributes=until(2099)), entity(MOVED, attributes=until(2098)), "valid for less long"),
+        (entity(ONLY_NEW, attributes=until(2099)), entity(MOVED, attributes=ID), "valid for less long"),
+        (entity(ONLY_NEW, attributes=ID), entity(attributes=ID), "brings back a certificate given up"),
+        (entity(ONLY_NEW, attributes=until(2098)), entity(BOTH, attributes=until(2099)), "brings back a certificate"),
+        (entity(role(sso=TO_AND_FRO), attributes=ID), entity(attributes=ID), "brings back the sso_url given up"),
+    ],
+)
+def test_an_old_document_waits_though_the_pinned_key_signed_it(
+    sso: World, site: https.Site, vouched: IdentityProvider, newer: str, older: str, words: str
+) -> None:
+    """It stays signed for ever: whoever gets hold of the URL could bring a key back that was given up for cause.
+
+    However often it comes, and until an administrator says otherwise."""
+    site.documents[PATH] = by_pinned(newer)
+    current = refreshed(vouched)
+    assert idps.trust_of(current) != idps.trust_of(vouched)
+    site.documents[PATH] = by_pinned(older)
+    after = refreshed(refreshed(current))
+    assert idps.trust_of(after) == idps.trust_of(current)
+    waiting = metadata_refresh.waiting(after)
+    assert waiting is not None
+    assert words in waiting["reason"]
+    assert after.metadata_error == waiting["reason"]
+    assert len(cast.happened(sso, "identity_provider_change_proposed.v0")) == 1
+    with db.transaction():
+        metadata_refresh.accept(sso.system, after, waiting["digest"])
+    after = refreshed(after)
+    assert (after.metadata_error, after.pending_trust) == (None, None)
+    assert idps.trust_of(after).certificates == idps.read_metadata(older).certificates
+
+
+def test_a_newer_document_is_taken_after_an_old_one_waited(site: https.Site, vouched: IdentityProvider) -> None:
+    """A cache that lags behind is no reason to ask anybody."""
+    lagging = by_pinned(entity(attributes=until(2098)))
+    for year, document in ((2098, entity(BOTH, attributes=until(2098))), (2099, entity(ONLY_NEW, attributes=until(2099)))):
+        site.documents[PATH] = by_pinned(document)
+        assert refreshed(vouched).metadata_valid_until.year == year
+    site.documents[PATH] = lagging
+    assert metadata_refresh.waiting(refreshed(vouched)) is not None
+    site.documents[PATH] = by_pinned(entity(ONLY_NEW, attributes=until(2100)))
+    after = refreshed(vouched)
+    assert (after.pending_trust, after.metadata_error, after.metadata_valid_until.year) == (None, None, 2100)
+    assert pinned(after) == fingerprints(NEW)
+
+
 UNVOUCHED = {
     "unsigned": entity(BOTH),
     "another key": signed(entity(BOTH, attributes=ID), NEW),
@@ -235,8 +304,8 @@ def test_expired_metadata_is_refused_though_vouched_for(site: https.Site, vouche
     ("document", "words"),
     [
         (None, "404"),
-        ("<html/>", "no identity provider"),
-        ('<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><x>&e;</x>', "xml_doctype"),
+        ("<html/>", "This is a web page, not metadata"),
+        ('<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><x>&e;</x>', "It has a document type (DOCTYPE)"),
         (entity(entity_id="https://other.test"), "of that name, but https://other.test"),
         (entity(role(sso=endpoint("SingleSignOnService", "urn:x", "javascript:alert(1)"))), "no sign-on URL"),
     ],

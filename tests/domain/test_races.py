@@ -1,14 +1,15 @@
 """Several at once, in real threads and transactions: a rule that counts before it writes must hold the count."""
 
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from threading import Barrier
 
 import pytest
 
-from idp_bridge import db, invitations, members, people, seats, sign_in
-from idp_bridge.errors import Code, Conflict, Forbidden, Gone
-from idp_bridge.models import Account, IdentityProvider, Member, Person
+from idp_bridge import accounts, clock, db, idps, invitations, members, people, seats, sign_in
+from idp_bridge.errors import Code, Conflict, Forbidden, Gone, NotFound
+from idp_bridge.models import Account, IdentityProvider, Member, Person, RecoveryCode
 from idp_bridge.provisioning import users
 from idp_bridge.provisioning.directory import Directory
 from tests.conftest import World, counted_seats, seat_counts
@@ -191,3 +192,90 @@ def test_a_first_sign_in_and_the_directorys_post_make_one_member(sso: World) -> 
         email = f"n{n}@acme.test"
         results = cast.at_once(partial(signed_in, email), partial(posted, email))
         assert len(members.with_address(sso.account, email)) == 1, results
+
+
+# --- the last way in --------------------------------------------------------------------------------------------
+
+
+def _proven(world: World, name: str) -> IdentityProvider:
+    """A connection that an administrator has come in through."""
+    made = cast.connect(world, name=name)
+    IdentityProvider.update(administrator_signed_in_at=clock.now()).where(IdentityProvider.id == made.id).execute()
+    return cast.again(made)
+
+
+def _switch_off(world: World, row: IdentityProvider) -> None:
+    idps.change(_fresh(world).system, row, enabled=False)
+
+
+def _delete(world: World, row: IdentityProvider) -> None:
+    idps.delete(_fresh(world).system, row)
+
+
+def _locked_out(world: World) -> bool:
+    """Enforced, and no enabled provider."""
+    enabled = idps.of_account(world.account).where(IdentityProvider.enabled).exists()
+    return bool(cast.again(world.account).sso_mode == "enforced" and not enabled)
+
+
+@pytest.mark.parametrize(("first", "second"), [(_switch_off, _switch_off), (_switch_off, _delete), (_delete, _delete)])
+def test_two_that_close_the_last_two_ways_in_leave_one(
+    acme: World, first: Callable[..., None], second: Callable[..., None]
+) -> None:
+    """Each looks whether the other provider is there before it closes its own."""
+    for n in range(4):
+        IdentityProvider.delete().execute()
+        rows = [_proven(acme, f"{name}{n}") for name in "ab"]
+        Account.update(sso_mode="enforced").execute()
+        results = cast.at_once(partial(first, acme, rows[0]), partial(second, acme, rows[1]))
+        (refused,) = [result for result in results if result is not None]
+        assert isinstance(refused, Conflict)
+        assert refused.code is Code.LAST_IDENTITY_PROVIDER
+        assert not _locked_out(acme)
+        Account.update(sso_mode="mixed").execute()
+
+
+@pytest.mark.parametrize("close", [_switch_off, _delete])
+def test_whoever_enforces_while_the_only_way_in_is_closed_locks_nobody_out(
+    acme: World, close: Callable[..., None]
+) -> None:
+    """Whichever comes second is refused."""
+    for n in range(4):
+        IdentityProvider.delete().execute()
+        RecoveryCode.delete().execute()
+        RecoveryCode.create(member=acme.owner, code_hash="hash")
+        row = _proven(acme, f"a{n}")
+        results = cast.at_once(
+            partial(close, acme, row), lambda: accounts.set_sso_mode(_fresh(acme).system, "enforced")
+        )
+        (refused,) = [result for result in results if result is not None]
+        assert isinstance(refused, Conflict)
+        assert not _locked_out(acme)
+        Account.update(sso_mode="mixed").execute()
+
+
+def test_whoever_enforces_while_the_plan_is_lost_locks_nobody_out(acme: World) -> None:
+    """The plan's end switches the providers off and goes back to mixed mode."""
+    for n in range(4):
+        Account.update(plan="enterprise", sso_mode="mixed").execute()
+        IdentityProvider.delete().execute()
+        RecoveryCode.delete().execute()
+        RecoveryCode.create(member=acme.owner, code_hash="hash")
+        _proven(acme, f"a{n}")
+        cast.at_once(
+            lambda: accounts.set_plan(_fresh(acme).system, "pro"),
+            lambda: accounts.set_sso_mode(_fresh(acme).system, "enforced"),
+        )
+        assert cast.again(acme.account).sso_mode == "mixed"
+
+
+def test_a_connection_is_deleted_once(acme: World) -> None:
+    """Whoever comes second hears that it is gone, and tells no event of it; nor does a change bring it back."""
+    made = cast.connect(acme)
+    stale = [cast.again(made) for _ in range(3)]
+    results = cast.at_once(
+        partial(_delete, acme, stale[0]), partial(_delete, acme, stale[1]), partial(_switch_off, acme, stale[2])
+    )
+    assert sum(isinstance(result, NotFound) for result in results) in (1, 2), results
+    assert len(cast.happened(acme, "identity_provider_deleted.v0")) == 1
+    assert not idps.of_account(acme.account).exists()

@@ -25,6 +25,8 @@ SAID = Said(
     identity=IDENTITY,
     session={"not_after": None, "name_id": "ann", "session_index": "s1"},
     attributes={"mail": ("ann@acme.test",)},
+    issued_at=clock.now().replace(microsecond=0),
+    signed_by=("0" * 64,),
     checks=(Check("issuer", True, "https://idp", "https://idp"),),
     warnings=("certificate_expired",),
 )
@@ -89,7 +91,7 @@ def _remember(provider: IdentityProvider) -> Callable[[], Any]:
 def _release(provider: IdentityProvider) -> Callable[[], Any]:
     flow = begin(provider)
     with db.transaction():
-        sign_in_flows.hold(flow, {"said": SAID.stored()})
+        sign_in_flows.hold(provider, flow, SAID)
     return lambda: sign_in_flows.release(flow)
 
 
@@ -167,12 +169,12 @@ def test_what_waits_is_for_its_browser(provider: IdentityProvider) -> None:
     flow = begin(provider, browser_digest="hers")
     used(provider, assertion(flow.request_id))
     with db.transaction():
-        sign_in_flows.hold(flow, {"said": SAID.stored()})
+        sign_in_flows.hold(provider, flow, SAID)
     assert sign_in_flows.held(provider, flow.id, browsers=[]) is None
     assert sign_in_flows.held(provider, flow.id, browsers=["his"]) is None
     found = sign_in_flows.held(provider, flow.id, browsers=["his", "hers"])
     assert found is not None
-    assert Said.read(found.waiting["said"]).identity == IDENTITY
+    assert (found.flow.id, found.said.identity) == (flow.id, IDENTITY)
 
 
 def test_what_is_held_is_read_as_it_was(provider: IdentityProvider) -> None:
@@ -185,11 +187,42 @@ def test_what_is_held_is_read_as_it_was(provider: IdentityProvider) -> None:
                 session={**SAID.session, "not_after": not_after},
                 attributes={"mail": ["ann@acme.test"]},
             )
-            flow = begin(provider)
+            flow = begin(provider, browser_digest="hers")
+            used(provider, assertion(flow.request_id))
             with db.transaction():
-                sign_in_flows.hold(flow, {"said": said.stored()})
-            row = SignInFlow.get(SignInFlow.id == flow.id)
-            assert Said.read(row.waiting["said"]) == said
+                sign_in_flows.hold(provider, flow, said)
+            held = sign_in_flows.held(provider, flow.id, browsers=["hers"])
+            assert held is not None
+            assert held.said == said
+
+
+@pytest.mark.parametrize("redacts", [False, True], ids=["kept", "redacted"])
+def test_what_waits_is_told_already(provider: IdentityProvider, redacts: bool) -> None:
+    """Who it is, the checks and the warnings are in the row before its browser comes, for it may never come; what was
+    refused before, unverified, is not what the flow came to."""
+    provider.redact_sign_in_flows = redacts
+    flow = begin(provider)
+    with db.transaction():
+        sign_in_flows.end(provider, flow, Ended(reason="signature_missing", event_id="ev_1", attributes={"x": ("y",)}))
+    used(provider, assertion(flow.request_id))
+    said = SAID.checked(Check("email", True, "ann@acme.test", ""))
+    with db.transaction():
+        sign_in_flows.hold(provider, flow, said)
+    row = SignInFlow.get(SignInFlow.id == flow.id)
+    assert (row.email, row.name_id) == ((None, None) if redacts else ("ann@acme.test", "ann"))
+    assert row.checks[-1] == ["email", True, MARK if redacts else "ann@acme.test", ""]
+    assert row.warnings == ["certificate_expired"]
+    assert (row.reason, row.event_id, row.finished_at, row.attributes) == (None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("{}", True), ("<Response InResponseTo='{}'/>", True), ("a{}", False), ("{}0", False)]
+)
+def test_a_request_is_found_in_a_document(provider: IdentityProvider, text: str, found: bool) -> None:
+    """By its whole id, which nobody can guess."""
+    flow = begin(provider)
+    document = text.format(flow.request_id).encode()
+    assert sign_in_flows.named_within(provider, document) == (flow if found else None)
 
 
 # --- how it ended -----------------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ def _shape(random: Random) -> idp.Shape:
         sign_assertion=sign_assertion,
         root_declares=declared == "root",
         default_too=declared == "default",
-        prefix_list=random.choice(((), ("xs",), ("xs", "xsi"), ("xsd",))),
+        prefix_list=random.choice(((), ("xs",), ("xs", "xsi"), ("xsd",), ("#default", "xs"))),
         typed=random.random() < 0.5,
         fraction=random.choice(("", ".1", ".123", ".1234567", ".123456789")),
         lines=random.choice(("", "", "\n", "\n    ", "\r\n")),

@@ -31,6 +31,8 @@ def messages() -> Iterator[Hostile]:
     yield from _unsigned()
     yield from _signatures()
     yield from _signed()
+    yield from _listing()
+    yield from _inclusive()
     yield from _encrypted()
 
 
@@ -174,8 +176,35 @@ def _grown(shape: idp.Shape, room: int) -> dict[str, bytes]:
         "declarations": ("Assertion", '<x:a xmlns:x="urn:x"/>'),
         "sorted names": ("Assertion", f"<x{scope}/>"),
         "used names in scope": ("Assertion", f"<x{scope}>{'<y/>' * 2000}</x>"),
+        **{f"{count} in scope": ("Assertion", _scoped(count)) for count in (0, 10, 60)},
     }
     return {name: _signed_with(shape, parent, piece, room) for name, (parent, piece) in pieces.items()}
+
+
+def _scoped(declarations: int, depth: int = 25) -> str:
+    """As many elements as may be under so many declarations: libxml2 looks at each of them, at each element."""
+    declared = "".join(f' xmlns:n{number}="urn:{number}"' for number in range(declarations))
+    return f"<x{declared}>{'<a>' * depth}{'<a/>' * 9_700}{'</a>' * depth}</x>"
+
+
+def _listing() -> Iterator[Hostile]:
+    """Well signed, with as many prefixes in the list as may be: each is looked for at each element, up to the root."""
+    for where, first in (("declared", 0), ("declared elsewhere", 100), ("used nowhere", 200)):
+        shape = replace(idp.ENTRA, prefix_list=tuple(f"n{number}" for number in range(first, first + 16)))
+        root = idp.unsigned(shape)
+        elsewhere = "".join(f'<b xmlns:n{number}="urn:{number}"/>' for number in range(100, 116))
+        idp.assertion_of(root).append(etree.fromstring(f"<_>{_scoped(8)}{elsewhere}</_>"))
+        yield Hostile(f"signed assertion: 16 prefixes {where}", etree.tostring(idp.finish(root, shape)))
+
+
+def _inclusive() -> Iterator[Hostile]:
+    """Signed by a transform less, so that the whole scope is written."""
+    for count in (8, 60):
+        root = idp.unsigned(idp.ENTRA)
+        assertion = idp.assertion_of(root)
+        assertion.append(etree.fromstring(_scoped(count)))
+        idp.swap(assertion, idp.sign(assertion, shape=idp.ENTRA, transforms=(idp.ENVELOPED,), inclusive=True))
+        yield Hostile(f"signed inclusively: {count} in scope", etree.tostring(root))
 
 
 def _signed_with(shape: idp.Shape, parent: str, piece: str, room: int) -> bytes:
@@ -194,6 +223,10 @@ def _encrypted() -> Iterator[Hostile]:
         "open tags": _filled(b"<a>", room),
         "wide": b'<Assertion xmlns="%s">' % idp.SAML.encode() + _filled(b"<a/>", room)[: 9_900 * 4] + b"</Assertion>",
         "a document type": b"<!DOCTYPE a>" + b" " * room,
+        **{
+            f"{count} in scope": f'<s:Assertion xmlns:s="{idp.SAML}" ID="_a">{_scoped(count)}</s:Assertion>'.encode()
+            for count in (0, 7, 60)
+        },
         "values": etree.tostring(
             idp.assertion_of(idp.good(idp.ENTRA, attributes={"g": tuple(map(str, range(room // 60)))})), with_tail=False
         ),

@@ -146,7 +146,8 @@ ENCRYPTED_GCM = Shape("encrypted_gcm", encrypt="aes256-gcm")
 ENCRYPTED_CBC = Shape("encrypted_cbc", sign_response=False, encrypt="aes128-cbc")
 ENCRYPTED_RESPONSE_ONLY = Shape("encrypted_response_only", sign_assertion=False, encrypt="aes128-gcm")
 PLAIN_SHAPES = (OKTA, ENTRA, SIMPLESAMLPHP, RESPONSE_ONLY, SIGNATURE_LAST)
-SHAPES = (*PLAIN_SHAPES, ENCRYPTED_GCM, ENCRYPTED_CBC, ENCRYPTED_RESPONSE_ONLY)
+DEFAULT_LISTED = Shape("default_listed", default_too=True, prefix_list=("#default", "xs"), typed=True)
+SHAPES = (*PLAIN_SHAPES, ENCRYPTED_GCM, ENCRYPTED_CBC, ENCRYPTED_RESPONSE_ONLY, DEFAULT_LISTED)
 
 _FORMAT = "urn:oasis:names:tc:SAML:2.0:attrname-format:"
 _NAME_ID = "urn:oasis:names:tc:SAML:2.0:nameid-format:"
@@ -460,6 +461,7 @@ def sign(
     by, method, digest = by or idp(), method or shape.method, digest or shape.digest
     element = etree.fromstring(etree.tostring(element, with_tail=False))
     prefixes = list(shape.prefix_list) or None
+    etree.fromstring('<_ xmlns:_="#default"/>')  # lxml leaves out a listed name that it has never seen
     octets = etree.tostring(element, method="c14n", exclusive=not inclusive, inclusive_ns_prefixes=prefixes)
     digester = hashes.Hash(DIGESTS[digest]())
     digester.update(octets)

@@ -136,6 +136,8 @@ def test_request_without_format_and_index(binding: str) -> None:
         (request(f'<EncryptedID xmlns="{idp.SAML}"/>'), Reason.ENCRYPTED_ID),
         (request(NAME_ID + f'<EncryptedID xmlns="{idp.SAML}"/>'), Reason.ENCRYPTED_ID),
         (request(NAME_ID.replace("ann@", "<b/>ann@")), Reason.STRUCTURE),
+        (request(NAME_ID.replace("ann@", "\u738b" * 400)), Reason.NAME_ID_MALFORMED),
+        (request(NAME_ID.replace("Format", f'NameQualifier="{"q" * 1025}" Format')), Reason.NAME_ID_MALFORMED),
         (request(NAME_ID.replace("ann@", "<!-- -->ann@")), Reason.XML_COMMENT),
         (request(NAME_ID + '<samlp:SessionIndex ID="_logout1"/>'), Reason.ID_DUPLICATE),
         (request(root="LogoutRequestType"), Reason.NOT_A_LOGOUT_MESSAGE),

@@ -1,6 +1,7 @@
 """A provider's metadata is read with care: one entity, by its name, and where a key is pinned only what it signed."""
 
 import random
+import re
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
@@ -93,6 +94,9 @@ EXPIRED = ' validUntil="2026-03-01T12:00:00Z"'
         pytest.param(entity(entity_id="u" * 1025), "longer than 1024", id="long entity ID"),
         pytest.param(f"<x>{entity()}</x>", "not metadata: it begins with x, and", id="inside something else"),
         pytest.param(entity(role().replace("IDPSSO", "SPSSO")), "describes a service provider", id="of a service"),
+        pytest.param(group(), "no identity provider: it has no IDPSSODescriptor", id="empty group"),
+        pytest.param(f"<{'x' * 300}/>", f"begins with {'x' * 200}, and", id="long name"),
+        pytest.param("https://idp.example.com/ of ours", "not XML", id="a sentence"),
         pytest.param(entity(""), "no identity provider: it has no IDPSSODescriptor", id="no role"),
         pytest.param(entity(role() + role()), "several identity providers", id="two roles"),
         pytest.param(entity(attributes=EXPIRED), "expired on 2026-03-01", id="expired entity"),
@@ -255,6 +259,35 @@ def test_what_no_pinned_key_signed_is_not_vouched_for(document: str) -> None:
     """Also where some signature in the document holds: it must be that of what is read."""
     with pytest.raises(NotVouchedFor):
         read(document, vouched_by=PINNED, entity_id=idp.IDP)
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        (entity(attributes=ID), "The metadata is not signed"),
+        (signed(entity(attributes=ID), idp.attacker()), "metadata. Another key signed it."),
+        (signed(entity(attributes=ID)).replace(SSO, SSO + "/elsewhere"), "It was changed after it was signed."),
+        (
+            signed(entity(attributes=ID)).replace('URI="#_1"', 'URI=""'),
+            "It has an empty URI, the whole document instead of #_1.",
+        ),
+        (signed(entity(attributes=ID)).replace(' URI="#_1"', ""), "It has no URI instead of #_1."),
+        (
+            signed(entity(attributes=ID)).replace('URI="#_1"', f'URI="#{"x" * 250}"'),
+            f"It has #{'x' * 199} instead of #_1.",
+        ),
+        (
+            re.sub(r"(<ds:Transform) Algorithm=.[^'\"]*.", r"\1", signed(entity(attributes=ID)), count=1),
+            "It has nothing instead of http://www.w3.org/2000/09/xmldsig#enveloped-signature.",
+        ),
+    ],
+    ids=["unsigned", "another key", "changed", "whole document", "no reference", "long", "no transform"],
+)
+def test_what_is_not_vouched_for_is_told_in_words(document: str, words: str) -> None:
+    """An administrator reads what is wrong with it, not what the reason is called."""
+    with pytest.raises(NotVouchedFor) as caught:
+        read(document, vouched_by=PINNED, entity_id=idp.IDP)
+    assert words in caught.value.detail
 
 
 def test_nothing_unsigned_is_added_to_what_was_signed() -> None:

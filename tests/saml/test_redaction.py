@@ -7,6 +7,8 @@ from lxml import etree
 
 from idp_bridge.saml.redaction import MARK, redacted
 
+from . import idp
+
 GOOD = Path(__file__).parents[2] / "fixtures" / "saml" / "good"
 SAML = "{urn:oasis:names:tc:SAML:2.0:assertion}"
 VALUES = [f"{SAML}NameID", f"{SAML}AttributeValue", "{http://www.w3.org/2001/04/xmlenc#}CipherValue"]
@@ -38,6 +40,26 @@ def test_a_value_that_is_a_tree_goes_whole() -> None:
     inner = f'<a:NameID xmlns:a="{SAML[1:-1]}">ann</a:NameID>'
     document = f'<a:AttributeValue xmlns:a="{SAML[1:-1]}">x{inner}tail</a:AttributeValue>'.encode()
     assert redacted(document) == f'<a:AttributeValue xmlns:a="{SAML[1:-1]}">{MARK}</a:AttributeValue>'.encode()
+
+
+def test_attributes_that_name_or_place_a_person_go() -> None:
+    """What we named her, where she was, and what the provider wrote in its own words."""
+    without = redacted(
+        f"""<p:Response xmlns:p="{idp.SAMLP}" xmlns="{idp.SAML}" ID="_r" Destination="{idp.ACS}"><p:Status>
+        <p:StatusMessage>ann is not assigned</p:StatusMessage><p:StatusDetail><x>ann</x></p:StatusDetail></p:Status>
+        <NameID Format="f" SPProvidedID="ann">ann</NameID><SubjectConfirmationData Address="192.0.2.1" Recipient="r"/>
+        <SubjectLocality Address="192.0.2.1" DNSName="ann.example.com"/></p:Response>""".encode()
+    )
+    assert without is not None
+    assert b"ann" not in without
+    assert b"192" not in without
+    root = etree.fromstring(without)
+    assert [dict(item.attrib) for item in root.iter(f"{SAML}NameID", f"{SAML}SubjectConfirmationData")] == [
+        {"Format": "f", "SPProvidedID": MARK},
+        {"Address": MARK, "Recipient": "r"},
+    ]
+    assert [item.text for item in root[0]] == [MARK, MARK]
+    assert (root.get("ID"), root.get("Destination")) == ("_r", idp.ACS)
 
 
 @pytest.mark.parametrize("document", [b"", b"no xml: ann@acme.test", b"<!DOCTYPE a><a>ann</a>", b"<a><!-- ann --></a>"])

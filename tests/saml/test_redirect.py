@@ -123,6 +123,21 @@ def test_the_bound_itself_is_inflated() -> None:
 RAW = base64.b64decode(deflated(DOCUMENT * 9))
 
 
+def test_plus_that_was_not_escaped_is_a_plus_in_base64() -> None:
+    """RFC 3986 lets a plus stand in a query; only forms mean a space by it, and base64 has none."""
+
+    def bare(text: str) -> str:
+        return quote_plus(text).replace("%2B", "+")
+
+    queries = (signed_query(encode=bare, relay_state=f"a+b {number}") for number in range(100))
+    query = next(query for query in queries if query.count(b"+", query.index(b"&Signature")))
+    assert signer(query) == idp.idp().certificate.fingerprint_sha256
+    read = redirect.read(query.replace(b"RelayState=a+b+", b"RelayState=a%2Bb+"))
+    assert redirect.inflate(read.message) == DOCUMENT
+    assert "+" in str(read.signature)
+    assert str(read.relay_state).startswith("a+b ")
+
+
 @pytest.mark.parametrize(
     ("octets", "reason"),
     [

@@ -170,7 +170,12 @@ ROWS = [
     Row("a NameID with a space around", Reason.NAME_ID_MALFORMED, say("NameID", "ann@example.com ")),
     Row("a NameID with a line break", Reason.NAME_ID_MALFORMED, say("NameID", "ann@example\n.com")),
     Row("a NameID with an invisible letter", Reason.NAME_ID_MALFORMED, say("NameID", "ann\u200b@example.com")),
+    Row("a NameID of a filler", Reason.NAME_ID_MALFORMED, say("NameID", "ann\u3164@example.com")),
+    Row("a NameID of an initial filler", Reason.NAME_ID_MALFORMED, say("NameID", "\u115fann@example.com")),
     Row("a NameID without end", Reason.NAME_ID_MALFORMED, say("NameID", "a" * 1025)),
+    Row("a NameID of many octets", Reason.NAME_ID_MALFORMED, say("NameID", "\u738b" * 342)),
+    Row("a format without end", Reason.NAME_ID_MALFORMED, put("NameID", "Format", "urn:" + "f" * 1021)),
+    Row("a qualifier without end", Reason.NAME_ID_MALFORMED, put("NameID", "NameQualifier", "q" * 1025)),
     Row("a NameID for this session only", Reason.NAME_ID_TRANSIENT, put("NameID", "Format", TRANSIENT)),
     Row("no confirmation", Reason.CONFIRMATION_MISSING, drop("SubjectConfirmation")),
     Row("another method", Reason.CONFIRMATION_MISSING, put("SubjectConfirmation", "Method", "urn:x:sender-vouches")),
@@ -369,12 +374,38 @@ def test_fresh_sign_in_is_one_after_it_was_asked_for(asked_before: timedelta, fr
     """ForceAuthn: an AuthnInstant before the request, skew included, is somebody's old session."""
     instant, asked_at = idp.NOW, idp.NOW - asked_before
     if fresh:
-        profile.check_fresh(instant, asked_at=asked_at)
+        profile.check_fresh(instant, asked_at=asked_at, now=idp.NOW)
         return
     with pytest.raises(Rejected) as caught:
-        profile.check_fresh(instant, asked_at=asked_at)
+        profile.check_fresh(instant, asked_at=asked_at, now=idp.NOW)
     assert caught.value.reason is Reason.AUTHENTICATION_STALE
     assert caught.value.facts == {"got": fact(instant), "want": f"from {fact(asked_at)}"}
+
+
+@pytest.mark.parametrize(
+    ("instant", "reason"),
+    [
+        (idp.NOW + CLOCK_SKEW + S, Reason.NOT_YET_VALID),
+        (datetime.max.replace(tzinfo=UTC), Reason.NOT_YET_VALID),
+        (datetime.min.replace(tzinfo=UTC), Reason.AUTHENTICATION_STALE),
+    ],
+)
+def test_sign_in_to_come_is_none(instant: datetime, reason: Reason) -> None:
+    """It would be fresh for every request until then; and no arithmetic on what a provider wrote may overflow."""
+    with pytest.raises(Rejected) as caught:
+        profile.check_fresh(instant, asked_at=idp.NOW, now=idp.NOW)
+    assert caught.value.reason is reason
+
+
+def test_name_of_the_longest_kind_is_read() -> None:
+    """Each part of a NameID may have 1024 octets."""
+
+    def longest(root: etree._Element) -> None:
+        say("NameID", "\u738b" * 341 + "a")(root)
+        put("NameID", "Format", "urn:" + "f" * 1020)(root)
+
+    said = accept(changed(longest))
+    assert (len(said.name_id.encode()), len(said.name_id_format)) == (1024, 1024)
 
 
 def test_earliest_of_several_sign_ins_counts() -> None:
@@ -430,6 +461,26 @@ def test_one_of_several_bearer_confirmations_is_enough() -> None:
         data[1].set("NotOnOrAfter", idp.stamp(60))
 
     assert accept(changed(three)).not_on_or_after == idp.NOW + timedelta(minutes=60) + CLOCK_SKEW
+
+
+def test_confirmation_that_is_refused_now_may_be_accepted_later() -> None:
+    """Whoever carries an unsigned Response may leave InResponseTo out: then the other confirmation counts, for longer.
+
+    The replay row must outlive that as well, whichever of the two the first post was accepted for.
+    """
+
+    def two(root: etree._Element) -> None:
+        twice("SubjectConfirmation")(root)
+        other = list(root.iter("{*}SubjectConfirmationData"))[1]
+        del other.attrib["InResponseTo"]
+        other.set("NotOnOrAfter", idp.stamp(240))
+        put("Conditions", "NotOnOrAfter", idp.stamp(240))(root)
+
+    document = changed(two)
+    later = idp.NOW + timedelta(minutes=240) + CLOCK_SKEW
+    assert accept(document, allow_idp_initiated=True).not_on_or_after == later
+    del document.attrib["InResponseTo"]
+    assert accept(document, allow_idp_initiated=True).not_on_or_after == later
 
 
 def test_provider_that_says_no_is_quoted_in_the_facts_only() -> None:
@@ -541,6 +592,27 @@ def test_warnings_of_both_signatures_are_told_once() -> None:
             allow_weak_signatures=True,
         )
         assert said.warnings == tuple(names.split())
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner"), [(True, False), (False, True), (True, True)], ids=["response", "assertion", "both"]
+)
+def test_it_is_told_whose_keys_signed(outer: bool, inner: bool) -> None:
+    """By fingerprint, each once and the Response's first, so that whoever waits can ask later whether they still
+    count. Another pinned key is none of them."""
+    first, second = idp.pair("first"), idp.pair("second")
+    response = idp.unsigned(idp.OKTA)
+    if inner:
+        idp.swap(idp.assertion_of(response), idp.sign(idp.assertion_of(response), second))
+    message = idp.sign(response, first) if outer else response
+    signers = [pair.certificate.fingerprint_sha256 for pair, signs in ((first, outer), (second, inner)) if signs]
+    pinned = tuple(pair.certificate for pair in (idp.idp(), second, first))
+    assert accept(message, certificates=pinned).signed_by == tuple(signers)
+
+
+def test_one_key_for_both_signatures_is_told_once() -> None:
+    """As most providers that sign both do."""
+    assert accept(idp.good(idp.OKTA)).signed_by == (idp.idp().certificate.fingerprint_sha256,)
 
 
 def test_signature_without_a_canonicalisation_transform() -> None:

@@ -82,7 +82,7 @@ TOLD = {
         "https://idp.example.com/entity",
     ),
     "message_too_large": ("message", "266668 characters", "262144 at most"),
-    "name_id_malformed": ("name_id", "' ann@example.com'", "printable, no blanks around it, 1024 at most"),
+    "name_id_malformed": ("name_id", "' ann@example.com'", "printable, no blanks around it, 1024 octets at most"),
     "name_id_missing": ("name_id", "no NameID", "one NameID"),
     "name_id_transient": (
         "name_id",
@@ -203,6 +203,42 @@ def test_what_is_not_there_is_called_nothing(response: Callable[[], etree._Eleme
         verify(idp.post(response()), trust=idp.trust(), sp=idp.service_provider(), now=idp.NOW)
     assert (caught.value.checks[-1].got, caught.value.checks[-1].want) == (got, want)
     assert "None" not in "".join(caught.value.facts.values())
+
+
+def changed_after(name: str, change: Callable[[etree._Element], object]) -> Callable[[], etree._Element]:
+    def response() -> etree._Element:
+        document = idp.good(idp.ENTRA)
+        change(next(document.iter(f"{{*}}{name}")))
+        return document
+
+    return response
+
+
+@pytest.mark.parametrize(
+    ("response", "got", "want"),
+    [
+        (
+            changed_after("SignatureValue", lambda found: found.getparent().remove(found)),
+            "no SignatureValue",
+            "one SignatureValue",
+        ),
+        (
+            changed_after("Transforms", lambda found: found.clear()),
+            "nothing (element: Transforms)",
+            "Transform or Transform Transform",
+        ),
+        (
+            changed_after("DigestMethod", lambda found: etree.SubElement(found, "x")),
+            "x (element: DigestMethod)",
+            "nothing",
+        ),
+        (changed_after("Reference", lambda found: found.attrib.pop("URI")), "no URI", "#_assertion1"),
+    ],
+    ids=["no value", "no transforms", "a parameter", "no reference"],
+)
+def test_a_signature_of_another_shape_is_told(response: Callable[[], etree._Element], got: str, want: str) -> None:
+    """By what stands in it and what may."""
+    test_what_is_not_there_is_called_nothing(response, got, want)
 
 
 @pytest.mark.parametrize("kind", providers.KINDS)

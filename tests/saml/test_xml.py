@@ -8,7 +8,7 @@ from lxml import etree
 
 from idp_bridge.saml import NotSaml, Reason, Rejected, xml
 
-LIMITS = xml.Limits(octets=1000, elements=5, depth=3, declarations=4, in_scope=2, attributes=2, name=5)
+LIMITS = xml.Limits(octets=1000, elements=5, depth=3, declarations=4, in_scope=2, scopes=6, attributes=2, name=5)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,12 @@ LIMITS = xml.Limits(octets=1000, elements=5, depth=3, declarations=4, in_scope=2
             Reason.XML_TOO_COMPLEX,
             "5 namespace declarations, 1 in scope",
             "4, 2 in scope",
+        ),
+        (
+            b'<x xmlns:a="u:a" xmlns:b="u:b">' + b"<y/>" * 3 + b"</x>",
+            Reason.XML_TOO_COMPLEX,
+            "8 namespace declarations in the scopes of all elements",
+            "6",
         ),
     ],
 )

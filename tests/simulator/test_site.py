@@ -111,6 +111,12 @@ def test_a_tile_starts_an_unsolicited_response(wired: FlaskClient) -> None:
     assert document.find(".//{*}SubjectConfirmationData").get("InResponseTo") is None
 
 
+def test_a_browser_may_say_that_the_answer_comes_from_here(wired: FlaskClient) -> None:
+    """Under "no-referrer" it posts with `Origin: null`, and whoever gets the answer has to ask who brought it."""
+    for path in ("/", "/okta/apps/demo"):
+        assert wired.get(path).headers["Referrer-Policy"] == "strict-origin-when-cross-origin"
+
+
 def test_apps_are_registered_at_run_time(client: FlaskClient) -> None:
     """POST names the app after its entity ID, PUT as asked; the answer says where the tile is."""
     made = client.post("/okta/apps", data=METADATA, **XML)

@@ -223,6 +223,20 @@ def test_a_session_that_has_ended_is_told_so(okta: Console) -> None:
     assert "It has ended." in okta.read(okta.flow())
 
 
+@pytest.mark.parametrize(
+    ("proven", "words"),
+    [(True, "It began with what came from the provider."), (False, "it is not proven that the provider sent it")],
+)
+def test_what_nobody_signed_is_not_said_to_come_from_the_provider(okta: Console, proven: bool, words: str) -> None:
+    """Anybody can post; a signature under a pinned key is what tells the provider's word from junk."""
+    response = okta.response(None) if proven else "Zm9yZ2Vk"
+    assert okta.post(okta.app.test_client(), response).status_code in (400, 403)
+    text = okta.read(okta.flow())
+    assert words in text
+    assert text.count("It began with") == 1
+    assert "Not started here" in text
+
+
 def test_a_request_that_nobody_answered_says_so(okta: Console) -> None:
     """It waits for a quarter of an hour, then it is over."""
     okta.app.test_client().get(f"/saml/{okta.row.id}/start")

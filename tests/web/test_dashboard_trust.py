@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from idp_bridge import actors, clock, connection_warnings, db, fetching, idps, providers, sp_keys
+from idp_bridge import accounts, actors, clock, connection_warnings, db, fetching, idps, providers, sp_keys
 from idp_bridge.models import IdentityProvider, ServiceProviderKey
 from idp_bridge.web.dashboard import attention
 from idp_bridge.web.dashboard.page import label
@@ -96,7 +96,7 @@ def test_our_key_is_rolled_over_from_the_page(pages: Pages) -> None:
 def test_what_a_key_step_does_to_people_is_said_before_it_is_done(
     pages: Pages, signs: bool, said: str, unsaid: str
 ) -> None:
-    """A page in between, without a script: asking changes nothing, and says what happens if the provider lags behind."""
+    """A page in between, without a script: it changes nothing, and says what happens if the provider lags behind."""
     with db.connection(), db.transaction():
         idps.change(actors.system(pages.provider.account), pages.provider, sign_authn_requests=signs)
     pages.post("/keys")
@@ -242,12 +242,11 @@ def test_changed_metadata_waits_and_is_accepted_or_discarded(pages: Pages, site:
     assert "Waits for you" in pages.read(""), "on every page of the connection"
     assert pages.row().sso_url == before
 
-    digest = re.search(r'name="digest" value="(\w+)"', text)
-    assert digest
+    digest = digest_of(pages)
     stale = pages.post("/metadata/accept", digest="0" * 64)
     assert stale.status_code == 409
     assert "Another change has come in since" in stale.get_data(as_text=True)
-    assert pages.post("/metadata/accept", digest=digest.group(1)).status_code == 303
+    assert pages.post("/metadata/accept", digest=digest).status_code == 303
     assert pages.row().sso_url == "https://new.test/sso"
     assert "Their metadata has changed" not in pages.read()
 
@@ -295,14 +294,14 @@ def test_everything_that_accepting_takes_is_shown(pages: Pages, site: https.Site
     assert marked == ([] if name in {"certificates", "valid_until"} else [label(name)])
     assert ("New certificate" in asked) == (name in {"certificates", "valid_until"})
     assert "every address that changes" in asked
-    digest = re.search(r'name="digest" value="(\w+)"', asked)
-    assert digest
-    assert pages.post("/metadata/accept", digest=digest.group(1)).status_code == 303
-    assert not metadata_waits(pages)
+    assert pages.post("/metadata/accept", digest=digest_of(pages)).status_code == 303
+    assert pages.row().pending_trust is None
 
 
-def metadata_waits(pages: Pages) -> bool:
-    return pages.row().pending_trust is not None
+def digest_of(pages: Pages) -> str:
+    """What the two buttons send back: the change that the page shows."""
+    (digest,) = set(re.findall(r'name="digest" value="(\w+)"', pages.read()))
+    return digest
 
 
 # --- where an administrator is needed ---------------------------------------------------------------------------
@@ -331,7 +330,7 @@ def test_a_waiting_change_is_seen_from_every_page_until_it_is_decided(pages: Pag
     pages.post("/metadata-url", metadata_url=site.origin + PATH)
     assert re.search(r'href="/accounts/acme/settings"[^>]*>(?:(?!</a>).)*Waits for you', navigation(pages))
     assert "Waits for you" in in_the_list(pages)
-    pages.post("/metadata/discard")
+    assert pages.post("/metadata/discard", digest=digest_of(pages)).status_code == 303
     assert "Waits for you" not in navigation(pages) + in_the_list(pages)
 
 
@@ -411,9 +410,12 @@ def test_a_value_by_hand_that_cannot_be_is_refused_where_it_stands(
     refused = pages.post("/trust", **sent)
     assert refused.status_code == 400
     text = refused.get_data(as_text=True)
-    summary, rest = text.partition('id="problem"')[2].split("</ul>", 1)
+    summary, rest = text.partition('id="problem"')[2].split("</div>", 1)
     assert summary.count(words) == 1
-    assert f">{label(name)}" in summary
+    field = re.search(r'<a href="#([^"]+)">', summary)
+    assert field
+    marked = re.search(rf'id="{field.group(1)}" name="{name}"[^>]* aria-invalid="true"', rest)
+    assert marked
     assert words in rest
     assert "<details open><summary>Change the values by hand" in text
     assert "<details open><summary>Upload" not in text
@@ -426,9 +428,9 @@ def test_one_of_several_providers_in_a_document_is_named_beside_it(pages: Pages)
     refused = pages.post("/trust", metadata_xml=several)
     assert refused.status_code == 400
     text = refused.get_data(as_text=True)
-    summary = text.partition('id="problem"')[2].partition("</ul>")[0]
+    summary = text.partition('id="problem"')[2].partition("</div>")[0]
     assert summary.count("describes several identity providers") == 1
-    assert ">Metadata</a>" in summary
+    assert "Metadata xml" not in text
     assert 'name="metadata_entity_id"' in text.partition("Upload or paste")[2].partition("</form>")[0]
     new = pages.browser.get("/accounts/acme/identity-providers/new").get_data(as_text=True)
     assert 'name="metadata_entity_id"' in new.partition("<details")[0]
@@ -436,16 +438,33 @@ def test_one_of_several_providers_in_a_document_is_named_beside_it(pages: Pages)
     assert (pages.row().entity_id, pages.row().sso_url) == ("urn:other", EVIL)
 
 
+def test_a_change_is_accepted_only_where_the_plan_has_single_sign_on(
+    pages: Pages, site: https.Site, world: World
+) -> None:
+    """As by the API: who has given the plan up trusts no new key; to discard the change, and to look, she may."""
+    pages.post("/metadata-url", metadata_url=site.origin + PATH)
+    before = pages.row().sso_url
+    digest = re.search(r'name="digest" value="(\w+)"', pages.read())
+    assert digest
+    with db.connection(), db.transaction():
+        accounts.set_plan(world.system, "pro")
+    assert pages.post("/metadata/accept", digest=digest.group(1)).status_code == 403
+    assert pages.row().sso_url == before
+    assert pages.post("/metadata/discard", digest=digest.group(1)).status_code == 303
+
+
 def test_a_discarded_change_is_shown_no_more(pages: Pages, site: https.Site) -> None:
     """Until the document says something else."""
     pages.post("/metadata-url", metadata_url=site.origin + PATH)
     before = pages.row().sso_url
-    assert pages.post("/metadata/discard").status_code == 303
+    digest = digest_of(pages)
+    assert pages.post("/metadata/discard", digest="0" * 64).status_code == 409
+    assert pages.post("/metadata/discard", digest=digest).status_code == 303
     text = pages.read()
     assert "Their metadata has changed" not in text
     assert "Waits for you" not in text
     assert pages.row().sso_url == before
-    assert pages.post("/metadata/discard").status_code == 404
+    assert pages.post("/metadata/discard", digest=digest).status_code == 404
 
 
 def test_what_went_wrong_with_the_last_look_is_said(pages: Pages, site: https.Site) -> None:

@@ -14,7 +14,17 @@ from idp_bridge import accounts, bots, clock, db, groups, idps, invitations, mem
 from idp_bridge.models import IdentityLink, Member, Session
 from idp_bridge.simulator.saml_idp import Provider
 from tests.conftest import World, make_account
-from tests.web.connections import BASE, SESSION_COOKIE, Connection, connect, events_of, flows_of, reference, session_of
+from tests.web.connections import (
+    BASE,
+    SESSION_COOKIE,
+    Connection,
+    connect,
+    events_of,
+    failed_checks,
+    flows_of,
+    reference,
+    session_of,
+)
 
 # --- in ---------------------------------------------------------------------------------------------------------
 
@@ -92,7 +102,39 @@ def test_cross_site_post_finishes_in_the_browser_that_began(okta: Connection, ap
     finished = client.get(finish)
     assert finished.headers["Location"] == "/accounts/acme/events"
     assert session_of(client)
-    assert client.get(finish).status_code == 403, "and it finishes once"
+
+
+def test_a_sign_in_that_is_over_is_no_refusal(okta: Connection, app: Flask, client: FlaskClient) -> None:
+    """The same link again, in the browser that finished it: on to the page while its session is there, then words that
+    it is over, with the reference of the event that it ended in. Nothing more is written down, and nothing opens."""
+    response = okta.response(okta.start(client, "/accounts/acme/events"))
+    finish = okta.post(app.test_client(), response).headers["Location"]
+    cookie = client.get(finish).headers.getlist("Set-Cookie")
+    assert any(SESSION_COOKIE in value for value in cookie)
+    session = session_of(client)
+    again = client.get(finish)
+    assert (again.status_code, again.headers["Location"]) == (303, "/accounts/acme/events")
+    assert session_of(client) == session
+    client.delete_cookie(SESSION_COOKIE)
+    over = client.get(finish)
+    assert over.status_code == 403
+    assert "already finished" in over.get_data(as_text=True)
+    assert reference(over) == events_of(okta.world, "sign_in_succeeded.v0")[0].id
+    assert session_of(client) is None
+    assert events_of(okta.world, "sign_in_refused.v0") == []
+    assert len(flows_of(okta)) == 1
+    assert app.test_client().get(finish).status_code == 403
+    assert events_of(okta.world, "sign_in_refused.v0")[0].object["reason"] == "other_browser"
+
+
+def test_a_refused_sign_in_that_is_opened_again_is_refused_once(
+    okta: Connection, app: Flask, client: FlaskClient
+) -> None:
+    """Whoever loads the page again finds the same reference."""
+    okta.change(join_policy="invite_only")
+    finish = okta.post(app.test_client(), okta.response(okta.start(client))).headers["Location"]
+    assert reference(client.get(finish)) == reference(client.get(finish))
+    assert len(events_of(okta.world, "sign_in_refused.v0")) == len(flows_of(okta)) == 1
 
 
 def test_two_tabs_at_once(okta: Connection, client: FlaskClient) -> None:
@@ -214,15 +256,46 @@ def test_refused(okta: Connection, client: FlaskClient, attempt: Callable[[Conne
 
 @pytest.mark.parametrize("body", [{}, {"SAMLResponse": ""}, {"SAMLResponse": "%%%"}, {"SAMLResponse": "PGE+"}])
 def test_what_is_no_saml_is_400(okta: Connection, client: FlaskClient, body: dict[str, str]) -> None:
-    """A message that is no SAML at all is a bad request."""
+    """A message that is no SAML at all is a bad request, on the page of a refusal, with its reference."""
     answer = client.post(f"{okta.path}/acs", data=body)
-    assert answer.status_code == 400
+    assert (answer.status_code, answer.mimetype) == (400, "text/html")
     assert session_of(client) is None
+    assert reference(answer) == events_of(okta.world, "sign_in_refused.v0")[-1].id
+    assert failed_checks(flows_of(okta)[-1]) != [] or not body.get("SAMLResponse")
+
+
+@pytest.mark.parametrize("browser_method", ["GET", "HEAD"])
+def test_the_acs_leads_people_to_where_a_sign_in_begins(
+    okta: Connection, client: FlaskClient, browser_method: str
+) -> None:
+    """A bookmark, or the way back: the account's ways in. Other methods are not for people."""
+    answer = client.open(f"{okta.path}/acs?SAMLResponse=PGE%2B", method=browser_method)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/login/acme")
+    refused = client.put(f"{okta.path}/acs")
+    assert (refused.status_code, "POST" in refused.headers["Allow"]) == (405, True)
+    assert flows_of(okta) == []
+
+
+def test_nobody_is_sent_to_a_provider_for_nothing(okta: Connection, client: FlaskClient) -> None:
+    """Where the connection is off, or the plan has no single sign-on, the sign-in is refused before it begins."""
+    okta.change(enabled=False)
+    answers = {"provider_disabled": client.get(f"{okta.path}/start?next=/accounts/acme/events")}
+    with db.connection(), db.transaction():
+        accounts.set_plan(okta.world.system, "pro")
+    answers["sso_not_in_plan"] = client.get(f"{okta.path}/start")
+    events = events_of(okta.world, "sign_in_refused.v0")
+    for (reason, answer), event, flow in zip(answers.items(), events, flows_of(okta), strict=True):
+        assert answer.status_code == 403
+        assert "You are not signed in" in answer.get_data(as_text=True)
+        assert reference(answer) == event.id == flow.event_id
+        assert (event.object["reason"], event.object["flow_id"]) == (reason, flow.id)
+        assert (flow.kind, flow.reason, flow.decision, failed_checks(flow)) == (
+            "sp_initiated", reason, reason, ["decision"],
+        )  # fmt: skip
 
 
 def test_acs_takes_posts_of_bounded_size_only(okta: Connection, client: FlaskClient) -> None:
-    """GET is not the POST binding, and 256 KiB is ample."""
-    assert client.get(f"{okta.path}/acs").status_code == 405
+    """256 KiB is ample."""
     assert okta.post(client, "A" * 400_000).status_code == 413
 
 

@@ -13,11 +13,11 @@ from idp_bridge import clock, db, flow_history, flow_pruning, idps, ids, saml_me
 from idp_bridge.models import IdentityProvider, Member, SamlMessage, Session, SignInFlow, UsedAssertion
 from idp_bridge.saml.checks import CHECKS
 from idp_bridge.saml.redaction import MARK
-from idp_bridge.web.saml import refusing
+from idp_bridge.web.saml import budgets
 from tests.bench.statements import recorded
 from tests.web.connections import Connection, events_of, failed_checks, flows_of, reference, session_of
 
-AFTER_THE_DOOR = ("request", "replay", "logout", "email", "browser", "decision")
+AFTER_THE_DOOR = ("request", "replay", "email", "browser", "signer", "logout", "decision")
 
 
 def messages_of(connection: Connection, flow: SignInFlow) -> dict[str, saml_messages.Kept]:
@@ -95,6 +95,12 @@ def test_a_flow_whose_browser_never_came_back_is_not_finished(
     flow = flows_of(okta)[0]
     assert flow.waiting is None
     assert session_of(client) is None
+    person = okta.provider.people[0]
+    assert (flow.email, flow.name_id, failed_checks(flow)) == (person.email, person.email, [])
+    assert [check.name for check in sign_in_flows.checks(flow.checks)][-1] == "email"
+    with db.connection():
+        assert [found.id for found in flow_history.of_provider(okta.row, email=person.email)] == [flow.id]
+    assert flows_of(okta)[-1].reason == "request_unknown", "her own browser: it took too long"
 
 
 # --- refused ----------------------------------------------------------------------------------------------------
@@ -103,6 +109,20 @@ def test_a_flow_whose_browser_never_came_back_is_not_finished(
 def by_the_door(c: Connection, browser: FlaskClient, **changes: Any) -> Any:
     request_id = c.start(browser)
     return c.post(browser, c.response(request_id, **changes), RelayState=request_id)
+
+
+def unsigned(c: Connection, browser: FlaskClient) -> Any:
+    return by_the_door(c, browser, sign_response=False, sign_assertion=False)
+
+
+def replayed(c: Connection, browser: FlaskClient) -> Any:
+    response = c.response(c.start(browser))
+    c.post(browser, response)
+    return c.post(browser, response)
+
+
+def of_unknown_request(c: Connection, browser: FlaskClient) -> Any:
+    return c.post(browser, c.response("_a_request_that_nobody_sent"))
 
 
 def by_the_table(c: Connection, browser: FlaskClient) -> Any:
@@ -193,6 +213,13 @@ def test_a_message_that_is_refused_spares_the_request_it_claims_to_answer(
     assert (flow.reason, flow.decision, failed_checks(flow)) == (None, "join", [])
 
 
+def test_a_refused_message_is_told_of_the_request_that_stands_in_it(okta: Connection, client: FlaskClient) -> None:
+    """Where the provider forgot RelayState: InResponseTo, unverified as it is, finds the flow too."""
+    forged = okta.response(okta.start(client), sign_response=False, sign_assertion=False)
+    assert okta.post(client, forged).status_code == 403
+    assert [flow.reason for flow in flows_of(okta)] == ["signature_missing"]
+
+
 def test_a_late_message_does_not_undo_what_its_flow_ended_in(okta: Connection, client: FlaskClient) -> None:
     """What comes under the RelayState of a flow that is over is a flow of its own."""
     request_id = okta.start(client)
@@ -248,32 +275,114 @@ def test_what_cannot_be_redacted_is_not_kept(okta: Connection, client: FlaskClie
 def test_strangers_cannot_fill_the_database(
     okta: Connection, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of refused flows only the newest are kept, with their messages, and those are cut; sign-ins are not touched."""
-    monkeypatch.setattr(flow_pruning, "KEPT_REFUSED", 3)
+    """Of what they send only the newest is kept, with its message, and that is cut. What they send pushes out neither
+    sign-ins nor refusals of what was begun here or verified, nor one of those the other."""
+    monkeypatch.setattr(flow_pruning, "KEPT", dict.fromkeys(flow_pruning.KEPT, 3))
     monkeypatch.setattr(saml_messages, "UNVERIFIED_BYTES", 100)
     okta.sign_in(client)
+    for attempt in (replayed, of_unknown_request, unsigned, without_address):
+        assert attempt(okta, client).status_code == 403
+    kept = [flow.reason for flow in flows_of(okta)]
     for _ in range(6):
         assert okta.post(client, "QUJD" * 1000).status_code == 400
+    with db.connection():
+        flow_pruning.prune(clock.now())
     flows = flows_of(okta)
-    assert [flow.reason for flow in flows] == [None, *["not_xml"] * 3]
+    assert [flow.reason for flow in flows] == [*kept, *["not_xml"] * 3]
     with db.connection():
         assert {row.flow_id for row in SamlMessage.select()} == {flow.id for flow in flows}
     assert messages_of(okta, flows[-1])["response"] == (("ABC" * 1000)[:100], "cut")
 
 
-def test_refusals_are_written_down_at_a_bounded_rate(
+BUDGETS_OF_REFUSALS = ("VERIFIED", "BEGUN", "STRAY", "LOGOUT")
+
+
+def small(monkeypatch: pytest.MonkeyPatch, *, one: int, all: int) -> None:
+    """Budgets of a size that a test can use up."""
+    for name in BUDGETS_OF_REFUSALS:
+        monkeypatch.setattr(budgets, name, budgets.budget(f"{name} in a test", one, all))
+
+
+def junk(c: Connection, browser: FlaskClient) -> Any:
+    """What anybody can post without knowing anything."""
+    return c.post(browser, "QUJD")
+
+
+def nothing(c: Connection, browser: FlaskClient) -> Any:
+    """A form that has no response in it."""
+    return browser.post(f"{c.path}/acs")
+
+
+def logout(c: Connection, browser: FlaskClient) -> Any:
+    """A logout message that is none."""
+    return browser.get(f"{c.path}/slo")
+
+
+def foreign(c: Connection, browser: FlaskClient) -> Any:
+    """A link to a sign-in that waits elsewhere, or nowhere."""
+    return browser.get(f"{c.path}/finish?flow=flow_00000000000000000000000000")
+
+
+#: Who may use a budget up -> whose refusals are written down all the same.
+APART = {
+    junk: (unsigned, without_address, logout, foreign),
+    nothing: (unsigned, without_address, logout),
+    logout: (unsigned, without_address, junk),
+    foreign: (without_address, logout, junk),
+    unsigned: (without_address, logout, junk),
+    of_unknown_request: (unsigned, logout, junk, foreign),
+}
+
+
+@pytest.mark.parametrize(("attempt", "others"), APART.items(), ids=[attempt.__name__ for attempt in APART])
+def test_who_uses_up_a_budget_blinds_nobody_to_the_rest(
+    okta: Connection,
+    client: FlaskClient,
+    monkeypatch: pytest.MonkeyPatch,
+    attempt: Callable[[Connection, FlaskClient], Any],
+    others: tuple[Callable[[Connection, FlaskClient], Any], ...],
+) -> None:
+    """Past a budget a refusal leaves no row and no event, and its reference is the operation id, which the log knows;
+    refusals of every other kind have their event still."""
+    small(monkeypatch, one=2, all=9)
+    answers = [attempt(okta, client) for _ in range(4)]
+    shown = [answer.get_data(as_text=True) for answer in answers]
+    assert ["ev_" in text for text in shown] == [True, True, False, False]
+    assert answers[-1].headers["X-Request-Id"] in shown[-1]
+    assert len(events_of(okta.world, "sign_in_refused.v0") + events_of(okta.world, "logout_refused.v0")) == 2
+    for other in others:
+        event = reference(other(okta, client))
+        if other is not logout:
+            with db.connection():
+                assert flow_history.of_provider(okta.row, event_id=event).count() == 1
+
+
+def test_who_uses_up_her_own_budget_takes_nothing_from_others(
     okta: Connection, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Past the rate a refusal leaves no row and no event; the person still has a reference, which the log knows."""
-    from limits import RateLimitItemPerHour
+    """A verified refusal is paid for by whom it is about, an unverified one by the address that it comes from; what
+    they are refused takes nothing from the connection's."""
+    small(monkeypatch, one=2, all=4)
+    okta.change(join_policy="invite_only")
+    for attempt in (okta.sign_in, lambda browser: junk(okta, browser)):
+        assert ["ev_" in attempt(client).get_data(as_text=True) for _ in range(6)] == [True] * 2 + [False] * 4
+    assert "ev_" in okta.sign_in(client, person=1).get_data(as_text=True)
+    client.environ_base["REMOTE_ADDR"] = "192.0.2.9"
+    assert ["ev_" in junk(okta, client).get_data(as_text=True) for _ in range(3)] == [True, True, False]
+    client.environ_base["REMOTE_ADDR"] = "192.0.2.10"
+    assert "ev_" not in junk(okta, client).get_data(as_text=True), "the connection's is used up"
 
-    from idp_bridge.rates import Limit
 
-    monkeypatch.setattr(refusing, "_kept", Limit(RateLimitItemPerHour(2, namespace="test"), ""))
-    answers = [okta.post(client, "QUJD") for _ in range(4)]
-    assert [answer.status_code for answer in answers] == [400] * 4
-    assert len(events_of(okta.world, "sign_in_refused.v0")) == len(flows_of(okta)) == 2
-    assert answers[-1].headers["X-Request-Id"] in answers[-1].get_data(as_text=True)
+def test_a_thousand_strays_blind_nobody(okta: Connection, client: FlaskClient) -> None:
+    """With the budgets as they are: an hour's worth of junk, and the next person's refusal has its reference."""
+    budget = budgets.STRAY
+    with db.connection():
+        paid = [budget.pays(okta.row, f"192.0.2.{address}") for address in range(3) for _ in range(600)]
+    assert paid.count(True) == 1_000
+    assert "ev_" not in junk(okta, client).get_data(as_text=True)
+    with db.connection():
+        event = reference(by_the_door(okta, client, audience="https://other.test"))
+        assert flow_history.of_provider(okta.row, event_id=event).get().reason == "audience_mismatch"
 
 
 def test_old_flows_and_older_messages_go(
@@ -300,7 +409,7 @@ def test_messages_are_not_shown_after_their_time(okta: Connection, client: Flask
 
 def test_unanswered_flows_are_bounded(okta: Connection, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Anybody can begin: of those who never came back the newest are kept; who may still come back all are."""
-    monkeypatch.setattr(flow_pruning, "KEPT_UNANSWERED", 2)
+    monkeypatch.setitem(flow_pruning.KEPT, "unanswered", 2)
     for _ in range(5):
         okta.start(client)
     with db.connection():
@@ -323,7 +432,7 @@ def test_flows_go_with_their_connection(okta: Connection, client: FlaskClient) -
 
 
 #: The statements of each request of a sign-in by somebody who has been here before. A number may only fall.
-BUDGETS = {"start": 3, "acs": 16, "acs, cross-site": 6, "finish": 14}
+BUDGETS = {"start": 3, "acs": 16, "acs, cross-site": 5, "finish": 15}
 
 
 def test_a_sign_in_keeps_within_its_statements(okta: Connection, app: Flask, client: FlaskClient) -> None:

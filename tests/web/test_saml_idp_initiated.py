@@ -111,6 +111,10 @@ def test_it_finishes_once_and_soon(tile: Connection, client: FlaskClient) -> Non
     """What waits is taken once, within five minutes."""
     first, second = (cross_site(tile, client, tile.response(None)).headers["Location"] for _ in range(2))
     assert client.get(first).status_code == 303
+    session = session_of(client)
+    assert client.get(first).headers["Location"] == "/accounts/acme/members", "she has its session"
+    assert session_of(client) == session
+    client.delete_cookie(SESSION_COOKIE)
     assert client.get(first).status_code == 403
     with time_machine.travel(clock.now() + timedelta(minutes=6), tick=False):
         assert client.get(second).status_code == 403

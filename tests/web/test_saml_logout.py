@@ -1,6 +1,7 @@
 """Single logout: sessions end with the provider's and the provider's with ours; a forged word ends nothing."""
 
 import base64
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,23 +10,22 @@ from typing import Any
 from urllib.parse import unquote_plus, urlsplit
 
 import pytest
+import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
-from limits import RateLimitItemPerHour
 from lxml import html
 from saml2 import BINDING_HTTP_POST, BINDING_HTTP_REDIRECT
 from saml2.samlp import STATUS_PARTIAL_LOGOUT, STATUS_RESPONDER, STATUS_SUCCESS
 
 from idp_bridge import clock, db, idps, single_logout
-from idp_bridge.models import Event, IdentityProvider, Member, ReceivedLogout, SentLogout, Session
-from idp_bridge.rates import Limit
+from idp_bridge.models import Event, IdentityProvider, Member, ReceivedLogout, SentLogout, Session, SignInFlow
 from idp_bridge.simulator import saml_logout
 from idp_bridge.simulator.crypto import make_key_pair
 from idp_bridge.simulator.saml_idp import Provider, sign_response
 from idp_bridge.simulator.saml_logout import Answered, Asked, Outgoing
 from idp_bridge.simulator.serve import default_providers
 from idp_bridge.simulator.service_provider import ServiceProvider, SignedIn
-from idp_bridge.web.saml import refusing
+from idp_bridge.web.saml import budgets
 from tests.conftest import World, make_account
 from tests.web.pages import post as submit
 from tests.web.pages import sign_in as sign_in_by_password
@@ -269,6 +269,34 @@ def test_an_assertion_that_the_request_overtook_opens_nothing(
         assert events_of(okta.world, "sign_in_refused")[-1].object["reason"] == "session_expired"
 
 
+@pytest.mark.parametrize(
+    ("minutes", "reason"),
+    [(8, "session_expired"), (59, "session_expired"), (24 * 60 - 1, "session_expired"), (24 * 60 + 1, "expired")],
+)
+def test_a_sign_out_outlives_what_was_issued_before_it(
+    okta: Connection, app: Flask, client: FlaskClient, minutes: int, reason: str
+) -> None:
+    """Entra's assertions live for an hour, others for days: what was issued before the sign-out is remembered for a
+    day, also after the old messages were thrown away; and what is older than that is taken from nobody."""
+    okta.sign_in(client)
+    session = okta.provider.signed_in[-1]
+    with db.connection():
+        issued = clock.now()
+    held = okta.response(client, now=issued, not_on_or_after=issued + timedelta(days=7))
+    asked = okta.ask(session, session_indexes=(), now=issued + timedelta(seconds=1))
+    assert bring(app.test_client(), asked).status_code == 303
+    with time_machine.travel(issued + timedelta(minutes=minutes), tick=False):
+        with db.connection(), db.transaction():
+            single_logout.clean_up()
+            SignInFlow.update(expires_at=clock.now() + timedelta(minutes=1)).execute()
+        answer = okta.post(client, held)
+        assert (answer.status_code, is_in(client)) == (403, False)
+    (event,) = events_of(okta.world, "sign_in_refused")
+    assert event.object["reason"] == reason
+    assert re.fullmatch(r"issued at \d{4}-\d\d-\d\dT[\d:.]+Z", event.object["facts"]["got"])
+    assert re.search(r"\d{4}-\d\d-\d\dT[\d:.]+Z", event.object["facts"]["want"])
+
+
 def test_twenty_copies_at_once_are_obeyed_once(okta: Connection, app: Flask) -> None:
     """On all threads: each is answered with success, and every session ends once, with one event."""
     browsers = [app.test_client() for _ in range(3)]
@@ -419,7 +447,7 @@ def test_strangers_cannot_fill_the_events(
     okta: Connection, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a connection's refusals only so many an hour are events; past that the reference is the operation id."""
-    monkeypatch.setattr(refusing, "_kept", Limit(RateLimitItemPerHour(2, namespace="test of logout"), ""))
+    monkeypatch.setattr(budgets, "LOGOUT", budgets.budget("test of logout", 2, 2))
     answers = [client.get(f"{okta.path}/slo") for _ in range(4)]
     assert len(events_of(okta.world, "logout_refused")) == 2
     last = answers[-1]

@@ -164,7 +164,9 @@ class AttributeMappingAnswer(Answer):
 class PendingTrustAnswer(Answer):
     """What the provider's metadata says now, and nothing vouches for."""
 
-    digest = fields.String(metadata={"description": "Accepting or discarding names it, so that nothing unseen is decided."})
+    digest = fields.String(
+        metadata={"description": "Accepting or discarding names it, so that nothing unseen is decided."}
+    )
     reason = fields.String()
     found_at = Instant()
     entity_id = fields.String()

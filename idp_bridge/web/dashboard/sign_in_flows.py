@@ -50,6 +50,7 @@ _LATER_CHECKS = {
     "request": "Answers a request of ours that waits for it",
     "replay": "Not used before",
     "freshness": "Signed in anew, as we asked",
+    "signer": "By a key that is pinned still",
     "logout": "Not signed out at the identity provider meanwhile",
     "email": "One usable e-mail address",
     "browser": "In the browser that began it",

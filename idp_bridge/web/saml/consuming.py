@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from flask import redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from idp_bridge import clock, db, idps, ids, saml_messages, sign_in_flows, single_logout, sp_keys, tokens
+from idp_bridge import clock, db, idps, ids, saml_messages, sign_in_flows, sp_keys, tokens
 from idp_bridge.models import IdentityProvider, SignInFlow
 from idp_bridge.saml import attributes, profile
 from idp_bridge.saml.attributes import Claims
@@ -30,7 +30,7 @@ from idp_bridge.web.guard import public
 from idp_bridge.web.next_path import safe
 from idp_bridge.web.saml import refusing
 from idp_bridge.web.saml.blueprint import blueprint
-from idp_bridge.web.saml.finishing import finish_flow, refuse_flow
+from idp_bridge.web.saml.finishing import finish_flow, refuse_flow, somebody_else
 
 LARGEST_POST = 256 * 1024
 
@@ -74,7 +74,6 @@ def _take_in(provider: IdentityProvider, assertion: Assertion, document: bytes) 
     asked = Checks()
     try:
         _check_use(asked, assertion, used)
-        asked.ask("logout", single_logout.check_not_ended, provider, assertion)
         said = _said(asked, provider, assertion)
         if used.flow is not None:
             return _answered(provider, used.flow, said, document)
@@ -101,7 +100,8 @@ def _check_use(asked: Checks, assertion: Assertion, used: Used) -> None:
         asked.ask("request", _known, used, assertion.in_response_to)
     asked.ask("replay", _new, used, assertion.id)
     if used.flow is not None and used.flow.force_authn:
-        asked.ask("freshness", profile.check_fresh, assertion.authn_instant, asked_at=used.flow.started_at)
+        instant, asked_at = assertion.authn_instant, used.flow.started_at
+        asked.ask("freshness", profile.check_fresh, instant, asked_at=asked_at, now=clock.now())
 
 
 def _known(used: Used, request_id: str) -> str:
@@ -123,7 +123,7 @@ def _answered(provider: IdentityProvider, flow: SignInFlow, said: Said, document
     here = cookies.browser_digest()
     # Whoever caused a bounce knows its request, and could have its answer posted from a page of her own.
     to_confirm = flow.kind == IDP_INITIATED and not _is_from(provider)
-    if here is None or to_confirm or (flow.kind == IDP_INITIATED and guard.signed_in()):
+    if here is None or to_confirm or somebody_else(provider, flow, said):
         return _hold(provider, flow, said, document, to_confirm=to_confirm)
     same = said.checked(Check("browser", here == flow.browser_digest, "", ""))
     if here == flow.browser_digest:
@@ -144,7 +144,8 @@ def _hold(
 
 def _unsolicited(provider: IdentityProvider, said: Said, document: bytes) -> Next:
     target = safe(request.form.get("RelayState")) or "/"
-    if provider.bounce_idp_initiated:
+    # ForceAuthn asks for a sign-in newer than the request. Where there is none, only one of ours can say what is new.
+    if provider.bounce_idp_initiated or provider.force_authn:
         return _bounce(provider, said, document, target)
     from_provider = _is_from(provider)
     if from_provider and cookies.came() and not guard.signed_in():
@@ -171,7 +172,7 @@ def _bounce(provider: IdentityProvider, said: Said, document: bytes, target: str
         kind=IDP_INITIATED,
         caller=refusing.caller(),
         next_path=target,
-        waiting={"bounced": said.identity.name_id},
+        bounced=said.identity.name_id,
     )
     return lambda: redirect(url_for("saml.start", provider_id=provider.id, flow=flow.request_id), 303)
 
@@ -234,7 +235,15 @@ def _said(asked: Checks, provider: IdentityProvider, assertion: Assertion) -> Sa
         "sp_name_qualifier": assertion.sp_name_qualifier,
         "session_index": assertion.session_index,
     }
-    return Said(identity, session, assertion.attributes, (*assertion.checks, *asked.made), assertion.warnings)
+    return Said(
+        identity=identity,
+        session=session,
+        attributes=assertion.attributes,
+        issued_at=assertion.issue_instant,
+        signed_by=assertion.signed_by,
+        checks=(*assertion.checks, *asked.made),
+        warnings=assertion.warnings,
+    )
 
 
 def _claims(provider: IdentityProvider, assertion: Assertion) -> Claims:

@@ -9,12 +9,13 @@ from typing import Any
 from flask import redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from idp_bridge import db, idps, saml_messages, sign_in, sign_in_flows
+from idp_bridge import db, idps, saml_messages, sign_in, sign_in_flows, single_logout
 from idp_bridge.errors import DomainError
-from idp_bridge.models import IdentityProvider, Member, SignInFlow
+from idp_bridge.models import IdentityProvider, Member, Session, SignInFlow
+from idp_bridge.saml.checks import Checks
 from idp_bridge.saml.errors import Check, Reason, Rejected
 from idp_bridge.sign_in import Way
-from idp_bridge.sign_in_flows import IDP_INITIATED, SP_INITIATED, TEST, Ended, Said
+from idp_bridge.sign_in_flows import SP_INITIATED, TEST, Ended, Held, Said
 from idp_bridge.web import cookies, guard
 from idp_bridge.web.entering import landing, lead, open_for
 from idp_bridge.web.guard import public
@@ -28,14 +29,13 @@ def finish(provider_id: str) -> Response:
     """Compare the browser, and let it in; or ask, where that would replace somebody or nobody knows who sent her."""
     provider = idps.with_account(provider_id)
     asked = request.args.get("flow", "")
-    flow = _held(provider, asked)
-    if flow is None:
+    held = _held(provider, asked)
+    if held is None:
         return _not_held(provider, asked)
-    said = Said.read(flow.waiting["said"])
-    somebody = _somebody_else(provider, said) if flow.kind == IDP_INITIATED else None
-    if somebody is None and not flow.waiting["to_confirm"]:
-        return _release(provider, flow, said)
-    page = render_template("sign_in_confirm.html", provider=provider, flow=flow, said=said, somebody=somebody)
+    somebody = somebody_else(provider, held.flow, held.said)
+    if somebody is None and not held.to_confirm:
+        return _release(provider, held)
+    page = render_template("sign_in_confirm.html", provider=provider, held=held, somebody=somebody)
     return Response(page, mimetype="text/html")
 
 
@@ -46,13 +46,11 @@ def confirm(provider_id: str) -> Response:
     guard.csrf.protect()
     provider = idps.with_account(provider_id)
     asked = request.form.get("flow", "")
-    flow = _held(provider, asked)
-    if flow is None:
-        return _not_held(provider, asked)
-    return _release(provider, flow, Said.read(flow.waiting["said"]))
+    held = _held(provider, asked)
+    return _not_held(provider, asked) if held is None else _release(provider, held)
 
 
-def _held(provider: IdentityProvider, flow_id: str) -> SignInFlow | None:
+def _held(provider: IdentityProvider, flow_id: str) -> Held | None:
     return sign_in_flows.held(provider, flow_id, browsers=cookies.digests_for(flow_id))
 
 
@@ -73,34 +71,46 @@ def _not_held(provider: IdentityProvider, flow_id: str) -> Response:
     return refusing.to_result(provider, flow) if flow.kind == TEST else refusing.refuse_again(provider, flow)
 
 
-def _somebody_else(provider: IdentityProvider, said: Said) -> Member | None:
-    """Who is signed in here, where it is not the person whom the response names."""
+def somebody_else(provider: IdentityProvider, flow: SignInFlow, said: Said) -> Member | None:
+    """Who is signed in here, where it is not the person whom the response names: whoever began this, at a link of
+    somebody's perhaps, she is asked before her session ends. A test ends none."""
     reached = guard.signed_in()
-    if not reached:
+    if flow.kind == TEST or not reached:
+        return None
+    here: Member = reached[0]
+    if _is_named_by(here.session, provider, said):  # type: ignore[attr-defined]  # see sessions.memberships
         return None
     named = sign_in.identify(provider.account, provider, said.identity).member
-    here: Member = reached[0]
     return None if named is not None and named.person_id == here.person_id else here
 
 
-def _release(provider: IdentityProvider, flow: SignInFlow, said: Said) -> Response:
+def _is_named_by(session: Session, provider: IdentityProvider, said: Said) -> bool:
+    """Whether the session was opened for the very NameID: what mostly is so asks the database nothing."""
+    name = (session.identity_provider_id, session.name_id, session.name_id_format)
+    return name == (provider.id, said.identity.name_id, said.identity.name_id_format)
+
+
+def _release(provider: IdentityProvider, held: Held) -> Response:
     with db.transaction():
-        taken = sign_in_flows.release(flow)
+        taken = sign_in_flows.release(held.flow)
     if not taken:
-        return _not_held(provider, flow.id)
-    return finish_flow(provider, flow, said.checked(Check("browser", True, "", "")))
+        return _not_held(provider, held.flow.id)
+    return finish_flow(provider, held.flow, held.said.checked(Check("browser", True, "", "")))
 
 
 # --- the decision -----------------------------------------------------------------------------------------------
 
 
 def finish_flow(provider: IdentityProvider, flow: SignInFlow, said: Said, document: bytes = b"") -> Response:
-    """Decide, and open the session, in one transaction. ``document``: the response, where it is not kept yet."""
+    """Ask what may be otherwise since the response was verified, decide, and open the session, in one transaction.
+    ``document``: the response, where it is not kept yet."""
     if flow.kind == TEST:
         return _finish_test(provider, flow, said, document)
+    asked = Checks()
     actor = guard.provider_actor(provider.account, provider, source="saml")
     try:
         with db.transaction():
+            _check_still(asked, provider, said)
             admission = sign_in.by_assertion(actor, provider, said.identity)
             entered = open_for(
                 admission.member,
@@ -110,7 +120,7 @@ def finish_flow(provider: IdentityProvider, flow: SignInFlow, said: Said, docume
                 **said.session,
             )
             ended = Ended(
-                checks=said.checked(_decided(admission.outcome.value)).checks,
+                checks=said.checked(*asked.made, _decided(admission.outcome.value)).checks,
                 event_id=entered.event_id,
                 decision=admission.outcome.value,
                 member_id=admission.member.id,
@@ -121,9 +131,29 @@ def finish_flow(provider: IdentityProvider, flow: SignInFlow, said: Said, docume
             )
             sign_in_flows.end(provider, flow, ended)
             saml_messages.keep(provider, flow.id, "response", document)
-    except DomainError as refused:
-        return refuse_flow(provider, refused, flow, said, document)
+    except (DomainError, Rejected) as refused:
+        return refuse_flow(provider, refused, flow, said.checked(*asked.made), document)
     return cookies.unbind(lead(entered, flow.next_path), flow.id)
+
+
+def _check_still(asked: Checks, provider: IdentityProvider, said: Said) -> None:
+    """Minutes may lie between the response and its browser: a key may have been given up, a person signed out."""
+    asked.ask("signer", _pinned_still, provider, said.signed_by)
+    asked.ask(
+        "logout",
+        single_logout.check_not_ended,
+        provider,
+        name_id=said.identity.name_id,
+        session_index=said.session["session_index"],
+        issued_at=said.issued_at,
+    )
+
+
+def _pinned_still(provider: IdentityProvider, signed_by: tuple[str, ...]) -> None:
+    pinned = {certificate["fingerprint_sha256"] for certificate in provider.certificates}
+    for fingerprint in signed_by:
+        if fingerprint not in pinned:
+            raise Rejected(Reason.SIGNATURE_INVALID, got=f"by {fingerprint[:16]}", want="a key that is pinned still")
 
 
 def _facts(provider: IdentityProvider, flow: SignInFlow, said: Said) -> dict[str, Any]:
@@ -164,11 +194,16 @@ def _decided(outcome: str | DomainError) -> Check:
 
 def _finish_test(provider: IdentityProvider, flow: SignInFlow, said: Said, document: bytes) -> Response:
     """Rehearse the decision, and write down what would have come of it."""
+    asked = Checks()
+    try:
+        _check_still(asked, provider, said)
+    except Rejected as rejected:
+        return refuse_flow(provider, rejected, flow, said.checked(*asked.made), document)
     actor = guard.provider_actor(provider.account, provider, source="saml")
     rehearsed = sign_in.rehearse(actor, provider, said.identity)
     decision = _decided(rehearsed.refusal or str(rehearsed.outcome))
     ended = Ended(
-        checks=said.checked(decision).checks,
+        checks=said.checked(*asked.made, decision).checks,
         reason=decision.got if rehearsed.refusal else None,
         decision=rehearsed.outcome,
         member_id=rehearsed.member_id,

@@ -1,10 +1,13 @@
 """GET /saml/<idp_id>/start: an AuthnRequest on its way, bound to the browser that goes with it."""
 
 from flask import request
+from limits import RateLimitItemPerMinute
 from werkzeug.wrappers import Response
 
-from idp_bridge import clock, db, idps, ids, plans, saml_messages, sign_in, sign_in_flows, sp_keys
+from idp_bridge import clock, db, flow_pruning, idps, ids, plans, saml_messages, sign_in, sign_in_flows, sp_keys
+from idp_bridge.errors import TooManyRequests
 from idp_bridge.models import IdentityProvider, SignInFlow
+from idp_bridge.rates import Limit, site
 from idp_bridge.saml import metadata
 from idp_bridge.saml.errors import Reason, Rejected
 from idp_bridge.saml.request import authn_request
@@ -16,6 +19,8 @@ from idp_bridge.web.guard import public
 from idp_bridge.web.next_path import safe
 from idp_bridge.web.saml import refusing
 from idp_bridge.web.saml.blueprint import blueprint
+
+_BRISK = Limit(RateLimitItemPerMinute(1_000, namespace="sign-ins begun"), "makes room")
 
 
 @blueprint.get("/start")
@@ -34,7 +39,10 @@ def _begin(provider: IdentityProvider) -> Response:
     except Refused as refused:
         return refusing.refuse(provider, refused, kind=SP_INITIATED)
     request_id = sign_in_flows.new_request_id(ids.new("flow"))
+    is_crowded = _is_crowded(provider)
     with db.transaction():
+        if is_crowded:
+            flow_pruning.bound_site(provider, site(request.remote_addr))
         sign_in_flows.begin(
             provider,
             request_id=request_id,
@@ -45,6 +53,16 @@ def _begin(provider: IdentityProvider) -> Response:
         )
         sent = _send(provider, request_id)
     return _hand_over(provider, sent)
+
+
+def _is_crowded(provider: IdentityProvider) -> bool:
+    """Whether more begin from this network address than people do: then each makes room for itself. An office is not
+    shut out by it, whoever of its people or programs does that."""
+    try:
+        _BRISK.take(provider.id, site(request.remote_addr))
+    except TooManyRequests:
+        return True
+    return False
 
 
 def _go_on(provider: IdentityProvider, request_id: str) -> Response:

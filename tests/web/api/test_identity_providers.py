@@ -117,6 +117,13 @@ def test_what_cannot_be_trusted_is_refused(
         assert api.get(f"identity_providers/{made['id']}") == made
 
 
+@pytest.mark.parametrize("domain", ["acme", "a b.test", "https://acme.test", "ana@acme.test"])
+def test_what_is_no_domain_is_told_in_words(api: Caller, connection: dict[str, Any], domain: str) -> None:
+    """A pattern is for machines, and stands in the OpenAPI document."""
+    errors = api.post("identity_providers", {**connection, "domains": [domain]}, expect=400)["details"]["errors"]
+    assert errors == {"domains.0": ["Must be a domain such as example.com."]}
+
+
 def test_http_is_for_this_machine_only(api: Caller, connection: dict[str, Any]) -> None:
     """A provider on loopback may speak http: the demo's does."""
     made = api.post("identity_providers", {**connection, "sso_url": "http://127.0.0.1:9000/sso"})
