@@ -6,7 +6,7 @@ Numbers only, by a few statements however many people there are. What is refused
 from dataclasses import dataclass
 from typing import Any
 
-from idp_bridge import clock, idps, members, scim_tokens, spans
+from idp_bridge import clock, db, idps, members, scim_tokens, spans
 from idp_bridge.errors import Conflict
 from idp_bridge.models import (
     Account,
@@ -18,6 +18,7 @@ from idp_bridge.models import (
     RoleMapping,
     Session,
 )
+from idp_bridge.roles import ADMIN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ def of_deleting(provider: IdentityProvider) -> Impact:
     mappings = RoleMapping.select().where(RoleMapping.identity_provider == provider)
     managed = members.of_account(provider.account).where(Member.identity_provider == provider)
     return Impact(
-        refused=_refused(provider),
+        refused=_refused(provider) or _no_administrator_without(provider),
         sessions_ended=_sessions(provider),
         locked_out=_locked_out(provider),
         members_released=managed.count(),
@@ -64,6 +65,16 @@ def _refused(provider: IdentityProvider) -> str | None:
     except Conflict as refused:
         return refused.message
     return None
+
+
+def _no_administrator_without(provider: IdentityProvider) -> str | None:
+    """With its mappings goes what its groups and claims give; somebody must be administrator by something else."""
+    account: Account = provider.account
+    its_own = set(db.column(RoleMapping.select(RoleMapping.id).where(RoleMapping.identity_provider == provider)))
+    administrators = list(Member.select().where(Member.id.in_(members.administrators(account))))
+    held = members.role_sources(account, administrators).values()
+    lasting = any(one.role == ADMIN and one.mapping_id not in its_own for sources in held for one in sources)
+    return None if lasting else members.NO_ADMINISTRATOR
 
 
 def _sessions(provider: IdentityProvider) -> int:

@@ -188,6 +188,11 @@ def is_administrator(account: Account, member: Member) -> bool:
     return _IS_ADMINISTRATOR.one(member=member.id) is not None
 
 
+NO_ADMINISTRATOR = (
+    "This would leave the account without an active administrator. Make somebody else an administrator first."
+)
+
+
 @contextmanager
 def keeping_an_administrator(account: Account) -> Iterator[None]:
     """Around a change that may cost an account its last administrator. Raises Conflict after such a change, which
@@ -195,10 +200,7 @@ def keeping_an_administrator(account: Account) -> Iterator[None]:
     seats.lock(account)
     yield
     if _ANY_ADMINISTRATOR[plans.has(account, plans.Feature.ROLES)].one(account=account.id) is None:
-        raise Conflict(
-            "This would leave the account without an active administrator. Make somebody else an administrator first.",
-            code=Code.LAST_ADMINISTRATOR,
-        )
+        raise Conflict(NO_ADMINISTRATOR, code=Code.LAST_ADMINISTRATOR)
 
 
 def set_roles(actor: Actor, member: Member, names: Iterable[str]) -> None:

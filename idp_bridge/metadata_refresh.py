@@ -1,10 +1,10 @@
 """Metadata that is kept fresh: the documents at the providers' URLs, looked at again and again by a job.
 
 What a pinned key vouches for is taken, unless it goes back behind what was taken before: a document stays signed for
-ever, and an old one would bring back a key that the provider has given up. Anything else that differs from what is trusted waits for an administrator, a
-certificate that is gone as well as one that is new: else whoever gets hold of the URL could sign people in, or keep
-them out. Meanwhile sign-ins go on with what is trusted, so a roll-over has no outage as long as the provider publishes
-both certificates for a while.
+ever, and an old one would bring back a key that the provider has given up. Anything else that differs from what is
+trusted waits for an administrator, a certificate that is gone as well as one that is new: else whoever gets hold of the
+URL could sign people in, or keep them out. Meanwhile sign-ins go on with what is trusted, so a roll-over has no outage
+as long as the provider publishes both certificates for a while.
 """
 
 import hashlib

@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 
 from idp_bridge import clock, db, groups, idps, impact, members, sessions
+from idp_bridge.errors import Conflict
 from idp_bridge.models import (
     DirectoryUser,
     IdentityLink,
     IdentityProvider,
     Member,
+    MemberRole,
     Person,
     RoleMapping,
     ScimToken,
@@ -134,3 +136,26 @@ def test_the_last_door_says_so_beforehand(sso: World, provider: IdentityProvider
     for said in (impact.of_disabling(cast.again(provider)), impact.of_deleting(cast.again(provider))):
         assert said.refused is not None
         assert "enforced" in said.refused
+
+
+@pytest.mark.parametrize("by", ["claim", "group"])
+def test_the_last_administrator_says_so_beforehand(sso: World, provider: IdentityProvider, by: str) -> None:
+    """Who is one only by what the connection says of her is none without it; one by hand beside her is enough."""
+    with db.transaction():
+        idps.change(sso.system, provider, may_grant_admin=True)
+        groups.map_role(sso.system, provider, role="admin", group_display_name="Admins")
+    mapping = RoleMapping.get()
+    if by == "group":
+        pushed = cast.provisioned(sso, "a@acme.test")
+        RoleMapping.update(group=cast.group(provider, "Admins", [pushed])).execute()
+    else:
+        come = cast.join(sso, "a@acme.test", managed_by="jit", identity_provider=provider)
+        MemberRole.create(member=come, role="admin", source="claim", mapping_id=mapping.id, created_at=clock.now())
+    assert impact.of_deleting(cast.again(provider)).refused is None
+    with db.transaction():
+        members.suspend(sso.system, cast.again(sso.owner))
+    said = impact.of_deleting(cast.again(provider)).refused
+    with pytest.raises(Conflict) as refused, db.transaction():
+        idps.delete(sso.system, cast.again(provider))
+    assert said == refused.value.message
+    assert impact.of_disabling(cast.again(provider)).refused is None

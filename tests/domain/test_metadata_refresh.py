@@ -254,8 +254,8 @@ def test_an_old_document_waits_though_the_pinned_key_signed_it(
 def test_a_newer_document_is_taken_after_an_old_one_waited(site: https.Site, vouched: IdentityProvider) -> None:
     """A cache that lags behind is no reason to ask anybody."""
     lagging = by_pinned(entity(attributes=until(2098)))
-    for year, document in ((2098, entity(BOTH, attributes=until(2098))), (2099, entity(ONLY_NEW, attributes=until(2099)))):
-        site.documents[PATH] = by_pinned(document)
+    for year, roles in ((2098, BOTH), (2099, ONLY_NEW)):
+        site.documents[PATH] = by_pinned(entity(roles, attributes=until(year)))
         assert refreshed(vouched).metadata_valid_until.year == year
     site.documents[PATH] = lagging
     assert metadata_refresh.waiting(refreshed(vouched)) is not None

@@ -1,8 +1,9 @@
 """What many sign-ins leave behind in a serving process: `python -m tests.live.soak --sign-ins 5000`.
 
 Every one of them is SP-initiated and distinct: a request of its own, an assertion of its own. A worker must hold no
-more memory after the last than after the first hundreds, start no program, and write no temporary file. Reads /proc,
-so it needs Linux.
+more memory after the last than after the first hundreds, start no program, and write no temporary file. With
+`--strangers` nobody signs in: each message is one that is refused, of 160 KiB, in which no name was ever seen before.
+Reads /proc, so it needs Linux.
 """
 
 import argparse
@@ -83,11 +84,34 @@ class Soak:
                 list(clients.map(lambda share: self._share(share, same_site=same_site), shares))
                 yield self._read(mark)
 
-    def _share(self, sign_ins: int, *, same_site: bool) -> None:
-        """One client's, on a connection of its own, with a browser of its own each time."""
+    def strangers(self, marks: Sequence[int]) -> Iterator[Reading]:
+        """A reading at each number of messages that are refused, by all addresses of a connection in turn."""
+        with self._connected() as connection:
+            for before, mark in pairwise((0, *marks)):
+                for _ in range(before, mark):
+                    self._intrude(connection)
+                yield self._read(mark)
+
+    def _intrude(self, connection: Connection) -> None:
+        """To the ACS, and as much as it takes to its /slo."""
+        for path, name, pieces in (("acs", "SAMLResponse", 2_200), ("slo", "SAMLRequest", 900)):
+            document = _unheard_of(pieces)
+            body = urlencode({name: base64.b64encode(document)}).encode()
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
+            answer = connection.send(encode("POST", f"{self._path}/{path}", headers=headers, body=body))
+            if answer.status != 400:
+                raise RuntimeError(answer.body.decode())
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
         port = urlsplit(self._service.url).port
         assert port is not None
         with Connection(port) as connection:
+            yield connection
+
+    def _share(self, sign_ins: int, *, same_site: bool) -> None:
+        """One client's, on a connection of its own, with a browser of its own each time."""
+        with self._connected() as connection:
             for _ in range(sign_ins):
                 self._sign_in(connection, same_site=same_site)
 
@@ -136,6 +160,13 @@ class Soak:
         )
 
 
+def _unheard_of(pieces: int) -> bytes:
+    """Names of elements, attributes, prefixes and namespaces that no other document has."""
+    own = uuid.uuid4().hex[:12]
+    rows = (f'<e{own}{i:04} a{own}{i:04}="" xmlns:p{own}{i:04}="urn:{own}{i:04}"/>' for i in range(pieces))
+    return f"<r>{''.join(rows)}</r>".encode()
+
+
 def _moved(instant: str, later: timedelta) -> str:
     return (datetime.fromisoformat(instant) + later).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -144,6 +175,7 @@ def main() -> None:
     """Print a reading after the first hundreds and at each fifth of the way."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--sign-ins", type=int, default=5000)
+    arguments.add_argument("--strangers", action="store_true", help="messages of fresh names instead of sign-ins")
     arguments.add_argument("--database-url", help="an empty, migrated one; by default a new SQLite file")
     given = arguments.parse_args()
     marks = [FIRST, *(mark for fifth in range(1, 6) if (mark := given.sign_ins * fifth // 5) > FIRST)]
@@ -153,7 +185,7 @@ def main() -> None:
         with soaking(url, Path(name)) as soak:
             print("sign-ins  seconds  resident KiB  anonymous KiB  faults of children  temporary folder changed")
             first = None
-            for reading in soak.readings(marks):
+            for reading in soak.strangers(marks) if given.strangers else soak.readings(marks):
                 first = first or reading
                 changed = "no" if reading.temporary_changed_ns == first.temporary_changed_ns else "yes"
                 print(

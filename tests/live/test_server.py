@@ -20,7 +20,15 @@ from tests.live.test_jobs import wait_until_every_job_ran
 
 SHARE = 60
 SECONDS = 60
-_SERVE = f"from idp_bridge import cli, server; server.MAX_REQUESTS = {SHARE}; cli.main()"
+# As in production, but for the share, and for how often jobs are looked for: it would be half a minute.
+_SERVE = f"""
+from datetime import timedelta
+from functools import partial
+from idp_bridge import cli, jobs, server
+server.MAX_REQUESTS = {SHARE}
+jobs.Runner = partial(jobs.Runner, pause=timedelta(seconds=1))
+cli.main()
+"""
 
 
 @contextmanager

@@ -114,6 +114,10 @@ def test_what_else_is_known_stands_beside_what_came() -> None:
     assert late.reason is Reason.EXPIRED
     came = "2026-03-01T12:05:00Z (now: 2026-03-01T12:07:00Z)"
     assert late.checks[-1] == Check("validity", False, came, "later than 2026-03-01T12:05:00Z")
+    status = idp.unsigned(idp.ENTRA)
+    next(status.iter("{*}StatusCode")).set("Value", "x" * 290)
+    etree.SubElement(next(status.iter("{*}Status")), f"{{{idp.SAMLP}}}StatusMessage").text = "y" * 300
+    assert refused(status).checks[-1].got == f"{'x' * 290} (message:"
 
 
 def test_a_provider_that_says_no_is_recorded_as_that() -> None:

@@ -225,6 +225,19 @@ def test_metadata_given_by_hand_ends_the_reading(pages: Pages, site: https.Site)
     assert "Their metadata has changed" not in pages.read()
 
 
+def test_a_document_is_read_before_the_transaction(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large one takes a while to read, and SQLite has one write lock."""
+    read, inside = idps.read_metadata, []
+
+    def watched(*arguments: Any, **options: Any) -> idps.Trust:
+        inside.append(db.database.in_transaction())
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(idps, "read_metadata", watched)
+    assert pages.post("/trust", metadata_xml=entity()).status_code == 303
+    assert inside == [False]
+
+
 def test_changed_metadata_waits_and_is_accepted_or_discarded(pages: Pages, site: https.Site) -> None:
     """What is and what would be, side by side; until then nothing changes."""
     before = pages.row().sso_url

@@ -136,6 +136,16 @@ def test_a_sign_out_in_between_is_heeded(okta: Connection, client: FlaskClient) 
     assert last(okta) == ("session_expired", ["logout"])
 
 
+@pytest.mark.parametrize("same_site", [True, False], ids=["same site", "cross-site"])
+def test_a_sign_out_before_is_heeded_at_once(okta: Connection, client: FlaskClient, same_site: bool) -> None:
+    """What is over when the response comes does not wait for a browser."""
+    response = okta.response(okta.start(client))
+    sign_out(okta, okta.provider.people[0].email)
+    answer = okta.post(client, response) if same_site else cross_site(okta, client, response)
+    assert answer.status_code == 403
+    assert last(okta) == ("session_expired", ["logout"])
+
+
 @pytest.mark.parametrize("what", ["somebody else", "another session"])
 def test_a_sign_out_of_others_is_not_hers(okta: Connection, client: FlaskClient, what: str) -> None:
     """Only what was said of her, and of this session of hers."""

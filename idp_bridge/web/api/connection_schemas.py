@@ -76,7 +76,9 @@ class _Connection(Body):
     enabled = Flag()
     allow_idp_initiated = Flag()
     bounce_idp_initiated = Flag(
-        metadata={"description": "A sign-in that the provider begins only starts one of our own."}
+        metadata={
+            "description": "A sign-in that the provider begins only starts one of our own. With force_authn each does."
+        }
     )
     join_policy = fields.String(validate=validate.OneOf(JOIN_POLICIES))
     default_roles = Names()
@@ -93,7 +95,9 @@ class _Connection(Body):
     want_assertions_encrypted = Flag()
     require_gcm = Flag(metadata={"description": "Assertions encrypted with AES-CBC are refused."})
     allow_weak_signatures = Flag(metadata={"description": "SHA-1, and RSA keys under 2048 bits. Leave it off."})
-    force_authn = Flag()
+    force_authn = Flag(
+        metadata={"description": "Who signs in proves anew who she is. What the provider begins only starts a request."}
+    )
     redact_sign_in_flows = Flag(
         metadata={"description": "The messages of sign-ins are kept without what they say of people."}
     )

@@ -30,7 +30,7 @@ from idp_bridge.web.guard import public
 from idp_bridge.web.next_path import safe
 from idp_bridge.web.saml import refusing
 from idp_bridge.web.saml.blueprint import blueprint
-from idp_bridge.web.saml.finishing import finish_flow, refuse_flow, somebody_else
+from idp_bridge.web.saml.finishing import ask_whether_ended, finish_flow, refuse_flow, somebody_else
 
 LARGEST_POST = 256 * 1024
 
@@ -75,6 +75,8 @@ def _take_in(provider: IdentityProvider, assertion: Assertion, document: bytes) 
     try:
         _check_use(asked, assertion, used)
         said = _said(asked, provider, assertion)
+        if not cookies.came():  # it waits for them, and is asked again then: what is over already need not wait
+            ask_whether_ended(asked, provider, said)
         if used.flow is not None:
             return _answered(provider, used.flow, said, document)
         return _unsolicited(provider, said, document)

@@ -139,6 +139,11 @@ def finish_flow(provider: IdentityProvider, flow: SignInFlow, said: Said, docume
 def _check_still(asked: Checks, provider: IdentityProvider, said: Said) -> None:
     """Minutes may lie between the response and its browser: a key may have been given up, a person signed out."""
     asked.ask("signer", _pinned_still, provider, said.signed_by)
+    ask_whether_ended(asked, provider, said)
+
+
+def ask_whether_ended(asked: Checks, provider: IdentityProvider, said: Said) -> None:
+    """Whether the provider has signed her out since it said this (see single_logout)."""
     asked.ask(
         "logout",
         single_logout.check_not_ended,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from threading import BoundedSemaphore
 from typing import Any
 
 import pytest
@@ -206,12 +207,31 @@ def test_what_waits_can_be_discarded(api: Caller, site: https.Site) -> None:
     """And nothing is trusted of it."""
     made = api.post("identity_providers", {"name": "Meta", "metadata_url": f"{site.origin}/m"})
     here = f"identity_providers/{made['id']}"
-    api.delete(f"{here}/pending_trust", expect=404)
+    api.delete(f"{here}/pending_trust?digest={'0' * 64}", expect=404)
     site.documents["/m"] = entity(role(keys=key(signing_idp.attacker().certificate.base64_der)))
-    api.post(f"{here}/refresh_metadata", None, expect=200)
-    api.delete(f"{here}/pending_trust")
+    shown = api.post(f"{here}/refresh_metadata", None, expect=200)["pending_trust"]["digest"]
+    api.delete(f"{here}/pending_trust", expect=400)
+    api.delete(f"{here}/pending_trust?digest={'0' * 64}", expect=409)
+    api.delete(f"{here}/pending_trust?digest={shown}")
     after = api.post(f"{here}/refresh_metadata", None, expect=200)
     assert (after["pending_trust"], after["certificates"]) == (None, made["certificates"])
+
+
+def test_nobody_is_kept_waiting_where_many_wait_already(
+    api: Caller, site: https.Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """429, so that our own threads serve everybody else meanwhile."""
+    made = api.post("identity_providers", {"name": "Meta", "metadata_url": f"{site.origin}/m"})
+    monkeypatch.setattr(fetching, "_places", BoundedSemaphore(1))
+    assert fetching._places.acquire(blocking=False)
+    for path, body in (
+        (f"identity_providers/{made['id']}/refresh_metadata", None),
+        ("identity_providers", {"name": "Other", "metadata_url": f"{site.origin}/m"}),
+    ):
+        told = api.call("POST", path, body, expect=429)
+        assert told.headers["Retry-After"] == "5"
+    fetching._places.release()
+    api.post(f"identity_providers/{made['id']}/refresh_metadata", None, expect=200)
 
 
 def test_what_cannot_be_refreshed_says_why(api: Caller, site: https.Site, connection: dict[str, Any]) -> None:
