@@ -199,12 +199,12 @@ class _Verification:
             failures.append(refusal.with_traceback(None))
             assertion = xml.parse(imitation())
             xml.reparse(imitation())  # it took a part of the time that a whole document takes
-        else:
-            xml.parse(imitation())
         try:
             _check_plaintext(assertion)
             said = self._vouched(assertion, response)
         except Rejected as refusal:
+            if not failures:
+                xml.parse(imitation())  # as where the plaintext was none
             failures.append(refusal.with_traceback(None))
             self._level(refusal.reason, assertion, imitation)
         if failures:

@@ -29,4 +29,4 @@ def test_memory_is_flat_under_messages_of_fresh_names(sqlite_template: bytes, tm
     path.write_bytes(sqlite_template)
     with soaking(f"sqlite:///{path}", tmp_path) as soak:
         first, last = soak.strangers([60, 240])
-    assert last.resident_kib < first.resident_kib * GROWTH
+    assert last.resident_kib - first.resident_kib < 20 * 1024  # what is kept of them fills up SQLite's page caches

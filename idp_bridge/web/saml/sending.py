@@ -1,7 +1,7 @@
 """GET /saml/<idp_id>/start: an AuthnRequest on its way, bound to the browser that goes with it."""
 
 from flask import request
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItemPerMinute, RateLimitItemPerSecond
 from werkzeug.wrappers import Response
 
 from idp_bridge import clock, db, flow_pruning, idps, ids, plans, saml_messages, sign_in, sign_in_flows, sp_keys
@@ -20,7 +20,8 @@ from idp_bridge.web.next_path import safe
 from idp_bridge.web.saml import refusing
 from idp_bridge.web.saml.blueprint import blueprint
 
-_BRISK = Limit(RateLimitItemPerMinute(1_000, namespace="sign-ins begun"), "makes room")
+_BRISK = Limit(RateLimitItemPerMinute(1_000, namespace="sign-ins begun"), "more than people begin")
+_ROOM = Limit(RateLimitItemPerSecond(1, namespace="room made"), "made already")
 
 
 @blueprint.get("/start")
@@ -56,13 +57,18 @@ def _begin(provider: IdentityProvider) -> Response:
 
 
 def _is_crowded(provider: IdentityProvider) -> bool:
-    """Whether more begin from this network address than people do: then each makes room for itself. An office is not
-    shut out by it, whoever of its people or programs does that."""
+    """Whether room is to be made: more begin from this network address than people do, and for a second none was made.
+    Nobody is refused for it: an office must not be shut out by one of its programs."""
+    key = (provider.id, site(request.remote_addr))
+    return not _is_within(_BRISK, *key) and _is_within(_ROOM, *key)
+
+
+def _is_within(limit: Limit, *key: str) -> bool:
     try:
-        _BRISK.take(provider.id, site(request.remote_addr))
+        limit.take(*key)
     except TooManyRequests:
-        return True
-    return False
+        return False
+    return True
 
 
 def _go_on(provider: IdentityProvider, request_id: str) -> Response:
