@@ -183,6 +183,9 @@ def _group(
 
 @contextmanager
 def _unique() -> Iterator[None]:
-    with db.unique(RoleMapping, lambda: Conflict("This group has that role already.", code=Code.NAME_TAKEN)):
-        with db.savepoint():  # PostgreSQL refuses to go on in a transaction with a failed statement
-            yield
+    with db.unique(RoleMapping, _taken), db.savepoint():  # PostgreSQL does nothing more after a failed statement
+        yield
+
+
+def _taken() -> Conflict:
+    return Conflict("This group has that role already.", code=Code.NAME_TAKEN)

@@ -33,7 +33,7 @@ WAITING_LIFETIME = timedelta(minutes=5)  # a redirect takes a moment, a page to 
 BOUNCE_REST = timedelta(minutes=1)  # how soon after a bounce that was not answered the same person's next is refused
 
 #: Checks whose got and want are values of NameID or attributes.
-PERSONAL_CHECKS = frozenset({"name_id", "attributes", "email", "groups"})
+PERSONAL_CHECKS = frozenset({"status", "name_id", "attributes", "email", "groups"})
 
 
 @dataclass(frozen=True)
