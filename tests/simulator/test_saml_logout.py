@@ -32,10 +32,14 @@ from idp_bridge.simulator.saml_logout import Answered, answer, ask, end, read
 from idp_bridge.simulator.service_provider import ServiceProvider, SignedIn
 from idp_bridge.simulator.site import create_site
 
-NOW = datetime.now(UTC)  # pysaml2 looks at its own clock
 IDP_KEYS, SP_KEYS = make_key_pair("idp"), make_key_pair("sp")
 KEY = SigningKey(SP_KEYS.key, parse_certificate(SP_KEYS.certificate_pem))
 BINDINGS = {BINDING_HTTP_REDIRECT: REDIRECT, BINDING_HTTP_POST: POST}
+
+
+def now() -> datetime:
+    """The time of the call, not of the import: pysaml2 looks at its own clock, and a whole run takes minutes."""
+    return datetime.now(UTC)
 
 
 def entity(name: str) -> str:
@@ -54,7 +58,7 @@ def register(idp: Provider, name: str = "app") -> ServiceProvider:
 
 def signed_in(idp: Provider, name: str = "app", person: int = 0) -> SignedIn:
     sign_response(
-        idp, idp.people[person], acs_url=f"{entity(name)}/acs", audience=entity(name), in_response_to=None, now=NOW
+        idp, idp.people[person], acs_url=f"{entity(name)}/acs", audience=entity(name), in_response_to=None, now=now()
     )
     return idp.signed_in[-1]
 
@@ -66,7 +70,7 @@ def ours(idp: Provider, session: SignedIn, binding: str, key: SigningKey = KEY) 
         slo=Endpoint(BINDINGS[binding], idp.slo_url),
         name_id=NameId(session.name_id, session.name_id_format, None, None),
         session_index=session.session_index,
-        now=NOW,
+        now=now(),
         signing_key=key,
     )
 
@@ -86,7 +90,7 @@ def test_the_product_understands_what_the_provider_asks_and_answers(flavour: str
     trust = Trust(entity_id=idp.entity_id, certificates=(parse_certificate(idp.keys.certificate_pem),))
 
     def understood(sent: Any) -> Any:
-        options = {"trust": trust, "slo_url": f"{entity('app')}/slo", "now": NOW}
+        options = {"trust": trust, "slo_url": f"{entity('app')}/slo", "now": now()}
         if sent.fields:
             return logout.from_form(sent.fields, **options)
         return logout.from_query(urlsplit(sent.url).query.encode(), **options)
@@ -110,14 +114,14 @@ def test_the_provider_understands_what_the_product_asks_and_answers(flavour: str
     assert end(idp, asked) == (STATUS_SUCCESS,)  # type: ignore[arg-type]
     assert list(idp.signed_in) == [second, other]
     request = LogoutRequest(
-        id="_1", issue_instant=NOW, not_on_or_after=NOW, name_id=NameId("a", "b", None, None), session_indexes=(),
+        id="_1", issue_instant=now(), not_on_or_after=now(), name_id=NameId("a", "b", None, None), session_indexes=(),
         relay_state=None,
     )  # fmt: skip
     sent = logout.logout_response(
         sp_entity_id=sp.entity_id,
         slo=Endpoint(BINDINGS[binding], idp.slo_url),
         request=request,
-        now=NOW,
+        now=now(),
         signing_key=KEY,
     )
     assert read(idp, fields_of(sent), binding) == Answered(sp, "_1", True)
@@ -179,14 +183,14 @@ def test_the_button_signs_her_out_of_one_app_after_the_other(site: tuple[FlaskCl
             urlsplit(step.headers["Location"]).query.encode(),
             trust=Trust(entity_id=idp.entity_id, certificates=(parse_certificate(idp.keys.certificate_pem),)),
             slo_url=f"{entity(name)}/slo",
-            now=NOW,
+            now=now(),
         )
         assert isinstance(asked, LogoutRequest)
         back = logout.logout_response(
             sp_entity_id=entity(name),
             slo=Endpoint(REDIRECT, idp.slo_url),
             request=asked,
-            now=NOW,
+            now=now(),
             signing_key=KEY,
         )
         assert fields_of(back)["RelayState"] == came["RelayState"] == person
@@ -205,7 +209,7 @@ def test_an_app_signs_her_out_and_hears_back(site: tuple[FlaskClient, Provider])
         urlsplit(step.headers["Location"]).query.encode(),
         trust=Trust(entity_id=idp.entity_id, certificates=(parse_certificate(idp.keys.certificate_pem),)),
         slo_url=f"{entity('one')}/slo",
-        now=NOW,
+        now=now(),
     )
     assert answered == LogoutResponse(
         in_response_to=sent.id, complete=False, status=(STATUS_SUCCESS, STATUS_PARTIAL_LOGOUT)
