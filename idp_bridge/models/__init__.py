@@ -1,0 +1,82 @@
+"""Tables, columns and indexes. No rules: those are in the modules named for the nouns.
+
+Rows that a client may see have a typed id (ids.py) as their key. ``*_key`` columns hold the folded form of the column
+beside them (text.fold), which is what unique indexes and lookups use. Deleting an account deletes all that hangs on it.
+
+What depends on an owner's state is not copied but joined: a credential works while its owner is active, a member has a
+role while a mapping and a membership say so. So a suspension or a removed group member takes effect with the one row
+that changes, and nothing can be left half updated.
+"""
+
+from idp_bridge.models.accounts import Account, Role, SeatCount
+from idp_bridge.models.connections import CertificateNotice, IdentityProvider, ScimToken, ServiceProviderKey
+from idp_bridge.models.credentials import BotUser, Credential, OperatorKey
+from idp_bridge.models.directories import (
+    DirectoryEmail,
+    DirectoryGroup,
+    DirectorySpan,
+    DirectoryUser,
+    GroupMember,
+    RoleMapping,
+    SchemaExtension,
+    ScimRequest,
+)
+from idp_bridge.models.members import Invitation, Member, MemberRole, Person
+from idp_bridge.models.operations import Event, JobRun, RateCount
+from idp_bridge.models.sign_ins import (
+    IdentityLink,
+    OneTimeLink,
+    ReceivedLogout,
+    RecoveryCode,
+    SamlMessage,
+    SentLogout,
+    Session,
+    SignInFlow,
+    UsedAssertion,
+)
+
+ALL = (
+    Account, SeatCount, Person, IdentityProvider, ServiceProviderKey, Member, MemberRole, Role, Invitation, BotUser,
+    Credential, OperatorKey, Session, OneTimeLink, RecoveryCode, ScimToken, SchemaExtension, DirectoryUser,
+    DirectoryEmail, DirectorySpan, DirectoryGroup, GroupMember, RoleMapping, IdentityLink, SignInFlow, SamlMessage,
+    UsedAssertion, SentLogout, ReceivedLogout, Event, ScimRequest, CertificateNotice, JobRun,
+    RateCount,
+)  # fmt: skip
+
+__all__ = [
+    "ALL",
+    "Account",
+    "BotUser",
+    "CertificateNotice",
+    "Credential",
+    "DirectoryEmail",
+    "DirectoryGroup",
+    "DirectorySpan",
+    "DirectoryUser",
+    "Event",
+    "GroupMember",
+    "IdentityLink",
+    "IdentityProvider",
+    "Invitation",
+    "JobRun",
+    "Member",
+    "MemberRole",
+    "OneTimeLink",
+    "OperatorKey",
+    "Person",
+    "RateCount",
+    "ReceivedLogout",
+    "RecoveryCode",
+    "Role",
+    "RoleMapping",
+    "SamlMessage",
+    "SchemaExtension",
+    "ScimRequest",
+    "ScimToken",
+    "SeatCount",
+    "SentLogout",
+    "ServiceProviderKey",
+    "Session",
+    "SignInFlow",
+    "UsedAssertion",
+]

@@ -1,0 +1,63 @@
+"""Bot users, and the secrets that machines show."""
+
+from __future__ import annotations
+
+from peewee import BooleanField, TextField
+
+from idp_bridge.db import Base, InstantField, JsonField
+from idp_bridge.models.accounts import Account
+from idp_bridge.models.members import Member
+from idp_bridge.models.reference import reference
+
+
+class BotUser(Base):
+    """A service account: owns credentials, belongs to one account, cannot sign in, is never a seat."""
+
+    id = TextField(primary_key=True)
+    account = reference(Account, index=False)
+    account_id: str
+    name = TextField()
+    name_key = TextField()
+    description = TextField(default="")
+    metadata = TextField(default="")
+    roles = JsonField()
+    active = BooleanField(default=True)
+    created_at = InstantField()
+
+    class Meta:
+        indexes = ((("account", "name_key"), True),)
+
+
+class Credential(Base):
+    """An authtoken, API key or SSH public key of one member or one bot user, for ever of that one."""
+
+    id = TextField(primary_key=True)
+    account = reference(Account, index=False)
+    account_id: str
+    kind = TextField()  # authtoken | api_key | ssh_public_key
+    member = reference(Member, null=True)
+    member_id: str | None
+    bot_user = reference(BotUser, null=True)
+    bot_user_id: str | None
+    description = TextField(default="")
+    metadata = TextField(default="")
+    acl = JsonField()
+    token_digest = TextField(null=True, unique=True)
+    public_key = TextField(null=True)
+    fingerprint = TextField(null=True, unique=True)  # SHA256:... as ssh-keygen prints it
+    created_at = InstantField()
+    expires_at = InstantField(null=True)
+    last_used_at = InstantField(null=True)
+    last_used_address = TextField(null=True)
+
+    class Meta:
+        indexes = ((("account", "kind", "id"), False),)
+
+
+class OperatorKey(Base):
+    """A key of the product's own edge: introspection and usage for every account, nothing else."""
+
+    id = TextField(primary_key=True)
+    name = TextField()
+    token_digest = TextField(unique=True)
+    created_at = InstantField()

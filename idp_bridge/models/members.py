@@ -1,0 +1,97 @@
+"""People, their places in accounts, the roles held there, and who is asked to join."""
+
+from __future__ import annotations
+
+from peewee import BooleanField, CompositeKey, TextField
+
+from idp_bridge.db import Base, InstantField, JsonField
+from idp_bridge.models.accounts import Account
+from idp_bridge.models.connections import IdentityProvider
+from idp_bridge.models.reference import reference
+
+
+class Person(Base):
+    """Somebody who can sign in by herself. ``email`` is what she signs in with, NULL where only an identity provider
+    speaks of her. Two people may give one address: only a password shows that they are the same (people.py)."""
+
+    id = TextField(primary_key=True)
+    email = TextField(null=True)
+    email_key = TextField(null=True)
+    password_hash = TextField(null=True)
+    created_at = InstantField()
+
+
+# Most people are a provider's word only, and have no address of their own.
+Person.add_index(Person.index(Person.email_key, where=Person.email_key.is_null(False), name="person_own_email"))
+
+
+class Member(Base):
+    """A person's place in one account: the name, address and roles that count there. Ids ``usr_``.
+
+    ``active`` is stored because seats go by it: ``not held and directory_active and removed_at IS NULL``.
+    """
+
+    id = TextField(primary_key=True)
+    account = reference(Account, index=False)
+    account_id: str
+    person = reference(Person, index=False)
+    person_id: str
+    email = TextField()
+    email_key = TextField()
+    name = TextField(default="")
+    first_name = TextField(default="")
+    last_name = TextField(default="")
+    managed_by = TextField()  # local | invite | jit | scim
+    identity_provider = reference(IdentityProvider, null=True, on_delete="SET NULL", index=False)
+    identity_provider_id: str | None
+    active = BooleanField(default=True)
+    held = BooleanField(default=False)  # suspended by an administrator; a directory does not lift it
+    directory_active = BooleanField(default=True)
+    removed_at = InstantField(null=True)  # deleted by its directory; kept 30 days for undoing
+    sessions_after = InstantField()  # sessions opened before this instant do not reach this membership
+    last_login_at = InstantField(null=True)
+    created_at = InstantField()
+    holds_admin: bool | None = None  # no column: where members.hold has read it along with the row
+
+    class Meta:
+        indexes = (
+            (("account", "email_key"), False),
+            (("person", "account"), False),
+        )
+
+
+# The living come first, and the oldest of them, among whom an administrator is soonest found.
+Member.add_index(Member.index(Member.account, Member.id, where=Member.active, name="member_active"))
+
+
+class MemberRole(Base):
+    """A role that a member holds for a reason of her own. Roles by directory groups are joined, not stored."""
+
+    member = reference(Member, index=False)
+    member_id: str
+    role = TextField()
+    source = TextField()  # hand | default | claim
+    mapping_id = TextField(default="")  # for a claim: the mapping that gave it
+    created_at = InstantField()
+
+    class Meta:
+        primary_key = CompositeKey("member", "role", "source", "mapping_id")
+
+
+class Invitation(Base):
+    """An address asked to join. Pending ones reserve a seat."""
+
+    id = TextField(primary_key=True)
+    account = reference(Account, index=False)
+    account_id: str
+    email = TextField()
+    email_key = TextField()
+    roles = JsonField()
+    token_digest = TextField(unique=True)
+    invited_by = TextField()
+    expires_at = InstantField()
+    accepted_at = InstantField(null=True)
+    created_at = InstantField()
+
+    class Meta:
+        indexes = ((("account", "email_key"), False),)
