@@ -18,9 +18,7 @@ NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(autouse=True)
-def _no_runs(database: None) -> None:
-    JobRun.delete().execute()
+pytestmark = pytest.mark.usefixtures("database")
 
 
 def job(name: str, work: Callable[[datetime], Any]) -> Job:
