@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
-from idp_bridge import actors, clock, db, events, ids, members, plans, seats
+from idp_bridge import actors, clock, db, events, ids, member_roles, plans, seats
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Conflict, Invalid, NotFound
 from idp_bridge.events import Type
@@ -114,7 +114,7 @@ def enforcement_gaps(account: Account) -> list[str]:
         gaps.append(f"the identity provider's certificate expires within {CERTIFICATE_GOOD_FOR.days} days")
     codes = (
         RecoveryCode.select()
-        .where(RecoveryCode.member.in_(members.administrators(account)), RecoveryCode.used_at.is_null())
+        .where(RecoveryCode.member.in_(member_roles.administrators(account)), RecoveryCode.used_at.is_null())
         .exists()
     )
     if not codes:

@@ -15,7 +15,21 @@ import click
 from marshmallow import ValidationError, validate
 from peewee import PeeweeException
 
-from idp_bridge import accounts, actors, config, credentials, db, events, keyring, logs, members, people, roles
+from idp_bridge import (
+    accounts,
+    actors,
+    config,
+    credentials,
+    db,
+    events,
+    keyring,
+    logs,
+    member_lifecycle,
+    member_roles,
+    members,
+    people,
+    roles,
+)
 from idp_bridge.config import Config, ConfigError
 from idp_bridge.errors import Conflict, DomainError, NotFound
 from idp_bridge.models import Account, Member
@@ -145,7 +159,7 @@ def create_account(name: str, slug: str, email: str, plan: str, seats: int | Non
         account = accounts.create(name=name, slug=slug, plan=plan, seats=seats)
         system = actors.system(account, source="cli")
         person = people.create(email)
-        owner = members.create(
+        owner = member_lifecycle.create(
             system, email=email, managed_by="local", person=person, roles=[roles.ADMIN], role_source="hand"
         )
         key = credentials.issue(system, credentials.API_KEY, owner, description="made by create-account").token
@@ -192,7 +206,7 @@ def _administrator(account: Account, email: str) -> Member:
     found = members.with_address(account, email)
     if not found:
         raise NotFound(f"{email} is not a member of {account.slug}.")
-    active = members.administrators(account)
+    active = member_roles.administrators(account)
     for member in found:
         if member.id in active:
             return member

@@ -20,7 +20,7 @@ import click
 import requests
 from rich.progress import BarColumn, Progress, TextColumn
 
-from idp_bridge import accounts, actors, db, groups, idps, keyring, members, people, roles, scim_tokens
+from idp_bridge import accounts, actors, db, groups, idps, keyring, member_lifecycle, people, roles, scim_tokens
 from idp_bridge.config import PREFIX, Config
 from idp_bridge.errors import NotFound
 from idp_bridge.models import Account, DirectoryUser
@@ -115,7 +115,7 @@ def _fill(place: Place) -> None:
         system = actors.system(account, source="cli")
         ada = people.create(ADMINISTRATOR)
         people.set_password(ada, PASSWORD)
-        members.create(
+        member_lifecycle.create(
             system, email=ADMINISTRATOR, name="Ada Admin", managed_by="local", person=ada, roles=[roles.ADMIN]
         )
         for name, connection in CONNECTIONS.items():

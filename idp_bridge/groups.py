@@ -10,7 +10,7 @@ from typing import Any
 
 from peewee import JOIN, fn
 
-from idp_bridge import clock, db, events, ids, members, roles
+from idp_bridge import clock, db, events, ids, member_roles, roles
 from idp_bridge.actors import Actor
 from idp_bridge.db import column
 from idp_bridge.errors import Code, Conflict, Invalid, NotFound
@@ -22,8 +22,8 @@ from idp_bridge.text import fold
 
 
 def keeping_an_administrator(account: Account) -> AbstractContextManager[None]:
-    """Around a change of groups, memberships or mappings: see members.keeping_an_administrator."""
-    return members.keeping_an_administrator(account)
+    """Around a change of groups, memberships or mappings: see member_roles.keeping_an_administrator."""
+    return member_roles.keeping_an_administrator(account)
 
 
 def of_account(account: Account) -> Any:

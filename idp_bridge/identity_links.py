@@ -8,7 +8,7 @@ otherwise.
 
 from typing import Any
 
-from idp_bridge import clock, events, members
+from idp_bridge import clock, events, member_roles, members
 from idp_bridge.actors import Actor
 from idp_bridge.db import column
 from idp_bridge.events import Type
@@ -50,7 +50,7 @@ def remember(provider: IdentityProvider, member: Member, *, name_id: str, name_i
 def forget(actor: Actor, member: Member) -> None:
     """The next sign-in that gives her address says anew what she is called. For whoever was made again at the provider,
     or is named otherwise there now. Raises Forbidden."""
-    members.check_touch(actor, member)
+    member_roles.check_touch(actor, member)
     forgotten = [_described(link) for link in of_member(member)]
     if forgotten:
         IdentityLink.delete().where(IdentityLink.member == member).execute()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from idp_bridge import clock, events, groups, ids, members, plans, roles, seats, sessions, sp_keys
+from idp_bridge import clock, events, groups, ids, member_lifecycle, plans, roles, seats, sessions, sp_keys
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Conflict, Invalid, NotFound
 from idp_bridge.events import Type
@@ -173,7 +173,7 @@ def delete(actor: Actor, provider: IdentityProvider) -> None:
     check_reachable_without(provider)
     with groups.keeping_an_administrator(actor.account):
         groups.forget_claims(provider)
-        members.let_go(provider)
+        member_lifecycle.let_go(provider)
         provider.delete_instance()
     events.record(actor, Type.IDENTITY_PROVIDER_DELETED, describe(provider))
 

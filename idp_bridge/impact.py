@@ -6,7 +6,7 @@ Numbers only, by a few statements however many people there are. What is refused
 from dataclasses import dataclass
 from typing import Any
 
-from idp_bridge import clock, db, idps, members, scim_tokens, spans
+from idp_bridge import clock, db, idps, member_roles, members, scim_tokens, spans
 from idp_bridge.errors import Conflict
 from idp_bridge.models import (
     Account,
@@ -71,10 +71,10 @@ def _no_administrator_without(provider: IdentityProvider) -> str | None:
     """With its mappings goes what its groups and claims give; somebody must be administrator by something else."""
     account: Account = provider.account
     its_own = set(db.column(RoleMapping.select(RoleMapping.id).where(RoleMapping.identity_provider == provider)))
-    administrators = list(Member.select().where(Member.id.in_(members.administrators(account))))
-    held = members.role_sources(account, administrators).values()
+    administrators = list(Member.select().where(Member.id.in_(member_roles.administrators(account))))
+    held = member_roles.role_sources(account, administrators).values()
     lasting = any(one.role == ADMIN and one.mapping_id not in its_own for sources in held for one in sources)
-    return None if lasting else members.NO_ADMINISTRATOR
+    return None if lasting else member_roles.NO_ADMINISTRATOR
 
 
 def _sessions(provider: IdentityProvider) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from idp_bridge import clock, events, ids, members, people, plans, roles, seats, tokens
+from idp_bridge import clock, events, ids, member_lifecycle, members, people, plans, roles, seats, tokens
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Conflict, Gone, NotFound
 from idp_bridge.events import Type
@@ -110,7 +110,7 @@ def join(actor: Actor, invitation: Invitation, **member: Any) -> Member:
     # The reservation is given up before the seat is taken, so that an account that is exactly full can be joined.
     if not Invitation.update(accepted_at=moment).where(unused).execute():
         raise Gone("This invitation has been used, was cancelled or has expired. Ask for a new one.")
-    joined = members.create(actor, roles=invitation.roles, **member)
+    joined = member_lifecycle.create(actor, roles=invitation.roles, **member)
     events.record(actor, Type.INVITATION_ACCEPTED, {**describe(invitation), "user_id": joined.id})
     return joined
 

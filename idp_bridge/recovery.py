@@ -8,7 +8,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from idp_bridge import clock, db, events, members, passwords, people, sign_in
+from idp_bridge import clock, db, events, member_roles, passwords, people, sign_in
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Forbidden
 from idp_bridge.events import Type
@@ -66,7 +66,7 @@ def use(found: RecoveryCode, email: str) -> Member:
     member: Member = Member.select(Member, Account).join(Account).where(Member.id == found.member_id).get()
     state = State.ACTIVE if member.active else State.SUSPENDED
     outcome = sign_in.decide(Situation(way=Way.RECOVERY_CODE, state=state, mode=member.account.sso_mode))
-    if outcome is Outcome.ADMIT and ADMIN not in members.roles_of(member.account, member):
+    if outcome is Outcome.ADMIT and ADMIN not in member_roles.roles_of(member.account, member):
         outcome = Outcome.NOT_A_MEMBER
     if outcome is not Outcome.ADMIT:
         raise Refused(outcome, memberships=[(member, outcome)], email=email)

@@ -10,7 +10,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from idp_bridge import clock, db, identity_links, invitations, members, people, plans, seats
+from idp_bridge import (
+    clock,
+    db,
+    identity_links,
+    invitations,
+    member_lifecycle,
+    member_roles,
+    members,
+    people,
+    plans,
+    seats,
+)
 from idp_bridge.actors import Actor
 from idp_bridge.errors import DomainError, Forbidden
 from idp_bridge.models import (
@@ -216,9 +227,9 @@ def by_assertion(actor: Actor, provider: IdentityProvider, identity: Identity) -
     own = member.managed_by != "scim"  # what a directory says of her stands above what an assertion says
     if own:
         _take_claims(actor, provider, member, identity, mapped)
-    held = members.roles_of(account, member)
+    held = member_roles.roles_of(account, member)
     if own and mapped is not None and not held:
-        members.hold_default_roles(member, provider.default_roles)
+        member_roles.hold_default_roles(member, provider.default_roles)
         held = tuple(provider.default_roles)
     if ADMIN in held:
         IdentityProvider.update(administrator_signed_in_at=clock.now()).where(
@@ -252,7 +263,7 @@ def rehearse(actor: Actor, provider: IdentityProvider, identity: Identity) -> Re
     try:
         with db.transaction():
             admission = by_assertion(actor, provider, identity)
-            held = members.roles_of(actor.account, admission.member)
+            held = member_roles.roles_of(actor.account, admission.member)
             done = Rehearsal(admission.outcome, member_id=known.id if known else None, roles=held)
             raise _Undo(done)  # noqa: TRY301 - what leaves the transaction by raising is rolled back
     except _Undo as undone:
@@ -407,7 +418,9 @@ def _join(
     }
     if invitation:
         return invitations.join(actor, invitation, **joining)
-    return members.create(actor, **joining, roles=() if mapped else provider.default_roles, role_source="default")
+    return member_lifecycle.create(
+        actor, **joining, roles=() if mapped else provider.default_roles, role_source="default"
+    )
 
 
 def _take_claims(
@@ -425,7 +438,7 @@ def _take_claims(
         last_name=identity.last_name or member.last_name,
     )
     if mapped is not None:
-        members.set_claimed_roles(actor, member, mapped)
+        member_roles.set_claimed_roles(actor, member, mapped)
 
 
 # --- by password ------------------------------------------------------------------------------------------------

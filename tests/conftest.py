@@ -13,7 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from peewee import JOIN, fn
 
-from idp_bridge import accounts, actors, credentials, db, idps, keyring, members, people, roles, scim_tokens
+from idp_bridge import accounts, actors, credentials, db, idps, keyring, member_lifecycle, people, roles, scim_tokens
 from idp_bridge.actors import Actor
 from idp_bridge.config import Config
 from idp_bridge.models import Account, IdentityProvider, Member, SeatCount
@@ -143,7 +143,7 @@ def make_account(slug: str, plan: str = "enterprise", *, seats: int | None = Non
         person = people.create(f"owner@{slug}.test")
         if person.password_hash is None:
             people.set_password(person, PASSWORD)
-        owner = members.create(
+        owner = member_lifecycle.create(
             system,
             email=f"owner@{slug}.test",
             name="Olive Owner",

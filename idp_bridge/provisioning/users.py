@@ -14,7 +14,7 @@ from typing import Any
 
 from peewee import SQL
 
-from idp_bridge import db, events, ids, members, seats, spans
+from idp_bridge import db, events, ids, member_lifecycle, members, seats, spans
 from idp_bridge.errors import Conflict
 from idp_bridge.events import Type
 from idp_bridge.models import DirectoryUser, Member
@@ -130,7 +130,7 @@ def _member_for(directory: Directory, resource: Resource, key: str) -> Member:
     if traces:
         member = _adoptable(directory, known.email) or _leaver(directory, resource.get("externalId"), key)
     if member is None:
-        return members.create(
+        return member_lifecycle.create(
             directory.actor,
             **asdict(known),
             managed_by="scim",
@@ -140,11 +140,11 @@ def _member_for(directory: Directory, resource: Resource, key: str) -> Member:
             active=resource["active"],
         )
     if member.removed_at is None:
-        members.adopt(directory.actor, member, directory.identity_provider)
+        member_lifecycle.adopt(directory.actor, member, directory.identity_provider)
     else:
-        members.revive(directory.actor, member, directory.identity_provider, active=resource["active"])
+        member_lifecycle.revive(directory.actor, member, directory.identity_provider, active=resource["active"])
     members.update_profile(directory.actor, member, **asdict(known))
-    members.set_directory_active(directory.actor, member, resource["active"])
+    member_lifecycle.set_directory_active(directory.actor, member, resource["active"])
     return member
 
 
@@ -162,7 +162,7 @@ def _leaver(directory: Directory, external_id: str | None, key: str) -> Member |
     left.sort(key=lambda row: (external_id is not None and row[1] == external_id, row[2]), reverse=True)
     for member_id, _, _ in left:
         if _record_of(member_id) is None:
-            return members.hold(member_id)
+            return member_lifecycle.hold(member_id)
     return None
 
 
@@ -216,7 +216,7 @@ def _adoptable(directory: Directory, email: str) -> Member | None:
             f"{email} is a member of this account already, and this identity provider may only take over members "
             f"of {', '.join(domains)}. An administrator can add the domain to the identity provider."
         )
-    return members.hold(found[0].id)
+    return member_lifecycle.hold(found[0].id)
 
 
 def _strangers(directory: Directory, email: str) -> list[Member]:
@@ -276,9 +276,9 @@ def delete(directory: Directory, user_id: str, *, if_match: str | None = None) -
     now = moment()
     memberships.touch_groups_of(row.id, now)
     if row.member_id is not None:
-        member = members.hold(row.member_id)
+        member = member_lifecycle.hold(row.member_id)
         if member.removed_at is None:
-            members.deprovision(directory.actor, member)
+            member_lifecycle.deprovision(directory.actor, member)
     memberships.leave_all(row.id)
     _TABLE.update(row.id, deleted_at=now)
     spans.subtract(directory.id, row.id)
@@ -329,11 +329,11 @@ _COLUMNS = {"userName": ("user_name", "user_name_key"), "externalId": ("external
 
 def _follow(directory: Directory, row: DirectoryUser, *, old: Profile, new: Profile) -> None:
     """What the account knows of the member follows her record; members.py records what came of it."""
-    member = members.hold(str(row.member_id))
+    member = member_lifecycle.hold(str(row.member_id))
     if fold(old.email) != fold(new.email):
         _refuse_shared_address(directory, member, new.email)
     members.update_profile(directory.actor, member, **asdict(new))
-    members.set_directory_active(directory.actor, member, row.active)
+    member_lifecycle.set_directory_active(directory.actor, member, row.active)
 
 
 def _refuse_shared_address(directory: Directory, member: Member, email: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 from flask import current_app, g, request
 from flask_wtf.csrf import CSRFProtect
 
-from idp_bridge import credentials, db, members, plans, roles, sessions, tokens
+from idp_bridge import credentials, db, member_roles, plans, roles, sessions, tokens
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Forbidden, NotFound, Unauthenticated
 from idp_bridge.models import Account, BotUser, Credential, Member, Session
@@ -129,7 +129,7 @@ def _by_api_key(header: str) -> Actor:
 
 def _credential_actor(credential: Credential) -> Actor:
     owner = credentials.owner_of(credential)
-    held = tuple(owner.roles) if isinstance(owner, BotUser) else members.roles_of(credential.account, owner)
+    held = tuple(owner.roles) if isinstance(owner, BotUser) else member_roles.roles_of(credential.account, owner)
     return Actor(
         account=credential.account,
         id=owner.id,
@@ -157,7 +157,7 @@ def _by_session(slug: str | None) -> Actor:
     member = chosen[0]
     g.member, g.session = member, member.session
     sessions.seen(member.session)
-    held = members.roles_of(member.account, member)
+    held = member_roles.roles_of(member.account, member)
     return member_actor(member, source="dashboard" if slug else "api", held=held)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from idp_bridge import bots, clock, credentials, db, groups, ids, invitations, keyring, members
+from idp_bridge import bots, clock, credentials, db, groups, ids, invitations, keyring, member_lifecycle
 from idp_bridge.models import DirectoryGroup, DirectoryUser, GroupMember, Member
 from idp_bridge.provisioning import request_log
 from idp_bridge.provisioning.request_log import Answered, Sent
@@ -114,10 +114,10 @@ def fill(certificate_pem: str) -> dict[str, str]:
         joined = {}
         for name, email, way in PEOPLE:
             theirs = None if way == "invite" else provider
-            joined[name] = members.create(
+            joined[name] = member_lifecycle.create(
                 system, email=email, name=name, managed_by=way, identity_provider=theirs, roles=["developer"]
             )
-        members.suspend(system, joined["Fumiko Sato"])
+        member_lifecycle.suspend(system, joined["Fumiko Sato"])
         group = _push_group(provider, "Platform", [joined["Ana Almeida"], joined["Bo Lindqvist"]])
         _push_group(provider, "Finance", [joined["Dalia Haddad"]])
         groups.map_role(system, provider, role="viewer", group_id=group.id)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
 
-from idp_bridge import accounts, actors, clock, db, ids, members, people, roles
+from idp_bridge import accounts, actors, clock, db, ids, member_lifecycle, member_roles, people, roles
 from idp_bridge.actors import Actor
 from idp_bridge.models import DirectoryGroup, DirectoryUser, Event, GroupMember, IdentityProvider, Member
 from idp_bridge.text import fold
@@ -17,7 +17,7 @@ def open_account(slug: str = "acme", plan: str = "enterprise", *, seats: int | N
     """An account with its administrator; nobody has a password, since one costs a slow hash."""
     with db.transaction():
         account = accounts.create(name=slug.capitalize(), slug=slug, plan=plan, seats=seats)
-        owner = members.create(
+        owner = member_lifecycle.create(
             actors.system(account),
             email=f"owner@{slug}.test",
             managed_by="local",
@@ -31,12 +31,12 @@ def join(world: World, email: str, *role_names: str, **options: Any) -> Member:
     """One more member; a developer unless other roles are named."""
     options = {"managed_by": "local", **options}
     with db.transaction():
-        return members.create(world.system, email=email, roles=role_names or roles.DEFAULT, **options)
+        return member_lifecycle.create(world.system, email=email, roles=role_names or roles.DEFAULT, **options)
 
 
 def acting(world: World, member: Member) -> Actor:
     """The member at work over the API, with what she may do now."""
-    held = members.roles_of(world.account, member)
+    held = member_roles.roles_of(world.account, member)
     return Actor(
         account=world.account,
         type="user",

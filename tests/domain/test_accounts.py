@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 
-from idp_bridge import accounts, clock, db, idps, members
+from idp_bridge import accounts, clock, db, idps, member_lifecycle, member_roles
 from idp_bridge.errors import Code, Conflict, Forbidden, Invalid, NotFound
 from idp_bridge.models import Account, IdentityProvider, RecoveryCode
 from tests.conftest import World
@@ -147,13 +147,13 @@ def _code_used(world: World) -> None:
 def _code_of_a_former_administrator(world: World) -> None:
     other = cast.join(world, "second@acme.test", "admin")
     with db.transaction():
-        members.set_roles(cast.acting(world, other), world.owner, ["developer"])
+        member_roles.set_roles(cast.acting(world, other), world.owner, ["developer"])
 
 
 def _code_of_a_suspended_one(world: World) -> None:
     cast.join(world, "second@acme.test", "admin")
     with db.transaction():
-        members.suspend(world.system, world.owner)
+        member_lifecycle.suspend(world.system, world.owner)
 
 
 @pytest.mark.parametrize(

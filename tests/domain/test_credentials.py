@@ -10,7 +10,7 @@ import time_machine
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from idp_bridge import bots, clock, credentials, db, members
+from idp_bridge import bots, clock, credentials, db, member_lifecycle
 from idp_bridge.credentials import API_KEY, AUTHTOKEN, KINDS, SSH_PUBLIC_KEY, Kind
 from idp_bridge.errors import Code, Conflict, DomainError, Forbidden, Invalid, NotFound
 from idp_bridge.models import BotUser, Credential, Member
@@ -74,14 +74,14 @@ def test_suspending_an_owner_stops_every_credential_and_reviving_brings_back_exa
     member = cast.join(acme, "a@acme.test")
     kept, deleted = _issue(acme, API_KEY, member), _issue(acme, API_KEY, member)
     with db.transaction():
-        members.suspend(acme.system, member)
+        member_lifecycle.suspend(acme.system, member)
     assert not _works(kept)
     with pytest.raises(Conflict) as caught:
         _issue(acme, API_KEY, member)
     assert caught.value.code is Code.OWNER_INACTIVE
     with db.transaction():
         credentials.delete(acme.system, deleted.credential)
-        members.unsuspend(acme.system, member)
+        member_lifecycle.unsuspend(acme.system, member)
     assert _works(kept)
     assert not _works(deleted)
 
@@ -108,11 +108,11 @@ def test_a_leavers_credentials_die_with_the_directorys_delete_and_return_with_he
     member = cast.provisioned(sso, "a@acme.test")
     issued = _issue(sso, API_KEY, member)
     with db.transaction():
-        members.deprovision(sso.system, member)
+        member_lifecycle.deprovision(sso.system, member)
     assert not _works(issued)
     with db.transaction():
         assert sso.provider is not None
-        members.revive(sso.system, member, sso.provider)
+        member_lifecycle.revive(sso.system, member, sso.provider)
     assert _works(issued)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from idp_bridge import bots, credentials, db, idps, invitations, members, scim_tokens
+from idp_bridge import bots, credentials, db, idps, invitations, member_lifecycle, member_roles, scim_tokens
 from idp_bridge.events import Type, record
 from idp_bridge.models import Event
 from tests.conftest import World
@@ -65,11 +65,11 @@ def _bot(world: World) -> None:
 
 
 def _member(world: World) -> None:
-    member = members.create(world.system, email="m@acme.test", managed_by="local")
-    members.suspend(world.system, member)
-    members.unsuspend(world.system, member)
-    members.set_roles(world.system, member, ["viewer"])
-    members.remove(world.system, member)
+    member = member_lifecycle.create(world.system, email="m@acme.test", managed_by="local")
+    member_lifecycle.suspend(world.system, member)
+    member_lifecycle.unsuspend(world.system, member)
+    member_roles.set_roles(world.system, member, ["viewer"])
+    member_lifecycle.remove(world.system, member)
 
 
 def _invitation(world: World) -> None:

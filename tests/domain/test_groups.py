@@ -2,7 +2,7 @@
 
 import pytest
 
-from idp_bridge import db, groups, members
+from idp_bridge import db, groups, member_roles
 from idp_bridge.errors import Code, Conflict, Forbidden, Invalid, NotFound
 from idp_bridge.models import RoleMapping
 from tests.conftest import World
@@ -116,13 +116,13 @@ def test_a_change_of_the_role_counts_at_once_for_claims_too(sso: World) -> None:
     for role in ("viewer", "admin", "billing"):
         with db.transaction():
             groups.change_mapping(sso.system, mapping, role)
-        held.append(members.roles_of(sso.account, member))
+        held.append(member_roles.roles_of(sso.account, member))
     assert held == [("viewer",), (), ()]
     come(sso, said("a@acme.test", groups=("Finance",)))
-    assert members.roles_of(sso.account, member) == ("billing",)
+    assert member_roles.roles_of(sso.account, member) == ("billing",)
     with db.transaction():
         groups.unmap(sso.system, mapping)
-    assert members.roles_of(sso.account, member) == ()
+    assert member_roles.roles_of(sso.account, member) == ()
 
 
 def test_a_mapping_of_another_account_is_not_found(sso: World) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from idp_bridge import clock, db, groups, idps, members
+from idp_bridge import clock, db, groups, idps, member_lifecycle, member_roles
 from idp_bridge.errors import Code, Conflict, Forbidden, Invalid, NotFound
 from idp_bridge.models import IdentityLink, IdentityProvider, Member, RoleMapping, ScimToken
 from tests.conftest import World
@@ -175,14 +175,14 @@ def test_deleting_a_provider_keeps_its_members_and_frees_them_of_it(sso: World) 
     jit = come(sso, said("jit@acme.test"))
     assert sso.provider is not None
     with db.transaction():
-        members.set_directory_active(sso.system, off, False)
+        member_lifecycle.set_directory_active(sso.system, off, False)
         idps.delete(sso.system, cast.again(sso.provider))
     on, off, jit = cast.again(on), cast.again(off), cast.again(jit)
     assert [member.active for member in (on, off, jit)] == [True, False, True]
     assert {member.identity_provider_id for member in (on, off, jit)} == {None}
     with db.transaction():
-        members.unsuspend(sso.system, off)
-        members.remove(sso.system, on)
+        member_lifecycle.unsuspend(sso.system, off)
+        member_lifecycle.remove(sso.system, on)
     assert cast.again(off).active
     assert [model.select().count() for model in (ScimToken, RoleMapping, IdentityLink)] == [0, 0, 0]
 
@@ -195,7 +195,7 @@ def test_deleting_a_provider_takes_what_its_claims_gave(sso: World) -> None:
     member = come(sso, said("a@acme.test", groups=("Finance",)))
     with db.transaction():
         idps.delete(sso.system, cast.again(sso.provider))
-    assert members.roles_of(sso.account, cast.again(member)) == ()
+    assert member_roles.roles_of(sso.account, cast.again(member)) == ()
 
 
 def test_a_provider_of_another_account_is_not_found(sso: World) -> None:

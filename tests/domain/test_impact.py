@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from idp_bridge import clock, db, groups, idps, impact, members, sessions
+from idp_bridge import clock, db, groups, idps, impact, member_lifecycle, sessions
 from idp_bridge.errors import Conflict
 from idp_bridge.models import (
     DirectoryUser,
@@ -69,7 +69,7 @@ def test_who_has_no_other_way_in_is_counted(sso: World, provider: IdentityProvid
     assert locked_out(provider) == 1
     suspended = cast.provisioned(sso, "off@acme.test")
     with db.transaction():
-        members.suspend(sso.system, suspended)
+        member_lifecycle.suspend(sso.system, suspended)
     assert locked_out(provider) == 1
 
 
@@ -153,7 +153,7 @@ def test_the_last_administrator_says_so_beforehand(sso: World, provider: Identit
         MemberRole.create(member=come, role="admin", source="claim", mapping_id=mapping.id, created_at=clock.now())
     assert impact.of_deleting(cast.again(provider)).refused is None
     with db.transaction():
-        members.suspend(sso.system, cast.again(sso.owner))
+        member_lifecycle.suspend(sso.system, cast.again(sso.owner))
     said = impact.of_deleting(cast.again(provider)).refused
     with pytest.raises(Conflict) as refused, db.transaction():
         idps.delete(sso.system, cast.again(provider))

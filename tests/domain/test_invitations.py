@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 
-from idp_bridge import clock, db, invitations, members, people
+from idp_bridge import clock, db, invitations, member_lifecycle, member_roles, members, people
 from idp_bridge.errors import Code, Conflict, Forbidden, Gone, Invalid, NotFound
 from idp_bridge.models import Invitation, Person
 from tests.conftest import World
@@ -30,7 +30,7 @@ def test_accepting_makes_a_member_with_the_invitations_roles(acme: World) -> Non
     with db.transaction():
         member = invitations.accept(acme.system, invitations.find(sent.token), person, name="Nora")
     assert (member.person, member.managed_by, member.name) == (person, "invite", "Nora")
-    assert members.roles_of(acme.account, member) == ("billing", "viewer")
+    assert member_roles.roles_of(acme.account, member) == ("billing", "viewer")
     assert member.active
     accepted = cast.happened(acme, "invitation_accepted.v0")
     assert [event.object["user_id"] for event in accepted] == [member.id]
@@ -41,7 +41,7 @@ def test_an_invitation_is_accepted_once(acme: World) -> None:
     sent, person = _invite(acme), _person("new@acme.test")
     with db.transaction():
         member = invitations.accept(acme.system, sent.invitation, person)
-        members.remove(acme.system, member)
+        member_lifecycle.remove(acme.system, member)
     with pytest.raises(Gone):
         invitations.find(sent.token)
     with pytest.raises(Gone), db.transaction():

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from idp_bridge import db, groups, idps, invitations, members, people, seats
+from idp_bridge import db, groups, idps, invitations, member_lifecycle, member_roles, members, people, seats
 from idp_bridge.errors import Code, Conflict, Forbidden, Invalid, NotFound
 from idp_bridge.models import DirectoryUser, GroupMember, Member, Person
 from idp_bridge.provisioning import groups as pushed_groups
@@ -18,16 +18,16 @@ from tests.domain.test_sign_in import come, said
 
 
 def _roles(world: World, member: Member) -> tuple[str, ...]:
-    return members.roles_of(world.account, member)
+    return member_roles.roles_of(world.account, member)
 
 
 def _sources(world: World, member: Member) -> set[tuple[str, str]]:
-    return {(source.role, source.source) for source in members.role_sources(world.account, [member])[member.id]}
+    return {(source.role, source.source) for source in member_roles.role_sources(world.account, [member])[member.id]}
 
 
 def _set(world: World, member: Member, *names: str) -> None:
     with db.transaction():
-        members.set_roles(world.system, member, names)
+        member_roles.set_roles(world.system, member, names)
 
 
 # --- finding ----------------------------------------------------------------------------------------------------
@@ -38,7 +38,7 @@ def test_a_member_of_another_account_or_one_removed_is_not_found(sso: World) -> 
     there = cast.join(cast.open_account("other"), "a@acme.test")
     left = cast.provisioned(sso, "left@acme.test")
     with db.transaction():
-        members.deprovision(sso.system, left)
+        member_lifecycle.deprovision(sso.system, left)
     for member in (there, left):
         with pytest.raises(NotFound):
             members.get(sso.account, member.id)
@@ -61,13 +61,13 @@ def test_on_the_free_plan_every_member_is_an_administrator(database: None) -> No
     world = cast.open_account("solo", "free", seats=3)
     member = cast.join(world, "a@solo.test", "viewer")
     assert _sources(world, member) == {("admin", "plan")}
-    assert members.administrators(world.account) == {world.owner.id, member.id}
+    assert member_roles.administrators(world.account) == {world.owner.id, member.id}
     with pytest.raises(Forbidden, match="Pro"):
         _set(world, member, "developer")
     world.account.plan = "pro"
     world.account.save()
     assert _sources(world, member) == {("viewer", "hand")}
-    assert members.administrators(world.account) == {world.owner.id}
+    assert member_roles.administrators(world.account) == {world.owner.id}
 
 
 def test_roles_set_by_hand_replace_those_by_hand_and_by_default(acme: World) -> None:
@@ -98,16 +98,18 @@ def test_unknown_roles_and_roles_above_ones_own_are_refused(acme: World) -> None
         _set(acme, member, "wizard")
     for names, code in ((["admin"], Code.ADMINISTRATORS_ONLY),):
         with pytest.raises(Forbidden) as caught, db.transaction():
-            members.set_roles(actor, member, names)
+            member_roles.set_roles(actor, member, names)
         assert caught.value.code is code
     with db.transaction():
-        members.set_roles(actor, member, ["developer"])
+        member_roles.set_roles(actor, member, ["developer"])
     with pytest.raises(Forbidden), db.transaction():
-        members.set_roles(actor, member, ["billing"])
+        member_roles.set_roles(actor, member, ["billing"])
     assert _roles(acme, member) == ("developer",)
 
 
-@pytest.mark.parametrize("act", [members.suspend, members.remove, lambda a, m: members.set_roles(a, m, ["viewer"])])
+@pytest.mark.parametrize(
+    "act", [member_lifecycle.suspend, member_lifecycle.remove, lambda a, m: member_roles.set_roles(a, m, ["viewer"])]
+)
 def test_only_administrators_touch_administrators(acme: World, act: Callable[..., None]) -> None:
     """A team manager manages the others."""
     manager = cast.join(acme, "m@acme.test", "team_manager")
@@ -137,7 +139,7 @@ def test_a_groups_members_have_its_role_while_they_are_in_it(sso: World) -> None
     _map(sso, "billing", one)
     mapping = _map(sso, "billing", two)
     assert _sources(sso, member) == {("developer", "default"), ("billing", "group")}
-    (why,) = [why for why in members.explain(sso.account, member) if why["source"] == "group"]
+    (why,) = [why for why in member_roles.explain(sso.account, member) if why["source"] == "group"]
     assert (why["group_id"], why["group_display_name"]) == (one.id, "One")
     cast.put_in(two, member)
     cast.take_out(one, member)
@@ -182,7 +184,7 @@ def test_a_group_gives_admin_only_where_the_provider_may(sso: World) -> None:
     for allowed in (False, True, False):
         with db.transaction():
             idps.change(sso.system, cast.again(sso.provider), may_grant_admin=allowed)
-        held.append(("admin" in _roles(sso, member), member.id in members.administrators(sso.account)))
+        held.append(("admin" in _roles(sso, member), member.id in member_roles.administrators(sso.account)))
     assert held == [(False, False), (True, True), (False, False)]
 
 
@@ -221,7 +223,7 @@ def test_roles_of_many_members_take_two_statements(sso: World) -> None:
     run = db.database.obj.execute_sql
     db.database.obj.execute_sql = lambda sql, *a, **k: (statements.append(sql), run(sql, *a, **k))[1]
     try:
-        sources = members.role_sources(sso.account, many)
+        sources = member_roles.role_sources(sso.account, many)
     finally:
         del db.database.obj.execute_sql
     assert len(statements) == 2
@@ -233,20 +235,20 @@ def test_roles_of_many_members_take_two_statements(sso: World) -> None:
 
 def _refuses(world: World, act: Callable[[], object]) -> None:
     """The act is a conflict and leaves the account as it was."""
-    before = (members.administrators(world.account), len(cast.happened(world)))
+    before = (member_roles.administrators(world.account), len(cast.happened(world)))
     assert before[0]
     with pytest.raises(Conflict) as caught, db.transaction():
         act()
     assert caught.value.code is Code.LAST_ADMINISTRATOR
-    assert (members.administrators(world.account), len(cast.happened(world))) == before
+    assert (member_roles.administrators(world.account), len(cast.happened(world))) == before
 
 
 DOORS_BY_HAND: dict[str, Callable[[World], object]] = {
-    "roles": lambda w: members.set_roles(w.system, cast.again(w.owner), ["developer"]),
-    "suspend": lambda w: members.suspend(w.system, cast.again(w.owner)),
-    "remove": lambda w: members.remove(w.system, cast.again(w.owner)),
-    "directory inactive": lambda w: members.set_directory_active(w.system, cast.again(w.owner), False),
-    "directory delete": lambda w: members.deprovision(w.system, cast.again(w.owner)),
+    "roles": lambda w: member_roles.set_roles(w.system, cast.again(w.owner), ["developer"]),
+    "suspend": lambda w: member_lifecycle.suspend(w.system, cast.again(w.owner)),
+    "remove": lambda w: member_lifecycle.remove(w.system, cast.again(w.owner)),
+    "directory inactive": lambda w: member_lifecycle.set_directory_active(w.system, cast.again(w.owner), False),
+    "directory delete": lambda w: member_lifecycle.deprovision(w.system, cast.again(w.owner)),
 }
 
 
@@ -256,12 +258,12 @@ def test_the_last_administrator_by_hand_stays(sso: World, door: str) -> None:
     act = DOORS_BY_HAND[door]
     held = cast.join(sso, "held@acme.test", "admin")
     with db.transaction():
-        members.suspend(sso.system, held)
+        member_lifecycle.suspend(sso.system, held)
     _refuses(sso, lambda: act(sso))
     with db.transaction():
-        members.unsuspend(sso.system, held)
+        member_lifecycle.unsuspend(sso.system, held)
         act(sso)
-    assert members.administrators(sso.account) == {held.id}
+    assert member_roles.administrators(sso.account) == {held.id}
 
 
 @pytest.mark.parametrize("plan", ["free", "pro"])
@@ -281,7 +283,7 @@ def _by_group(world: World) -> tuple[Directory, str, object]:
     row = cast.group(world.provider, "Root", [root])
     mapping = _map(world, "admin", row)
     _set(world, world.owner, "developer")
-    assert members.administrators(world.account) == {root.id}
+    assert member_roles.administrators(world.account) == {root.id}
     directory = Directory(cast.again(world.provider), world.account, world.system, "https://b/scim/v2")
     return directory, row.id, mapping
 
@@ -316,7 +318,7 @@ def test_the_last_administrator_by_a_group_stays(sso: World, door: str) -> None:
     fresh = Directory(cast.again(sso.provider), sso.account, sso.system, directory.base_url)
     with db.transaction():
         act(sso, fresh, group_id, cast.again(mapping))
-    assert members.administrators(sso.account) == {sso.owner.id}
+    assert member_roles.administrators(sso.account) == {sso.owner.id}
 
 
 @pytest.mark.parametrize(
@@ -330,12 +332,12 @@ def test_the_last_administrator_by_a_claim_stays(sso: World, door: str) -> None:
         mapping = groups.map_role(sso.system, sso.provider, role="admin", group_display_name="Root")
     root = come(sso, said("root@acme.test", groups=("Root",)))
     _set(sso, sso.owner, "developer")
-    assert members.administrators(sso.account) == {root.id}
+    assert member_roles.administrators(sso.account) == {root.id}
 
     def act() -> None:
         provider = cast.again(sso.provider)
         if door == "claim":
-            members.set_claimed_roles(sso.system, root, {})
+            member_roles.set_claimed_roles(sso.system, root, {})
         else:
             DOORS_BY_GROUP[door](sso, Directory(provider, sso.account, sso.system, ""), "", cast.again(mapping))
 
@@ -343,7 +345,7 @@ def test_the_last_administrator_by_a_claim_stays(sso: World, door: str) -> None:
     _set(sso, sso.owner, "admin")
     with db.transaction():
         act()
-    assert members.administrators(sso.account) == {sso.owner.id}
+    assert member_roles.administrators(sso.account) == {sso.owner.id}
 
 
 # --- states -----------------------------------------------------------------------------------------------------
@@ -353,17 +355,17 @@ def test_a_hold_is_not_lifted_by_the_directory(sso: World) -> None:
     """Only an administrator lifts it, and only while the directory says active."""
     member = cast.provisioned(sso, "a@acme.test")
     with db.transaction():
-        members.suspend(sso.system, member)
-        members.set_directory_active(sso.system, member, False)
-        members.set_directory_active(sso.system, member, True)
+        member_lifecycle.suspend(sso.system, member)
+        member_lifecycle.set_directory_active(sso.system, member, False)
+        member_lifecycle.set_directory_active(sso.system, member, True)
     assert not cast.again(member).active
     with db.transaction():
-        members.unsuspend(sso.system, member)
+        member_lifecycle.unsuspend(sso.system, member)
     assert cast.again(member).active
     with db.transaction():
-        members.set_directory_active(sso.system, member, False)
+        member_lifecycle.set_directory_active(sso.system, member, False)
     with pytest.raises(Conflict) as caught, db.transaction():
-        members.unsuspend(sso.system, member)
+        member_lifecycle.unsuspend(sso.system, member)
     assert caught.value.code is Code.MANAGED_BY_DIRECTORY
 
 
@@ -371,7 +373,7 @@ def test_a_suspended_member_keeps_her_roles_on_the_list(acme: World) -> None:
     """They count again with her."""
     member = cast.join(acme, "a@acme.test", "billing")
     with db.transaction():
-        members.suspend(acme.system, member)
+        member_lifecycle.suspend(acme.system, member)
     assert _roles(acme, cast.again(member)) == ("billing",)
 
 
@@ -379,10 +381,10 @@ def test_suspending_twice_is_told_once(acme: World) -> None:
     """The second changes nothing."""
     member = cast.join(acme, "a@acme.test")
     with db.transaction():
-        members.suspend(acme.system, member)
-        members.suspend(acme.system, member)
-        members.unsuspend(acme.system, member)
-        members.unsuspend(acme.system, member)
+        member_lifecycle.suspend(acme.system, member)
+        member_lifecycle.suspend(acme.system, member)
+        member_lifecycle.unsuspend(acme.system, member)
+        member_lifecycle.unsuspend(acme.system, member)
     told = cast.happened(acme, "user_suspended.v0", "user_reactivated.v0")
     assert [event.type for event in told] == ["user_suspended.v0", "user_reactivated.v0"]
 
@@ -391,7 +393,7 @@ def test_a_provisioned_member_is_not_removed_by_hand(sso: World) -> None:
     """409: the next push would bring her back."""
     member = cast.provisioned(sso, "a@acme.test")
     with pytest.raises(Conflict) as caught, db.transaction():
-        members.remove(sso.system, member)
+        member_lifecycle.remove(sso.system, member)
     assert caught.value.code is Code.MANAGED_BY_DIRECTORY
 
 
@@ -401,8 +403,8 @@ def test_removing_erases_the_person_only_where_nothing_else_is_hers(acme: World)
     known = cast.join(other, acme.owner.email, person=acme.owner.person)
     unknown = cast.join(acme, "jit@acme.test", managed_by="jit")
     with db.transaction():
-        members.remove(other.system, known)
-        members.remove(acme.system, unknown)
+        member_lifecycle.remove(other.system, known)
+        member_lifecycle.remove(acme.system, unknown)
     assert Person.select().where(Person.id == acme.owner.person_id).exists()
     assert not Person.select().where(Person.id == unknown.person_id).exists()
 
@@ -412,13 +414,13 @@ def test_a_leaver_comes_back_as_the_same_member(sso: World) -> None:
     member, held = cast.provisioned(sso, "a@acme.test"), cast.provisioned(sso, "b@acme.test")
     assert sso.provider is not None
     with db.transaction():
-        members.suspend(sso.system, held)
+        member_lifecycle.suspend(sso.system, held)
         for leaver in (member, held):
-            members.deprovision(sso.system, leaver)
+            member_lifecycle.deprovision(sso.system, leaver)
     assert seats.count(sso.account).used == 1
     with db.transaction():
         for leaver in (member, held):
-            members.revive(sso.system, leaver, sso.provider)
+            member_lifecycle.revive(sso.system, leaver, sso.provider)
     assert (cast.again(member).active, cast.again(held).active) == (True, False)
     assert members.get(sso.account, held.id).held
 
@@ -429,12 +431,12 @@ def test_a_directory_adopts_and_another_may_not(sso: World) -> None:
     assert first is not None
     second = cast.connect(sso, name="Entra")
     with db.transaction():
-        members.adopt(sso.system, member, first)
-        members.adopt(sso.system, member, first)
+        member_lifecycle.adopt(sso.system, member, first)
+        member_lifecycle.adopt(sso.system, member, first)
     stored = cast.again(member)
     assert (stored.managed_by, stored.identity_provider_id) == ("scim", first.id)
     with pytest.raises(Conflict) as caught, db.transaction():
-        members.adopt(sso.system, stored, second)
+        member_lifecycle.adopt(sso.system, stored, second)
     assert caught.value.code is Code.MANAGED_BY_DIRECTORY
 
 
@@ -455,10 +457,10 @@ def test_a_team_manager_cannot_bring_an_administrator_back(sso: World) -> None:
     manager = cast.join(sso, "m@acme.test", "team_manager")
     left = cast.provisioned(sso, "chief@acme.test")
     with db.transaction():
-        members.set_roles(sso.system, left, ["admin"])
-        members.deprovision(sso.system, left)
+        member_roles.set_roles(sso.system, left, ["admin"])
+        member_lifecycle.deprovision(sso.system, left)
     with pytest.raises(Forbidden) as caught, db.transaction():
-        members.restore(cast.acting(sso, manager), cast.again(left))
+        member_lifecycle.restore(cast.acting(sso, manager), cast.again(left))
     assert caught.value.code is Code.ADMINISTRATORS_ONLY
     assert cast.again(left).removed_at is not None
 
@@ -469,9 +471,9 @@ def test_restoring_does_not_make_two_members_of_one_person(sso: World) -> None:
         person = people.create("ann@acme.test")
     left = cast.join(sso, "ann@acme.test", person=person, managed_by="scim", identity_provider=sso.provider)
     with db.transaction():
-        members.deprovision(sso.system, left)
+        member_lifecycle.deprovision(sso.system, left)
         sent = invitations.create(sso.system, "ann@acme.test")
         invitations.accept(sso.system, sent.invitation, person)
     with pytest.raises(Conflict) as caught, db.transaction():
-        members.restore(sso.system, cast.again(left))
+        member_lifecycle.restore(sso.system, cast.again(left))
     assert caught.value.code is Code.ALREADY_MEMBER

@@ -7,7 +7,19 @@ from threading import Barrier
 
 import pytest
 
-from idp_bridge import accounts, clock, db, idps, invitations, members, people, seats, sign_in
+from idp_bridge import (
+    accounts,
+    clock,
+    db,
+    idps,
+    invitations,
+    member_lifecycle,
+    member_roles,
+    members,
+    people,
+    seats,
+    sign_in,
+)
 from idp_bridge.errors import Code, Conflict, Forbidden, Gone, NotFound
 from idp_bridge.models import Account, IdentityProvider, Member, Person, RecoveryCode
 from idp_bridge.provisioning import users
@@ -29,7 +41,7 @@ def test_the_last_seat_is_taken_once(acme: World) -> None:
     number = count()
 
     def by_hand() -> Member:
-        return members.create(_fresh(acme).system, email=f"m{next(number)}@acme.test", managed_by="local")
+        return member_lifecycle.create(_fresh(acme).system, email=f"m{next(number)}@acme.test", managed_by="local")
 
     def by_invitation() -> object:
         return invitations.create(_fresh(acme).system, f"m{next(number)}@acme.test")
@@ -49,10 +61,10 @@ def test_a_seat_is_freed_once(acme: World) -> None:
         member = cast.join(acme, f"m{n}@acme.test")
         stale = [cast.again(member) for _ in range(4)]
         cast.at_once(
-            lambda: members.suspend(_fresh(acme).system, stale[0]),  # noqa: B023 - run before the next round
-            lambda: members.suspend(_fresh(acme).system, stale[1]),  # noqa: B023
-            lambda: members.remove(_fresh(acme).system, stale[2]),  # noqa: B023
-            lambda: members.remove(_fresh(acme).system, stale[3]),  # noqa: B023
+            lambda: member_lifecycle.suspend(_fresh(acme).system, stale[0]),  # noqa: B023 - run before the next round
+            lambda: member_lifecycle.suspend(_fresh(acme).system, stale[1]),  # noqa: B023
+            lambda: member_lifecycle.remove(_fresh(acme).system, stale[2]),  # noqa: B023
+            lambda: member_lifecycle.remove(_fresh(acme).system, stale[3]),  # noqa: B023
         )
         assert seat_counts() == counted_seats() == {acme.account.id: 1}
 
@@ -61,25 +73,25 @@ def test_two_administrators_who_suspend_each_other_leave_one(acme: World) -> Non
     """Whoever comes second finds herself the last."""
     second = cast.join(acme, "b@acme.test", "admin")
     results = cast.at_once(
-        lambda: members.suspend(_fresh(acme).system, cast.again(second)),
-        lambda: members.suspend(_fresh(acme).system, cast.again(acme.owner)),
+        lambda: member_lifecycle.suspend(_fresh(acme).system, cast.again(second)),
+        lambda: member_lifecycle.suspend(_fresh(acme).system, cast.again(acme.owner)),
     )
     (refused,) = [result for result in results if result is not None]
     assert isinstance(refused, Conflict)
     assert refused.code is Code.LAST_ADMINISTRATOR
-    assert len(members.administrators(acme.account)) == 1
+    assert len(member_roles.administrators(acme.account)) == 1
 
 
 def test_two_administrators_who_demote_each_other_leave_one(acme: World) -> None:
     """The same by their roles."""
     second = cast.join(acme, "b@acme.test", "admin")
     results = cast.at_once(
-        lambda: members.set_roles(_fresh(acme).system, cast.again(second), ["viewer"]),
-        lambda: members.remove(_fresh(acme).system, cast.again(acme.owner)),
+        lambda: member_roles.set_roles(_fresh(acme).system, cast.again(second), ["viewer"]),
+        lambda: member_lifecycle.remove(_fresh(acme).system, cast.again(acme.owner)),
     )
     (refused,) = [result for result in results if result is not None]
     assert isinstance(refused, Conflict)
-    assert len(members.administrators(acme.account)) == 1
+    assert len(member_roles.administrators(acme.account)) == 1
 
 
 def test_an_invitation_is_accepted_by_one_of_eight(acme: World) -> None:
@@ -113,14 +125,14 @@ def test_changes_that_first_tell_and_then_count_do_not_lock_each_other_out(sso: 
     pushed = [cast.provisioned(sso, f"m{number}@acme.test") for number in range(6)]
     with db.transaction():
         for member in pushed:
-            members.set_directory_active(sso.system, member, False)
+            member_lifecycle.set_directory_active(sso.system, member, False)
 
     def follow(member: Member) -> None:
         actor = _fresh(sso).system
         row = cast.again(member)
         members.update_profile(actor, row, email=row.email, name="New Name", first_name="", last_name="")
         meeting.wait(timeout=20)
-        members.set_directory_active(actor, row, True)
+        member_lifecycle.set_directory_active(actor, row, True)
 
     meeting = Barrier(len(pushed) if db.database.for_update else 1)
     results = cast.at_once(*[lambda member=member: follow(member) for member in pushed])
@@ -145,7 +157,7 @@ def test_somebody_who_joins_while_she_leaves_elsewhere_stays_a_member(acme: Worl
             sent = invitations.create(beta.system, f"m{n}@acme.test")
         there = cast.join(acme, f"m{n}@acme.test", person=person)
         left, joined = cast.at_once(
-            lambda: members.remove(_fresh(acme).system, cast.again(there)),  # noqa: B023 - run before the next round
+            lambda: member_lifecycle.remove(_fresh(acme).system, cast.again(there)),  # noqa: B023 - run before the next round
             lambda: invitations.accept(_fresh(beta).system, sent.invitation, person),  # noqa: B023
         )
         assert left is None
@@ -163,8 +175,8 @@ def test_whoever_leaves_her_last_two_accounts_at_once_is_nobody(acme: World) -> 
             person = people.create(f"m{n}@acme.test")
         here, there = (cast.join(world, f"m{n}@acme.test", person=person) for world in (acme, beta))
         results = cast.at_once(
-            lambda: members.remove(_fresh(acme).system, cast.again(here)),  # noqa: B023 - run before the next round
-            lambda: members.remove(_fresh(beta).system, cast.again(there)),  # noqa: B023
+            lambda: member_lifecycle.remove(_fresh(acme).system, cast.again(here)),  # noqa: B023 - run before the next round
+            lambda: member_lifecycle.remove(_fresh(beta).system, cast.again(there)),  # noqa: B023
         )
         assert results == [None, None]
         assert not Person.select().where(Person.id == person.id).exists()

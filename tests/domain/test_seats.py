@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 
-from idp_bridge import bots, clock, db, invitations, members, people, seats, sign_in
+from idp_bridge import bots, clock, db, invitations, member_lifecycle, people, seats, sign_in
 from idp_bridge.errors import Code, Forbidden
 from idp_bridge.models import Account, Member
 from idp_bridge.seats import Seats
@@ -22,8 +22,8 @@ def test_active_members_use_and_invitations_reserve(acme: World) -> None:
     left = cast.provisioned(acme, "left@acme.test")
     cast.join(acme, "off@acme.test", active=False)
     with db.transaction():
-        members.suspend(acme.system, held)
-        members.deprovision(acme.system, left)
+        member_lifecycle.suspend(acme.system, held)
+        member_lifecycle.deprovision(acme.system, left)
         bots.create(acme.system, "deployer")
         invitations.create(acme.system, "new@acme.test")
     assert seats.count(acme.account) == Seats(used=1, reserved=1, limit=None)
@@ -50,7 +50,7 @@ def test_full_is_used_and_reserved_at_the_limit(used: int, reserved: int, limit:
 
 
 def _by_hand(world: World) -> None:
-    members.create(world.system, email="a@acme.test", managed_by="local")
+    member_lifecycle.create(world.system, email="a@acme.test", managed_by="local")
 
 
 def _by_invitation(world: World) -> None:
@@ -63,16 +63,16 @@ def _by_assertion(world: World) -> None:
 
 
 def _by_reactivation(world: World) -> None:
-    members.unsuspend(world.system, Member.get(Member.email == "held@acme.test"))
+    member_lifecycle.unsuspend(world.system, Member.get(Member.email == "held@acme.test"))
 
 
 def _by_directory(world: World) -> None:
-    members.set_directory_active(world.system, Member.get(Member.email == "off@acme.test"), True)
+    member_lifecycle.set_directory_active(world.system, Member.get(Member.email == "off@acme.test"), True)
 
 
 def _by_return(world: World) -> None:
     assert world.provider is not None
-    members.revive(world.system, Member.get(Member.email == "left@acme.test"), world.provider)
+    member_lifecycle.revive(world.system, Member.get(Member.email == "left@acme.test"), world.provider)
 
 
 @pytest.mark.parametrize("door", [_by_hand, _by_invitation, _by_assertion, _by_reactivation, _by_directory, _by_return])
@@ -81,9 +81,9 @@ def test_every_door_is_shut_at_the_limit(sso: World, door: Callable[[World], Non
     held, left = cast.join(sso, "held@acme.test"), cast.provisioned(sso, "left@acme.test")
     off = cast.provisioned(sso, "off@acme.test")
     with db.transaction():
-        members.suspend(sso.system, held)
-        members.deprovision(sso.system, left)
-        members.set_directory_active(sso.system, off, False)
+        member_lifecycle.suspend(sso.system, held)
+        member_lifecycle.deprovision(sso.system, left)
+        member_lifecycle.set_directory_active(sso.system, off, False)
     sso.account.seats = 1
     sso.account.save()
     before = len(cast.happened(sso))
@@ -110,7 +110,7 @@ def test_the_limit_that_counts_is_the_stored_one(acme: World) -> None:
     """An account that was read before the plan shrank must not let one more in."""
     Account.update(seats=1).where(Account.id == acme.account.id).execute()
     with pytest.raises(Forbidden), db.transaction():
-        members.create(acme.system, email="a@acme.test", managed_by="local")
+        member_lifecycle.create(acme.system, email="a@acme.test", managed_by="local")
 
 
 def test_members_past_a_lowered_limit_stay(acme: World) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 
-from idp_bridge import accounts, clock, db, idps, members, sessions
+from idp_bridge import accounts, clock, db, idps, member_lifecycle, sessions
 from idp_bridge.models import Member, Session
 from tests.conftest import World
 from tests.domain import cast
@@ -67,10 +67,10 @@ def test_suspension_ends_a_password_session_in_its_account_only(twice: tuple[Wor
     acme, beta, there = twice
     old = _open(there)
     with db.transaction():
-        members.suspend(beta.system, there)
+        member_lifecycle.suspend(beta.system, there)
     assert _reached(old) == ["acme"]
     with db.transaction():
-        members.unsuspend(beta.system, there)
+        member_lifecycle.unsuspend(beta.system, there)
     assert _reached(old) == ["acme"]
     assert _reached(_open(there)) == ["beta", "acme"]
     assert acme.owner.active
@@ -85,13 +85,13 @@ def test_whoever_is_out_has_no_session(sso: World, method: str, end: str) -> Non
     assert _reached(token) == ["acme"]
     with db.transaction():
         if end == "suspend":
-            members.suspend(sso.system, member)
+            member_lifecycle.suspend(sso.system, member)
         elif end == "directory":
-            members.set_directory_active(sso.system, member, False)
+            member_lifecycle.set_directory_active(sso.system, member, False)
         elif end == "deprovision":
-            members.deprovision(sso.system, member)
+            member_lifecycle.deprovision(sso.system, member)
         else:
-            members.remove(sso.system, member)
+            member_lifecycle.remove(sso.system, member)
     assert _reached(token) == []
 
 
@@ -101,8 +101,8 @@ def test_a_dead_session_stays_dead_after_the_directory_reactivates(sso: World, m
     member = cast.provisioned(sso, "a@acme.test")
     token = _open(member, method)
     with db.transaction():
-        members.set_directory_active(sso.system, member, False)
-        members.set_directory_active(sso.system, member, True)
+        member_lifecycle.set_directory_active(sso.system, member, False)
+        member_lifecycle.set_directory_active(sso.system, member, True)
     assert cast.again(member).active
     assert _reached(token) == []
 
@@ -113,7 +113,7 @@ def test_the_suspension_event_tells_how_many_sessions_it_ended(acme: World) -> N
     _open(member)
     _open(member, "saml")
     with db.transaction():
-        members.suspend(acme.system, member)
+        member_lifecycle.suspend(acme.system, member)
     (event,) = cast.happened(acme, "user_suspended.v0")
     assert event.object["sessions_ended"] == 2
 

@@ -6,7 +6,20 @@ from typing import Any
 
 import pytest
 
-from idp_bridge import clock, db, groups, identity_links, idps, invitations, members, people, seats, sign_in
+from idp_bridge import (
+    clock,
+    db,
+    groups,
+    identity_links,
+    idps,
+    invitations,
+    member_lifecycle,
+    member_roles,
+    members,
+    people,
+    seats,
+    sign_in,
+)
 from idp_bridge.errors import Forbidden
 from idp_bridge.models import Event, IdentityLink, IdentityProvider, Member
 from idp_bridge.sign_in import ADMITTING, Identity, Outcome, Refused, Situation, State, Way
@@ -261,7 +274,7 @@ def test_jit_makes_a_member_with_the_providers_default_roles(sso: World) -> None
     member = come(sso, said("new@acme.test", "n-1", first_name="Nora", last_name="New"))
     assert (member.managed_by, member.identity_provider_id) == ("jit", sso.provider.id if sso.provider else None)
     assert (member.name, member.first_name, member.last_name) == ("Nora New", "Nora", "New")
-    sources = members.role_sources(sso.account, [member])[member.id]
+    sources = member_roles.role_sources(sso.account, [member])[member.id]
     assert [(source.role, source.source) for source in sources] == [("developer", "default")]
     assert come(sso, said("renamed@acme.test", "n-1")) == member
     assert cast.again(member).email == "renamed@acme.test"
@@ -276,8 +289,8 @@ def test_claimed_groups_give_the_mapped_roles_and_no_default_ones(sso: World) ->
         groups.map_role(sso.system, sso.provider, role="billing", group_display_name="Finance")
         groups.map_role(sso.system, sso.provider, role="viewer", group_id=pushed.id)
     member = come(sso, said("new@acme.test", groups=("FINANCE", "8f0c", "Everyone")))
-    assert members.roles_of(sso.account, member) == ("billing", "viewer")
-    assert {source.source for source in members.role_sources(sso.account, [member])[member.id]} == {"claim"}
+    assert member_roles.roles_of(sso.account, member) == ("billing", "viewer")
+    assert {source.source for source in member_roles.role_sources(sso.account, [member])[member.id]} == {"claim"}
 
 
 def test_a_renamed_group_is_claimed_by_its_new_name(sso: World) -> None:
@@ -288,7 +301,7 @@ def test_a_renamed_group_is_claimed_by_its_new_name(sso: World) -> None:
         groups.map_role(sso.system, sso.provider, role="billing", group_id=pushed.id)
     pushed.display_name, pushed.display_name_key = "Money", "money"
     pushed.save()
-    assert members.roles_of(sso.account, come(sso, said("a@acme.test", groups=("Money",)))) == ("billing",)
+    assert member_roles.roles_of(sso.account, come(sso, said("a@acme.test", groups=("Money",)))) == ("billing",)
 
 
 def test_the_next_assertion_replaces_what_the_last_one_claimed(sso: World) -> None:
@@ -298,11 +311,11 @@ def test_the_next_assertion_replaces_what_the_last_one_claimed(sso: World) -> No
         groups.map_role(sso.system, sso.provider, role="billing", group_display_name="Finance")
     member = come(sso, said("new@acme.test", groups=("Finance",)))
     with db.transaction():
-        members.set_roles(sso.system, member, ["billing", "viewer"])
+        member_roles.set_roles(sso.system, member, ["billing", "viewer"])
     come(sso, said("new@acme.test", groups=None))
-    assert members.roles_of(sso.account, member) == ("billing", "viewer")
+    assert member_roles.roles_of(sso.account, member) == ("billing", "viewer")
     come(sso, said("new@acme.test", groups=()))
-    assert members.roles_of(sso.account, member) == ("viewer",)
+    assert member_roles.roles_of(sso.account, member) == ("viewer",)
 
 
 @pytest.mark.parametrize(("may_grant_admin", "held"), [(False, ("developer",)), (True, ("admin",))])
@@ -315,7 +328,7 @@ def test_a_claim_gives_admin_only_where_the_provider_may(
         groups.map_role(sso.system, sso.provider, role="admin", group_display_name="Root")
         idps.change(sso.system, sso.provider, may_grant_admin=may_grant_admin)
     member = come(sso, said("new@acme.test", groups=("Root",)))
-    assert members.roles_of(sso.account, member) == held
+    assert member_roles.roles_of(sso.account, member) == held
 
 
 def test_an_invited_person_joins_with_the_invitations_roles(sso: World) -> None:
@@ -326,7 +339,7 @@ def test_an_invited_person_joins_with_the_invitations_roles(sso: World) -> None:
         sent = invitations.create(sso.system, "guest@acme.test", role_names=["viewer"])
     member = come(sso, said("Guest@acme.test"))
     assert member.managed_by == "invite"
-    assert members.roles_of(sso.account, member) == ("viewer",)
+    assert member_roles.roles_of(sso.account, member) == ("viewer",)
     assert seats.count(sso.account).reserved == 0
     assert cast.again(sent.invitation).accepted_at is not None
     assert refused(sso, said("stranger@acme.test")) is Outcome.INVITATION_NEEDED
@@ -338,9 +351,9 @@ def test_an_assertion_never_revives_anybody(sso: World) -> None:
     held, off = cast.join(sso, "held@acme.test"), cast.provisioned(sso, "off@acme.test", external_id="x-1")
     left = cast.provisioned(sso, "left@acme.test", external_id="x-2")
     with db.transaction():
-        members.suspend(sso.system, held)
-        members.set_directory_active(sso.system, off, False)
-        members.deprovision(sso.system, left)
+        member_lifecycle.suspend(sso.system, held)
+        member_lifecycle.set_directory_active(sso.system, off, False)
+        member_lifecycle.deprovision(sso.system, left)
     assert refused(sso, said("held@acme.test")) is Outcome.SUSPENDED
     assert refused(sso, said("off@acme.test")) is Outcome.SUSPENDED
     assert refused(sso, said("other@acme.test", "x-1")) is Outcome.SUSPENDED
@@ -355,10 +368,10 @@ def test_an_invitation_after_the_deletion_lets_her_in_again(sso: World) -> None:
     former = cast.provisioned(sso, "left@acme.test", external_id="x-2")
     come(sso, said("left@acme.test", "x-2"))
     with db.transaction():
-        members.deprovision(sso.system, former)
+        member_lifecycle.deprovision(sso.system, former)
         invitations.create(sso.system, "left@acme.test", role_names=["viewer"])
     member = come(sso, said("left@acme.test", "x-2"))
-    assert (member.id != former.id, members.roles_of(sso.account, member)) == (True, ("viewer",))
+    assert (member.id != former.id, member_roles.roles_of(sso.account, member)) == (True, ("viewer",))
     assert come(sso, said("left@acme.test", "x-2")).id == member.id
 
 
@@ -376,9 +389,9 @@ def test_losing_the_last_claimed_role_leaves_the_default_ones(sso: World) -> Non
     with db.transaction():
         groups.map_role(sso.system, sso.provider, role="viewer", group_display_name="Claims")
     member = come(sso, said("a@acme.test", groups=("Claims",)))
-    assert members.roles_of(sso.account, member) == ("viewer",)
+    assert member_roles.roles_of(sso.account, member) == ("viewer",)
     come(sso, said("a@acme.test", groups=("other",)))
-    assert members.roles_of(sso.account, member) == ("developer",)
+    assert member_roles.roles_of(sso.account, member) == ("developer",)
 
 
 def test_one_deleted_long_ago_joins_again_as_a_new_member(sso: World) -> None:
@@ -386,7 +399,7 @@ def test_one_deleted_long_ago_joins_again_as_a_new_member(sso: World) -> None:
     former = cast.provisioned(sso, "left@acme.test", external_id="x-2")
     come(sso, said("left@acme.test", "x-2"))
     with db.transaction():
-        members.deprovision(sso.system, former)
+        member_lifecycle.deprovision(sso.system, former)
         long_ago = clock.now() - members.RESTORABLE - timedelta(seconds=1)
         Member.update(removed_at=long_ago).where(Member.id == former.id).execute()
     member = come(sso, said("left@acme.test", "x-2"))
@@ -399,11 +412,11 @@ def test_one_removed_by_hand_joins_again_as_a_new_member(sso: World) -> None:
     """Nothing of the former membership comes back."""
     former = come(sso, said("a@acme.test", "n-1"))
     with db.transaction():
-        members.set_roles(sso.system, former, ["billing"])
-        members.remove(sso.system, former)
+        member_roles.set_roles(sso.system, former, ["billing"])
+        member_lifecycle.remove(sso.system, former)
     member = come(sso, said("a@acme.test", "n-1"))
     assert member.id != former.id
-    assert members.roles_of(sso.account, member) == ("developer",)
+    assert member_roles.roles_of(sso.account, member) == ("developer",)
 
 
 @pytest.mark.parametrize(
@@ -440,7 +453,7 @@ def test_a_directorys_word_stands_above_an_assertions(sso: World) -> None:
         groups.map_role(sso.system, sso.provider, role="billing", group_display_name="Finance")
     come(sso, said("a@acme.test", first_name="Eve", groups=("Finance",)))
     assert cast.again(member).first_name == ""
-    assert members.roles_of(sso.account, member) == ("developer",)
+    assert member_roles.roles_of(sso.account, member) == ("developer",)
 
 
 def test_an_administrators_sign_in_proves_the_provider(sso: World) -> None:
@@ -491,7 +504,7 @@ def test_a_password_opens_the_membership_asked_for(acme: World) -> None:
     there = cast.join(other, acme.owner.email, person=acme.owner.person)
     assert sign_in.by_password(acme.owner.email, PASSWORD, account=other.account) == there
     with db.transaction():
-        members.suspend(other.system, there)
+        member_lifecycle.suspend(other.system, there)
     assert sign_in.by_password(acme.owner.email, PASSWORD) == acme.owner
     with pytest.raises(Refused) as caught:
         sign_in.by_password(acme.owner.email, PASSWORD, account=other.account)
@@ -517,7 +530,7 @@ def test_the_refusal_tells_what_the_person_can_do(acme: World) -> None:
     acme.account.sso_mode = "enforced"
     acme.account.save()
     with db.transaction():
-        members.suspend(other.system, there)
+        member_lifecycle.suspend(other.system, there)
     with pytest.raises(Refused) as caught:
         sign_in.by_password(acme.owner.email, PASSWORD)
     assert caught.value.outcome is Outcome.SSO_ENFORCED

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from idp_bridge import db, errors, events, groups, members
+from idp_bridge import db, errors, events, groups, member_lifecycle, member_roles
 from idp_bridge.models import DirectoryGroup, DirectoryUser, Event, GroupMember, IdentityProvider, Member, RoleMapping
 from idp_bridge.provisioning import groups as scim_groups
 from idp_bridge.provisioning import users
@@ -199,7 +199,7 @@ def test_events_tell_who_came_and_went(directory: Directory, people: list[str]) 
 def roles_of(directory: Directory, user_id: str) -> tuple[str, ...]:
     """The roles of the member behind a user."""
     member = Member.get_by_id(users.RECORDS.get(directory, user_id).member_id)
-    return members.roles_of(directory.account, member)
+    return member_roles.roles_of(directory.account, member)
 
 
 def test_role_comes_and_goes_with_the_membership(directory: Directory, acme: World, people: list[str]) -> None:
@@ -230,7 +230,7 @@ def test_group_cannot_take_the_last_administrator(directory: Directory, acme: Wo
     group = create(directory, "Admins", people[0])
     with db.transaction():
         groups.map_role(acme.system, directory.identity_provider, role="admin", group_id=group.id)
-        members.suspend(acme.system, acme.owner)
+        member_lifecycle.suspend(acme.system, acme.owner)
     for operation in (op("remove", people[0]), {"op": "remove", "path": "members"}):
         with pytest.raises(errors.Conflict, match="administrator"):
             patch(directory, group, operation)

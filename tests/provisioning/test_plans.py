@@ -9,7 +9,7 @@ from typing import Any
 
 from peewee import Select, Value
 
-from idp_bridge import db, members
+from idp_bridge import db, member_lifecycle
 from idp_bridge.models import DirectoryEmail, DirectoryUser, GroupMember, Member
 from idp_bridge.provisioning import groups, json_sql, query, users
 from idp_bridge.provisioning.directory import Directory
@@ -180,7 +180,7 @@ def test_lookup_follows_each_change_of_an_address(directory: Directory) -> None:
         users.delete(directory, ann.id)
     assert _narrowed_and_not(directory, asked) == ([], [])
     with db.transaction():
-        members.restore(directory.actor, Member.get_by_id(ann.member_id))
+        member_lifecycle.restore(directory.actor, Member.get_by_id(ann.member_id))
     assert _narrowed_and_not(directory, asked) == ([ann.id], [ann.id])
 
 

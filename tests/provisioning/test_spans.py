@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from idp_bridge import clock, db, ids, members, spans
+from idp_bridge import clock, db, ids, member_lifecycle, spans
 from idp_bridge.errors import Conflict, Invalid
 from idp_bridge.models import DirectorySpan, DirectoryUser, IdentityProvider, Member
 from idp_bridge.provisioning import groups, users
@@ -57,7 +57,7 @@ def create(directory: Directory, name: str, **attributes: Any) -> DirectoryUser:
 
 def restore(directory: Directory, row: DirectoryUser) -> None:
     """An administrator undoes the DELETE."""
-    members.restore(directory.actor, Member.get_by_id(row.member_id))
+    member_lifecycle.restore(directory.actor, Member.get_by_id(row.member_id))
 
 
 def test_numbers_are_exact_through_creates_deletes_and_restores(directory: Directory, second: Directory) -> None:
@@ -105,9 +105,9 @@ def test_a_second_restore_is_not_counted(directory: Directory) -> None:
         users.delete(directory, row.id)
     before = Member.get_by_id(row.member_id)
     with db.transaction():
-        members.restore(directory.actor, before)
+        member_lifecycle.restore(directory.actor, before)
     with pytest.raises(Conflict), db.transaction():
-        members.restore(directory.actor, before)
+        member_lifecycle.restore(directory.actor, before)
     check(directory)
     cast.at_once(*[lambda: users.delete(directory, row.id)] * 4)
     cast.at_once(*[lambda: restore(directory, row)] * 4)

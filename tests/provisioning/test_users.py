@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from idp_bridge import credentials, db, errors, events, members, sessions
+from idp_bridge import credentials, db, errors, events, member_lifecycle, member_roles, sessions
 from idp_bridge.models import DirectoryUser, Event, GroupMember, Member, Session
 from idp_bridge.provisioning import groups, users
 from idp_bridge.provisioning.directory import Directory
@@ -76,7 +76,7 @@ def test_new_user_is_a_member_with_the_default_roles(directory: Directory) -> No
     member = member_of(row)
     assert (member.email, member.name, member.first_name) == ("Ann@acme.test", "Ann", "Ann")
     assert (member.managed_by, member.identity_provider_id) == ("scim", directory.id)
-    assert (member.active, members.roles_of(directory.account, member)) == (True, ("developer",))
+    assert (member.active, member_roles.roles_of(directory.account, member)) == (True, ("developer",))
     assert row.id.startswith("du_")
     assert event_types(member.id) == [events.Type.USER_CREATED]
 
@@ -140,7 +140,7 @@ def test_hold_of_an_administrator_is_not_lifted(directory: Directory, acme: Worl
     """A member suspended by hand stays so, whatever her directory says."""
     row = create(directory)
     with db.transaction():
-        members.suspend(acme.system, member_of(row))
+        member_lifecycle.suspend(acme.system, member_of(row))
     patch(directory, row, active=False)
     patch(directory, row, active=True)
     assert not member_of(row).active
@@ -203,7 +203,7 @@ def test_two_members_of_one_address_are_not_adopted(directory: Directory, acme: 
     """An administrator must decide."""
     with db.transaction():
         for name in ("One", "Two"):
-            members.create(acme.system, email="twin@acme.test", name=name, managed_by="local")
+            member_lifecycle.create(acme.system, email="twin@acme.test", name=name, managed_by="local")
     with pytest.raises(errors.Conflict, match="2 members"):
         create(directory, "twin@acme.test")
 
@@ -258,7 +258,7 @@ def test_leaver_comes_back_as_the_same_member(
     assert back.member_id == row.member_id
     assert member_of(back).active
     assert member_of(back).email == again["userName"]
-    assert members.roles_of(directory.account, member_of(back)) == ("developer",)
+    assert member_roles.roles_of(directory.account, member_of(back)) == ("developer",)
     assert GroupMember.select().where(GroupMember.user == back.id).count() == 0
 
 
@@ -277,7 +277,7 @@ def test_who_has_the_address_now_is_meant_before_a_leaver(directory: Directory, 
     left = create(directory)
     delete(directory, left)
     with db.transaction():
-        by_hand = members.create(acme.system, email="ann@acme.test", managed_by="invite")
+        by_hand = member_lifecycle.create(acme.system, email="ann@acme.test", managed_by="invite")
     assert create(directory).member_id == by_hand.id
     assert not member_of(left).active
 
@@ -302,7 +302,7 @@ def test_existing_member_is_adopted(directory: Directory, acme: World) -> None:
     owner = member_of(row)
     assert owner.id == acme.owner.id
     assert (owner.managed_by, owner.name) == ("scim", "Olive")
-    assert members.roles_of(directory.account, owner) == ("admin",)
+    assert member_roles.roles_of(directory.account, owner) == ("admin",)
 
 
 def test_adoption_needs_an_allowed_domain(directory: Directory) -> None:

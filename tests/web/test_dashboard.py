@@ -8,7 +8,20 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp_bridge import bots, clock, credentials, db, groups, idps, ids, invitations, members, people, recovery
+from idp_bridge import (
+    bots,
+    clock,
+    credentials,
+    db,
+    groups,
+    idps,
+    ids,
+    invitations,
+    member_lifecycle,
+    member_roles,
+    people,
+    recovery,
+)
 from idp_bridge.models import (
     Account,
     Credential,
@@ -64,7 +77,7 @@ def add_member(world: World, email: str, *, role: str = "developer", password: b
         if person is not None:
             people.set_password(person, PASSWORD)
         options = {"managed_by": "local", "name": email.partition("@")[0].capitalize(), **options}
-        return members.create(world.system, email=email, person=person, roles=[role], **options)
+        return member_lifecycle.create(world.system, email=email, person=person, roles=[role], **options)
 
 
 def push_group(provider: IdentityProvider, name: str, *who: Member) -> DirectoryGroup:
@@ -205,7 +218,7 @@ def test_members_are_listed_searched_and_paged(signed_in: FlaskClient, world: Wo
     """Fifty to a page; the search looks at name and address."""
     with db.connection(), db.transaction():
         for number in range(60):
-            members.create(
+            member_lifecycle.create(
                 world.system, email=f"m{number:02}@acme.test", name=f"Member {number:02}", managed_by="local"
             )
     first, second = text_of(signed_in, "members"), text_of(signed_in, "members?page=2")
@@ -277,12 +290,12 @@ def test_roles_are_changed_by_ticking(signed_in: FlaskClient, world: World) -> N
     member = add_member(world, "mo@acme.test")
     assert submit(signed_in, f"members/{member.id}/roles", roles=["billing", "viewer"]).status_code == 303
     with db.connection():
-        assert members.roles_of(world.account, member) == ("billing", "viewer")
+        assert member_roles.roles_of(world.account, member) == ("billing", "viewer")
     last = submit(signed_in, f"members/{world.owner.id}/roles", roles=["viewer"])
     assert last.status_code == 409
     assert "without an active administrator" in last.get_data(as_text=True)
     with db.connection():
-        assert members.roles_of(world.account, world.owner) == ("admin",)
+        assert member_roles.roles_of(world.account, world.owner) == ("admin",)
 
 
 def test_suspending_and_reactivating(signed_in: FlaskClient, world: World) -> None:
@@ -343,7 +356,7 @@ def test_a_mapping_is_added_changed_and_removed(
 
     def held() -> tuple[str, ...]:
         with db.connection():
-            return members.roles_of(world.account, member)
+            return member_roles.roles_of(world.account, member)
 
     submit(
         signed_in, "groups/mappings", identity_provider_id=provider.id, group_display_name="Platform", role="billing"
@@ -368,10 +381,10 @@ def test_a_preview_says_when_the_change_would_be_refused(
     with db.connection(), db.transaction():
         idps.change(world.system, provider, may_grant_admin=True)
         mapping = groups.map_role(world.system, provider, role="admin", group_id=group.id)
-        members.suspend(world.system, world.owner)
+        member_lifecycle.suspend(world.system, world.owner)
         Member.update(active=True, held=False).where(Member.id == world.owner.id).execute()
-        members.set_roles(world.system, world.owner, ["viewer"])
-        members.set_roles(world.system, world.owner, ["viewer", "admin"])
+        member_roles.set_roles(world.system, world.owner, ["viewer"])
+        member_roles.set_roles(world.system, world.owner, ["viewer", "admin"])
     sign_in(signed_in)
     assert "would be refused" not in text_of(signed_in, f"groups/mappings/{mapping.id}/remove")
     with db.connection():
@@ -660,7 +673,7 @@ def test_the_seat_meter_says_what_counts(signed_in: FlaskClient, world: World) -
     member = add_member(world, "mo@acme.test")
     add_member(world, "bo@acme.test")
     with db.connection(), db.transaction():
-        members.suspend(world.system, member)
+        member_lifecycle.suspend(world.system, member)
         invitations.create(world.system, "gil@acme.test")
         bots.create(world.system, "ci")
         Account.update(seats=5).execute()

@@ -7,7 +7,18 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp_bridge import accounts, actors, clock, db, invitations, members, passwords, people, recovery
+from idp_bridge import (
+    accounts,
+    actors,
+    clock,
+    db,
+    invitations,
+    member_lifecycle,
+    member_roles,
+    passwords,
+    people,
+    recovery,
+)
 from idp_bridge.actors import Actor
 from idp_bridge.models import Account, Event, Invitation, Member, Person, SeatCount
 from idp_bridge.roles import Permission
@@ -231,7 +242,9 @@ def test_a_code_is_tried_once_however_many_have_the_address(
     with db.connection():
         evil = make_account("evil")
         with db.transaction():
-            crowd = [members.create(evil.system, email="owner@acme.test", managed_by="local") for _ in range(5)]
+            crowd = [
+                member_lifecycle.create(evil.system, email="owner@acme.test", managed_by="local") for _ in range(5)
+            ]
         theirs = recovery.make(administrator(World(evil.account, crowd[0], "")), crowd[0])
     tried: list[str] = []
     hashed = passwords._hashed
@@ -255,8 +268,8 @@ def test_codes_of_somebody_who_is_no_administrator_any_more_are_dead(
 ) -> None:
     """Recovery is for administrators only; the code is not used up by the try."""
     with db.connection(), db.transaction():
-        members.create(world.system, email="b@acme.test", managed_by="local", roles=["admin"])
-        members.set_roles(world.system, world.owner, ["viewer"])
+        member_lifecycle.create(world.system, email="b@acme.test", managed_by="local", roles=["admin"])
+        member_roles.set_roles(world.system, world.owner, ["viewer"])
     assert post(client, "/login/recovery", email="owner@acme.test", code=codes[0]).status_code == 403
     with db.connection():
         assert recovery.left(world.owner) == 10
@@ -317,7 +330,7 @@ def test_somebody_new_joins_with_a_password_of_her_own(client: FlaskClient, worl
     assert (answer.status_code, answer.location) == (303, MEMBERS)
     with db.connection():
         member = Member.get(Member.email == "new@acme.test")
-        assert (member.name, members.roles_of(world.account, member)) == ("Nia New", ("viewer",))
+        assert (member.name, member_roles.roles_of(world.account, member)) == ("Nia New", ("viewer",))
     assert client.get(path).status_code == 410
     assert sign_in(client, email="new@acme.test", password="a brand new password").status_code == 303
 
@@ -345,7 +358,7 @@ def account_for(slug: str, email: str) -> str:
         account = accounts.create(name=slug.capitalize(), slug=slug, plan="enterprise")
         person = people.create(email)
         system = actors.system(account, source="cli")
-        members.create(system, email=email, managed_by="local", person=person, roles=["admin"])
+        member_lifecycle.create(system, email=email, managed_by="local", person=person, roles=["admin"])
         return f"/login/password/{people.one_time_link(person, account, people.PASSWORD_SETUP)}"
 
 
@@ -382,7 +395,7 @@ def test_a_password_link_gives_nothing_to_a_namesake(client: FlaskClient, world:
         with db.transaction():
             namesake = people.create(world.owner.email)
             people.set_password(namesake, "a namesake's password")
-            members.create(other.system, email=namesake.email, managed_by="local", person=namesake)
+            member_lifecycle.create(other.system, email=namesake.email, managed_by="local", person=namesake)
     path = f"/login/password/{link(world, people.PASSWORD_SETUP)}"
     assert post(client, path, page=path, password="a namesake's password").status_code == 400
     assert post(client, path, page=path, password=PASSWORD).location == MEMBERS
@@ -394,10 +407,10 @@ def test_a_refusal_is_told_to_the_account_that_refused(client: FlaskClient, worl
         mine, planted = make_account("globex"), make_account("evil")
         with db.transaction():
             person = Person.get_by_id(world.owner.person_id)
-            members.create(mine.system, email=person.email, managed_by="local", person=person)
+            member_lifecycle.create(mine.system, email=person.email, managed_by="local", person=person)
             namesake = people.create(person.email)
             people.set_password(namesake, "a namesake's password")
-            members.create(planted.system, email=person.email, managed_by="local", person=namesake)
+            member_lifecycle.create(planted.system, email=person.email, managed_by="local", person=namesake)
         Member.update(active=False, held=True).where(Member.id == world.owner.id).execute()
         SeatCount.update(used=0).where(SeatCount.account == world.account).execute()
         Account.update(sso_mode="enforced").where(Account.id == mine.account.id).execute()

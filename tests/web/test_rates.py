@@ -8,7 +8,7 @@ import pytest
 import time_machine
 from flask.testing import FlaskClient
 
-from idp_bridge import db, invitations, members, people, scim_tokens, tokens
+from idp_bridge import db, invitations, member_lifecycle, people, scim_tokens, tokens
 from idp_bridge.config import Config
 from tests.conftest import PASSWORD, SECRET_KEY, ScimClient, World, add_provider, make_account
 from tests.web.pages import csrf_of, post, sign_in
@@ -217,7 +217,7 @@ def test_a_stranger_shuts_neither_single_sign_on_nor_the_last_ways_in(
         provider = add_provider(world, idp_certificate)
         with db.transaction():
             new = people.create("new@acme.test")
-            members.create(world.system, email="new@acme.test", managed_by="local", person=new)
+            member_lifecycle.create(world.system, email="new@acme.test", managed_by="local", person=new)
             first = people.one_time_link(new, world.account, people.PASSWORD_SETUP)
             glass = people.one_time_link(world.owner.person, world.account, people.BREAK_GLASS)
     answers = attempts(client, BY_PERSON) + attempts(client, BY_PERSON + 1, "new@acme.test")

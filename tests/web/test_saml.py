@@ -10,7 +10,19 @@ from cryptography import x509
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp_bridge import accounts, bots, clock, db, groups, idps, invitations, members, saml_messages, sp_keys
+from idp_bridge import (
+    accounts,
+    bots,
+    clock,
+    db,
+    groups,
+    idps,
+    invitations,
+    member_lifecycle,
+    members,
+    saml_messages,
+    sp_keys,
+)
 from idp_bridge.models import IdentityLink, Member, Session
 from idp_bridge.simulator.saml_idp import Provider
 from tests.conftest import World, make_account
@@ -220,7 +232,7 @@ def suspended(c: Connection, browser: FlaskClient) -> Any:
     c.sign_in(browser)
     with db.connection(), db.transaction():
         member = Member.get(Member.email == c.provider.people[0].email)
-        members.suspend(c.world.system, members.get(c.world.account, member.id))
+        member_lifecycle.suspend(c.world.system, members.get(c.world.account, member.id))
     browser.delete_cookie(SESSION_COOKIE)
     return c.sign_in(browser)
 

@@ -5,8 +5,8 @@ from typing import Any
 from flask import Response
 from marshmallow import fields, validate
 
-from idp_bridge import identity_links, members
-from idp_bridge.members import RoleSource
+from idp_bridge import identity_links, member_lifecycle, member_roles, members
+from idp_bridge.member_roles import RoleSource
 from idp_bridge.models import Member
 from idp_bridge.roles import Permission
 from idp_bridge.web.api.dialect import Blueprint, no_content
@@ -52,7 +52,7 @@ class UserAnswer(Answer):
 
 
 def _with_roles(rows: list[Member]) -> list[dict[str, Any]]:
-    sources = members.role_sources(actor().account, rows)
+    sources = member_roles.role_sources(actor().account, rows)
     return [_shown(row, sources[row.id]) for row in rows]
 
 
@@ -87,9 +87,9 @@ def update_user(body: dict[str, Any], id: str) -> dict[str, Any]:
     """Give a member other roles, suspend her, or let her in again."""
     member = members.get(actor().account, id)
     if "roles" in body:
-        members.set_roles(actor(), member, body["roles"])
+        member_roles.set_roles(actor(), member, body["roles"])
     if "active" in body:
-        (members.unsuspend if body["active"] else members.suspend)(actor(), member)
+        (member_lifecycle.unsuspend if body["active"] else member_lifecycle.suspend)(actor(), member)
     return _with_roles([member])[0]
 
 
@@ -98,7 +98,7 @@ def update_user(body: dict[str, Any], id: str) -> dict[str, Any]:
 @blueprint.response(204)
 def delete_user(id: str) -> Response:
     """Take a member out of the account, with every credential she owned here. One whom a directory owns is 409."""
-    members.remove(actor(), members.get(actor().account, id))
+    member_lifecycle.remove(actor(), members.get(actor().account, id))
     return no_content()
 
 
@@ -108,7 +108,7 @@ def delete_user(id: str) -> Response:
 def restore_user(id: str) -> dict[str, Any]:
     """Undo the DELETE of a directory, within 30 days; memberships of groups do not come back."""
     member = members.deprovisioned(actor().account, id)
-    members.restore(actor(), member)
+    member_lifecycle.restore(actor(), member)
     return _with_roles([member])[0]
 
 

@@ -6,7 +6,17 @@ from flask import request
 from peewee import fn
 
 from idp_bridge import groups as directory_groups
-from idp_bridge import identity_links, idps, invitations, members, roles, seats, sessions
+from idp_bridge import (
+    identity_links,
+    idps,
+    invitations,
+    member_lifecycle,
+    member_roles,
+    members,
+    roles,
+    seats,
+    sessions,
+)
 from idp_bridge.db import column
 from idp_bridge.errors import Invalid
 from idp_bridge.models import Account, IdentityProvider, Invitation, Member, Role
@@ -66,7 +76,7 @@ def _page(*, invited: invitations.Sent | None = None) -> Any:
         "members.html",
         status=201 if invited else 200,
         members=shown,
-        sources=members.role_sources(account, shown),
+        sources=member_roles.role_sources(account, shown),
         providers=_provider_names(account),
         total=total,
         number=number,
@@ -123,7 +133,7 @@ def member(member_id: str) -> Any:
     return render(
         "member.html",
         member=found,
-        sources=members.role_sources(account, [found])[found.id],
+        sources=member_roles.role_sources(account, [found])[found.id],
         provider=provider or None,
         role_names=role_names(account),
         sessions=sessions.of_person(found.person, account) if found.active else [],
@@ -147,7 +157,7 @@ def unlink(member_id: str) -> Any:
 def change_roles(member_id: str) -> Any:
     """Make her roles those that are ticked."""
     found = members.get(actor().account, member_id)
-    members.set_roles(actor(), found, forms.read(RolesForm)["roles"])
+    member_roles.set_roles(actor(), found, forms.read(RolesForm)["roles"])
     return done("The roles are saved.", "member", member_id=member_id)
 
 
@@ -157,7 +167,7 @@ def change_roles(member_id: str) -> Any:
 def suspend(member_id: str) -> Any:
     """Sessions end and credentials stop; undone by reactivating."""
     found = members.get(actor().account, member_id)
-    members.suspend(actor(), found)
+    member_lifecycle.suspend(actor(), found)
     return done(f"{found.email} is suspended.", "member", member_id=member_id)
 
 
@@ -167,7 +177,7 @@ def suspend(member_id: str) -> Any:
 def reactivate(member_id: str) -> Any:
     """Lift the hold."""
     found = members.get(actor().account, member_id)
-    members.unsuspend(actor(), found)
+    member_lifecycle.unsuspend(actor(), found)
     return done(f"{found.email} is active again.", "member", member_id=member_id)
 
 
@@ -178,7 +188,7 @@ def remove(member_id: str) -> Any:
     """Out of the account for good, with the credentials she owns."""
     found = members.get(actor().account, member_id)
     confirm(found.email)
-    members.remove(actor(), found)
+    member_lifecycle.remove(actor(), found)
     return done(f"{found.email} is removed.", "members")
 
 

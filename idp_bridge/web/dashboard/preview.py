@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from idp_bridge import db, members
+from idp_bridge import db, member_roles
 from idp_bridge.actors import Actor
 from idp_bridge.errors import DomainError
 from idp_bridge.models import DirectoryUser, GroupMember, Member
@@ -62,7 +62,7 @@ def preview(actor: Actor, affected: Sequence[Member], change: Callable[[], objec
 
 
 def _roles(actor: Actor, affected: Sequence[Member]) -> dict[str, set[str]]:
-    held = members.role_sources(actor.account, affected)
+    held = member_roles.role_sources(actor.account, affected)
     return {member_id: {source.role for source in sources} for member_id, sources in held.items()}
 
 

@@ -80,12 +80,12 @@ def connection(idp_certificate: str) -> dict[str, Any]:
 
 def member_with(api: Caller, *roles: str, email: str = "dana@acme.test") -> tuple[str, Caller]:
     """A member who holds these roles and nothing else: her id, and she as a caller."""
-    from idp_bridge import accounts, actors, members, people
+    from idp_bridge import accounts, actors, member_lifecycle, people
 
     account = api.get("account")
     with db.connection(), db.transaction():
         system = actors.system(accounts.find(account["id"]))
-        member = members.create(
+        member = member_lifecycle.create(
             system, email=email, name="Dana", managed_by="local", person=people.create(email), roles=roles
         )
     key = api.post("api_keys", {"owner_id": member.id})["token"]

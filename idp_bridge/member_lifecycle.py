@@ -1,0 +1,271 @@
+"""How members come, stop and go: joining, suspension, what their directory says, and leaving for good.
+
+What a directory owns is read-only by hand and says so. Each change runs inside the guards of member_roles.py, takes or
+frees the seat, and ends the sessions that no longer reach anything, in one transaction.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from peewee import SQL
+
+from idp_bridge import clock, db, events, ids, member_roles, people, seats, sessions, spans
+from idp_bridge.actors import Actor
+from idp_bridge.errors import Code, Conflict, NotFound
+from idp_bridge.events import Type
+from idp_bridge.member_roles import check_touch, holds_admin, is_administrator, keeping_an_administrator
+from idp_bridge.members import describe
+from idp_bridge.models import Account, Credential, DirectoryUser, IdentityProvider, Member, Person, Session
+from idp_bridge.statement import Statement, Table, parameter
+from idp_bridge.text import fold
+
+_TABLE, _PEOPLE = Table(Member), Table(Person)
+
+
+def create(
+    actor: Actor,
+    *,
+    email: str,
+    name: str = "",
+    first_name: str = "",
+    last_name: str = "",
+    managed_by: str,
+    person: Person | None = None,
+    identity_provider: IdentityProvider | None = None,
+    roles: Iterable[str] = (),
+    role_source: str = "hand",
+    active: bool = True,
+) -> Member:
+    """A new member of the actor's account; takes a seat where active.
+
+    ``person`` is somebody who has proven the address herself. Without one a new person is made who can only come in
+    through this account's identity provider: nobody is matched by what a provider says. Raises Forbidden when the
+    seats are full.
+    """
+    if active:
+        seats.take(actor.account)
+    moment = clock.now()
+    if person is None:
+        person = Person(id=ids.new("per"), created_at=moment)
+        _PEOPLE.add(person)
+    member = Member(
+        id=ids.new("usr"),
+        account=actor.account,
+        person=person,
+        email=email,
+        email_key=fold(email),
+        name=name,
+        first_name=first_name,
+        last_name=last_name,
+        managed_by=managed_by,
+        identity_provider=identity_provider,
+        active=active,
+        directory_active=active,
+        sessions_after=moment,
+        created_at=moment,
+    )
+    _TABLE.add(member)
+    granted = sorted(set(roles))
+    member_roles.give(member, granted, source=role_source)
+    events.record(actor, Type.USER_CREATED, {**describe(member), "roles": granted})
+    return member
+
+
+def adopt(actor: Actor, member: Member, identity_provider: IdentityProvider) -> None:
+    """A directory takes over somebody who is a member already. Raises Conflict where another directory has her."""
+    if member.managed_by == "scim" and member.identity_provider_id != identity_provider.id:
+        raise Conflict(
+            f"{member.email} is managed by another directory of this account; remove her there first, "
+            "or ask an administrator which one is to keep her.",
+            code=Code.MANAGED_BY_DIRECTORY,
+        )
+    member.managed_by, member.identity_provider = "scim", identity_provider
+    _TABLE.save(member, "managed_by", "identity_provider")
+    events.record(actor, Type.USER_UPDATED, describe(member))
+
+
+def revive(actor: Actor, member: Member, identity_provider: IdentityProvider, *, active: bool = True) -> None:
+    """A leaver whom her directory sends again is the same member again, with her credentials; a seat only if active.
+    The caller holds her row."""
+    member.managed_by, member.identity_provider, member.removed_at = "scim", identity_provider, None
+    member.directory_active = active
+    _settle_active(member, actor.account, "managed_by", "identity_provider", "removed_at", "directory_active")
+    events.record(actor, Type.USER_RESTORED, describe(member))
+
+
+def restore(actor: Actor, member: Member) -> None:
+    """Undo her directory's DELETE by hand: she and her directory record are back, memberships of groups are not.
+
+    Raises Forbidden (seats), Conflict where she has joined again or the directory has given her userName to another
+    record.
+    """
+    check_touch(actor, member)
+    _hold_again(member)
+    people.hold(member.person_id)
+    if people.is_member(member.person, actor.account):
+        raise Conflict("She is a member of this account again already.", code=Code.ALREADY_MEMBER)
+    deleted = (DirectoryUser.member == member.id) & DirectoryUser.deleted_at.is_null(False)
+    record = DirectoryUser.select().where(deleted).order_by(DirectoryUser.deleted_at.desc()).first()
+    if record is not None:
+        namesake = DirectoryUser.select().where(
+            DirectoryUser.identity_provider == record.identity_provider_id,
+            DirectoryUser.user_name_key == record.user_name_key,
+            DirectoryUser.deleted_at.is_null(),
+        )
+        if namesake.exists():
+            raise Conflict(f"Her directory has another record named {record.user_name} now.", code=Code.NAME_TAKEN)
+        back = DirectoryUser.update(deleted_at=None).where(deleted, DirectoryUser.id == record.id).execute()
+    member.removed_at, member.directory_active = None, record is None or record.active
+    _settle_active(member, actor.account, "removed_at", "directory_active")
+    events.record(actor, Type.USER_RESTORED, describe(member))
+    if record is not None and back:
+        spans.add(record.identity_provider_id, record.id)
+
+
+def deprovision(actor: Actor, member: Member) -> None:
+    """A directory's DELETE: out of the account, sessions ended, credentials dead; undoable for 30 days. The caller
+    holds her row."""
+    with _guarding(actor.account, member):
+        member.removed_at = clock.now()
+        _settle_active(member, actor.account, "removed_at")
+    events.record(actor, Type.USER_DEPROVISIONED, {**describe(member), **_stop(member)})
+
+
+def remove(actor: Actor, member: Member) -> None:
+    """Out of the account by hand, with everything she owned here. Raises Conflict where a directory owns her."""
+    check_touch(actor, member)
+    _hold_again(member)
+    if member.managed_by == "scim":
+        raise _owned_by_directory(member, "removed")
+    people.hold(member.person_id)
+    with _guarding(actor.account, member):
+        gone = {**describe(member), **_stop(member)}
+        member.delete_instance()
+        if member.active:
+            seats.free(actor.account)
+    people.forget_unless_member(member.person_id)
+    events.record(actor, Type.USER_DELETED, gone)
+
+
+def let_go(identity_provider: IdentityProvider) -> None:
+    """A provider that goes leaves its members to be managed by hand. Whom its directory kept out stays out until an
+    administrator lifts that."""
+    its_own = (Member.account == identity_provider.account_id) & (Member.identity_provider == identity_provider)
+    Member.update(held=True, directory_active=True).where(its_own, ~Member.directory_active).execute()
+    Member.update(managed_by="local").where(its_own, Member.managed_by == "scim").execute()
+
+
+def suspend(actor: Actor, member: Member) -> None:
+    """An administrator's hold: sessions end, credentials stop, the seat is free; no directory lifts it."""
+    check_touch(actor, member)
+    _hold_again(member)
+    if member.held:
+        return
+    member.held = True
+    _change_active(actor, member, Type.USER_SUSPENDED, "held")
+
+
+def unsuspend(actor: Actor, member: Member) -> None:
+    """Lift the hold. Raises Forbidden when the seats are full, Conflict where the directory says inactive."""
+    check_touch(actor, member)
+    _hold_again(member)
+    if not member.directory_active:
+        raise _owned_by_directory(member, "reactivated")
+    if not member.held:
+        return
+    member.held = False
+    _change_active(actor, member, Type.USER_REACTIVATED, "held")
+
+
+def set_directory_active(actor: Actor, member: Member, active: bool) -> None:
+    """What the directory says of her, whose row the caller holds. On False everything stops in this transaction; True
+    needs a seat."""
+    if member.directory_active == active:
+        return
+    member.directory_active = active
+    _change_active(actor, member, Type.USER_REACTIVATED if active else Type.USER_SUSPENDED, "directory_active")
+
+
+def _change_active(actor: Actor, member: Member, type: Type, changed: str) -> None:
+    """Bring ``active`` in line after ``held`` or ``directory_active`` changed, with all that follows."""
+    stopped = {} if _is_to_be_active(member) else _stop(member)
+    with _guarding(actor.account, member):
+        _settle_active(member, actor.account, changed)
+    events.record(actor, type, {**describe(member), **stopped})
+
+
+def _settle_active(member: Member, account: Account, *changed: str) -> None:
+    """Write what changed and the ``active`` that follows from it, with the seat; once she is not, no session reaches
+    her. The caller holds her row, so that a seat is never taken or freed twice."""
+    was_active, member.active = member.active, _is_to_be_active(member)
+    if not member.active:
+        member.sessions_after = clock.now()
+    _TABLE.save(member, "active", *changed, *(() if member.active else ("sessions_after",)))
+    if member.active and not was_active:
+        seats.take(account)
+    elif was_active and not member.active:
+        seats.free(account)
+
+
+def _is_to_be_active(member: Member) -> bool:
+    return not member.held and member.directory_active and not member.removed_at
+
+
+def hold(member_id: str) -> Member:
+    """Her row as it is now, nobody else's to change until the transaction ends. Raises NotFound where it is gone."""
+    found = _HELD.first(id=member_id)
+    if found is None:
+        raise NotFound(f"There is no member {member_id} any more.")
+    member: Member = found[0]
+    member.holds_admin = bool(found[1])
+    return member
+
+
+_HELD = Statement(
+    (*Member._meta.sorted_fields, SQL("")),
+    lambda: db.locked(Member.select(*Member._meta.sorted_fields, holds_admin()).where(Member.id == parameter("id"))),
+)
+
+
+def _hold_again(member: Member) -> None:
+    """The same for one who was read before."""
+    member.__data__.update(hold(member.id).__data__)
+
+
+@contextmanager
+def _guarding(account: Account, member: Member) -> Iterator[None]:
+    """The last-administrator guard, paid for only where the member is an administrator."""
+    if member.active and is_administrator(account, member):
+        with keeping_an_administrator(account):
+            yield
+    else:
+        yield
+
+
+def _stop(member: Member) -> dict[str, Any]:
+    """End the sessions that reached her membership, and tell what has stopped with it: those, and her credentials."""
+    now = clock.now()
+    found: dict[str, list[tuple[str, str | None]]] = {"session": [], "credential": []}
+    for kind, key, reach in _STOPPING.rows(
+        person=member.person_id, account=member.account_id, now=now, member=member.id
+    ):
+        found[kind].append((key, reach))
+    sessions.end_found(found["session"])
+    return {"sessions_ended": len(found["session"]), "credentials": sorted(key for key, _ in found["credential"])}
+
+
+def _stopping() -> Any:
+    credentials = Credential.select(SQL("'credential'"), Credential.id, SQL("NULL"))
+    reaching = sessions.reaching(SQL("'session'"), Session.digest, Session.reach)
+    return reaching.union_all(credentials.where(Credential.member == parameter("member")))
+
+
+_STOPPING = Statement((SQL(""), SQL(""), SQL("")), _stopping)
+
+
+def _owned_by_directory(member: Member, verb: str) -> Conflict:
+    return Conflict(
+        f"{member.email} is managed by a directory and can only be {verb} at the identity provider.",
+        code=Code.MANAGED_BY_DIRECTORY,
+    )
