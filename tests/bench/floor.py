@@ -71,6 +71,9 @@ class FloorServer(Server):
         db.open_database(self._config.database_url)
         return make_app()
 
+    def _begin_jobs(self, worker: Any) -> None:
+        """None: there is nothing to do from time to time, and no table that says when."""
+
 
 def main(database_url: str, port: str, workers: str) -> None:
     """Serve."""
