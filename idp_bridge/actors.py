@@ -1,6 +1,7 @@
 """Who acts. The first argument of every function that changes something: its account is the only one in reach."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from idp_bridge.models import Account
 from idp_bridge.roles import ADMIN, Permission
@@ -12,6 +13,7 @@ class Actor:
 
     ``type``: user, bot_user, identity_provider, operator or system. ``source``: dashboard, api, scim, saml, cli or
     system. ``subject`` is what a person reads in the event: an address, a bot's or a provider's name.
+    ``identity_provider_id``: whose word opened the session that the actor works in; None for a key or a password.
     """
 
     account: Account
@@ -22,8 +24,10 @@ class Actor:
     credential_id: str | None = None
     roles: tuple[str, ...] = ()
     permissions: frozenset[Permission] = field(default=frozenset(), repr=False)
+    identity_provider_id: str | None = None
     address: str | None = None
     request_id: str | None = None
+    began_at: datetime | None = None  # the request
 
     @property
     def administrator(self) -> bool:

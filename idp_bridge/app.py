@@ -3,7 +3,7 @@
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from idp_bridge import db, keyring
+from idp_bridge import db, keyring, mail, webhook_delivery
 from idp_bridge.config import Config
 from idp_bridge.rates import Rates
 from idp_bridge.web import api, cookies, dashboard, errors, guard, headers, login, operations, saml, scim
@@ -15,6 +15,8 @@ def create_app(config: Config) -> Flask:
     """A WSGI application on this configuration. Opens the database, and leaves its schema alone."""
     db.open_database(config.database_url)
     keyring.unlock(config.secret_key)
+    mail.configure(config)
+    webhook_delivery.configure(config)
     app = Flask("idp_bridge", root_path=str(db.MIGRATIONS.parent / "web"), static_folder="static")
     app.config.update(
         BASE_URL=config.base_url,

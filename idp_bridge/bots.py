@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from idp_bridge import clock, db, events, ids, roles
+from idp_bridge import clock, db, events, grants, ids, roles
 from idp_bridge.actors import Actor
 from idp_bridge.db import column
 from idp_bridge.errors import Code, Conflict, Invalid, NotFound
@@ -94,11 +94,9 @@ def describe(bot: BotUser) -> dict[str, Any]:
 
 
 def _granted(actor: Actor, names: Sequence[str]) -> list[str]:
-    wanted = roles.known(actor.account.id, names)
-    if roles.ADMIN in wanted:
+    if roles.ADMIN in names:
         raise Invalid("A bot user is never an administrator.", fields={"roles": ["admin is for people"]})
-    roles.check_grant(actor.account.id, actor.permissions, wanted, administrator=actor.administrator)
-    return list(wanted)
+    return list(grants.check(actor, names))
 
 
 @contextmanager

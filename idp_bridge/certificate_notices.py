@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from idp_bridge import actors, clock, db, events, idps, sp_keys
+from idp_bridge import actors, clock, db, events, idps, notices, sp_keys
 from idp_bridge.events import Type
 from idp_bridge.models import Account, CertificateNotice, IdentityProvider, ServiceProviderKey
+from idp_bridge.notices import Notice
 from idp_bridge.saml.certificate import Certificate, parse_certificate
 
 DAYS = (60, 30, 7, 1)
@@ -29,7 +30,7 @@ class Expiring:
 
 
 def run(now: datetime) -> None:
-    """An event for each certificate that has come within a distance since the last time."""
+    """An event, and mail to administrators, for each certificate that has come within a distance since last time."""
     soon = now + timedelta(days=max(DAYS))
     enabled = IdentityProvider.select(IdentityProvider, Account).join(Account).where(IdentityProvider.enabled)
     for provider in list(enabled):
@@ -38,6 +39,7 @@ def run(now: datetime) -> None:
                 if _first_time(provider, found, now):
                     actor = actors.system(provider.account, subject="certificate notices")
                     events.record(actor, Type.IDENTITY_PROVIDER_CERTIFICATE_EXPIRING, _told(provider, found))
+                    notices.to_administrators(provider.account, Notice.CERTIFICATE_EXPIRING, **_mailed(provider, found))
 
 
 def distance(not_after: datetime, now: datetime) -> int | None:
@@ -78,4 +80,20 @@ def _told(provider: IdentityProvider, found: Expiring) -> dict[str, Any]:
         "fingerprint_sha256": found.certificate.fingerprint_sha256,
         "not_after": clock.rfc3339(found.certificate.not_after),
         "days": found.days,
+    }
+
+
+_CERTIFICATES: dict[Side, str] = {
+    "identity_provider": "The certificate with which the provider signs",
+    "service_provider": "Our own certificate",
+}
+
+
+def _mailed(provider: IdentityProvider, found: Expiring) -> dict[str, Any]:
+    return {
+        "provider": provider.name,
+        "provider_id": provider.id,
+        "certificate": _CERTIFICATES[found.whose],
+        "days": found.days,
+        "not_after": f"{found.certificate.not_after:%Y-%m-%d %H:%M} UTC",
     }

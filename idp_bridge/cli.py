@@ -8,7 +8,8 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -21,18 +22,24 @@ from idp_bridge import (
     config,
     credentials,
     db,
+    event_chain,
     events,
     keyring,
     logs,
+    mail,
     member_lifecycle,
-    member_roles,
     members,
+    operator_keys,
     people,
+    plan_changes,
+    recovery,
     roles,
+    sign_in_mode,
 )
 from idp_bridge.config import Config, ConfigError
-from idp_bridge.errors import Conflict, DomainError, NotFound
+from idp_bridge.errors import DomainError, NotFound
 from idp_bridge.models import Account, Member
+from idp_bridge.plan_changes import PlanChange
 from idp_bridge.plans import PLANS
 from idp_bridge.simulator.cli import simulate
 
@@ -73,8 +80,20 @@ def _domain() -> Iterator[Config]:
     settings = _settings()
     db.open_database(settings.database_url)
     keyring.unlock(settings.secret_key)
+    mail.configure(settings)
     _check_schema(settings)
     with db.connection(), db.transaction():
+        yield settings
+
+
+@contextmanager
+def _reading() -> Iterator[Config]:
+    """An open, migrated database to read, for as long as it takes: no lock keeps anybody from writing."""
+    settings = _settings()
+    db.open_database(settings.database_url)
+    keyring.unlock(settings.secret_key)
+    _check_schema(settings)
+    with db.connection():
         yield settings
 
 
@@ -176,15 +195,54 @@ def create_account(name: str, slug: str, email: str, plan: str, seats: int | Non
 @main.command("set-plan")
 @click.option("--account", "slug", required=True)
 @click.option("--plan", required=True, type=click.Choice(list(PLANS)))
-@click.option("--seats", type=click.IntRange(1))
+@click.option("--seats", type=click.IntRange(1), help="By default the plan's.")
+@click.option("--administrator", "email", help="A member who becomes an administrator by it, where nobody would be.")
 @_json_option
-def set_plan(slug: str, plan: str, seats: int | None, as_json: bool) -> None:
-    """Change an account's plan or seats, as the product's billing does."""
+def set_plan(slug: str, plan: str, seats: int | None, email: str | None, as_json: bool) -> None:
+    """Change an account's plan or seats, as the product's billing does; prints what that did to people and ways in."""
     with _domain():
         account = accounts.find(slug)
-        accounts.set_plan(actors.system(account, source="cli"), plan, seat_limit=seats)
-        made = accounts.describe(account)
-    _print(made, as_json, ("plan", "seats"))
+        administrator = _member(account, email) if email else None
+        system = actors.system(account, source="cli")
+        done = plan_changes.set_plan(system, plan, seat_limit=seats, administrator=administrator)
+        made = {**accounts.describe(account), "changes": done.told()}
+    _print(made, as_json, ("plan", "seats", "sso_mode"))
+    if not as_json:
+        click.echo("".join(f"{line}\n" for line in _told(done, account)), nl=False)
+
+
+def _member(account: Account, email: str) -> Member:
+    for member in members.with_address(account, email):
+        if member.active:
+            return member
+    raise NotFound(f"{email} is not an active member of {account.slug}.")
+
+
+#: What a change of plan tells of, and in which words; what is empty is left out.
+_PLAN_LINES = {
+    "identity_providers_disabled": "identity providers turned off",
+    "identity_providers_enabled": "identity providers turned on",
+    "sessions_ended": "sessions ended",
+    "enforcement_missing": "single sign-on is not enforced again, because of",
+    "administrators_added": "administrators now",
+    "administrators_removed": "administrators no more",
+    "seats_over": "members above the seats, who stay while nobody more can join",
+}
+
+
+def _told(done: PlanChange, account: Account) -> Iterator[str]:
+    mode = sign_in_mode.of(account)
+    if mode != done.sso_mode_before:
+        yield f"sign-in mode: {mode}, before that {done.sso_mode_before}"
+    for name, value in done.told().items():
+        if value and name in _PLAN_LINES:
+            yield f"{_PLAN_LINES[name]}: {_listed(value) if isinstance(value, list) else value}"
+
+
+def _listed(found: list[Any]) -> str:
+    return ", ".join(
+        one if isinstance(one, str) else one.get("email") or f"{one['name']} ({one['id']})" for one in found
+    )
 
 
 @main.command("break-glass")
@@ -193,24 +251,119 @@ def set_plan(slug: str, plan: str, seats: int | None, as_json: bool) -> None:
 def break_glass(slug: str, email: str) -> None:
     """Print a one-time sign-in link for an administrator, good for 15 minutes. Its use is an event."""
     with _domain() as settings:
-        account = accounts.find(slug)
-        member = _administrator(account, email)
-        link = people.one_time_link(member.person, account, people.BREAK_GLASS)
-        events.record(
-            actors.system(account, source="cli"), events.Type.BREAK_GLASS_CREATED, {"id": member.id, "email": email}
-        )
+        link = recovery.make_break_glass(actors.system(accounts.find(slug), source="cli"), email)
     click.echo(f"{settings.base_url}/login/break-glass/{link}")
 
 
-def _administrator(account: Account, email: str) -> Member:
-    found = members.with_address(account, email)
-    if not found:
-        raise NotFound(f"{email} is not a member of {account.slug}.")
-    active = member_roles.administrators(account)
-    for member in found:
-        if member.id in active:
-            return member
-    raise Conflict(f"{email} is not an active administrator of {account.slug}.")
+# --- events -----------------------------------------------------------------------------------------------------
+
+
+@main.group("events")
+def event_commands() -> None:
+    """What happened in an account: proven, and exported."""
+
+
+def _head(context: click.Context, parameter: click.Parameter, value: str | None) -> event_chain.Head | None:
+    try:
+        return event_chain.Head.parse(value) if value else None
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+@event_commands.command("verify")
+@click.option("--account", "slug", help="One account; by default every one.")
+@click.option("--head", callback=_head, help="NUMBER:DIGEST that an earlier run printed for this account.")
+@_json_option
+@click.pass_context
+def verify_events(context: click.Context, slug: str | None, head: event_chain.Head | None, as_json: bool) -> None:
+    """Prove the chain of events; exit code 1 where a link is broken, which is named, 2 where it could not be proven."""
+    if head is not None and slug is None:
+        raise click.UsageError("--head is one account's: give --account too.")
+    try:
+        with _reading(), db.snapshot(), _progress(hidden=as_json) as progress:
+            chosen = [accounts.find(slug)] if slug else Account.select().order_by(Account.slug)
+            proofs = [event_chain.verify(account, expected=head, progress=progress) for account in chosen]
+    except (DomainError, PeeweeException) as error:
+        click.echo(f"Error: nothing could be proven: {error}", err=True)
+        context.exit(2)
+    if as_json:
+        click.echo(json.dumps({"accounts": [asdict(proof) for proof in proofs]}))
+    else:
+        click.echo("\n".join(map(_proven, proofs)) or "There is no account.")
+    context.exit(1 if any(proof.broken for proof in proofs) else 0)
+
+
+@event_commands.command("export")
+@click.option("--account", "slug", required=True)
+@click.option("--type", "kind", help="Only events of this type.")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]), help="Inclusive, in UTC.")
+def export_events(slug: str, kind: str | None, since: datetime | None) -> None:
+    """Prints an account's events as JSON lines, oldest first."""
+    with _reading() as settings:
+        account = accounts.find(slug)
+        since = since.replace(tzinfo=UTC) if since else None
+        for lines in events.lines(account, base_url=settings.base_url, type=kind, since=since):
+            click.echo(lines, nl=False)
+
+
+def _proven(proof: event_chain.Proof) -> str:
+    counted = f"{proof.slug}: {proof.events:,} events in {proof.seals:,} links"
+    if proof.broken is not None:
+        seal = f"link {proof.broken.seal}: " if proof.broken.seal else ""
+        which = f" ({proof.broken.event_id})" if proof.broken.event_id else ""
+        return f"{counted} hold, then BROKEN: {seal}{proof.broken.what}{which}"
+    waiting = f"; {proof.pending:,} not sealed yet" if proof.pending else ""
+    return f"{counted} hold{waiting}; head {proof.head or 'none'}"
+
+
+@contextmanager
+def _progress(*, hidden: bool) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal's stderr, nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = TextColumn("{task.completed:,.0f} events"), TimeElapsedColumn()
+    with Progress(*columns, console=console, disable=hidden or not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("events", total=None)
+        yield lambda number: bar.advance(task, number)
+
+
+# --- operator keys ----------------------------------------------------------------------------------------------
+
+
+@main.command("create-operator-key")
+@click.option("--name", required=True, help="Where it is used; shown by operator-keys.")
+@_json_option
+def create_operator_key(name: str, as_json: bool) -> None:
+    """Make a key for the product's own edge: it may introspect and report usage for every account, nothing else."""
+    with _domain():
+        issued = operator_keys.issue(name)
+    _print({"id": issued.row.id, "token": issued.token}, as_json, ("id", "token"))
+
+
+@main.command("operator-keys")
+@_json_option
+def list_operator_keys(as_json: bool) -> None:
+    """List the operator keys: when each was made and used last, and when one was deleted."""
+    with _domain():
+        found = [operator_keys.describe(row) for row in operator_keys.all_keys()]
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for key in found:
+        ended = f", deleted {key['deleted_at']}" if key["deleted_at"] else ""
+        used = key["last_used_at"] or "never"
+        click.echo(f"{key['id']}  {key['name']}  made {key['created_at']}, used {used}{ended}")
+
+
+@main.command("delete-operator-key")
+@click.argument("key_id", metavar="ID")
+def delete_operator_key(key_id: str) -> None:
+    """Delete an operator key. It stops working at once, in every process."""
+    with _domain():
+        name = operator_keys.delete(key_id).name
+    click.echo(f"{key_id} ({name}) is deleted.")
 
 
 def _print(made: dict[str, Any], as_json: bool, shown: tuple[str, ...]) -> None:

@@ -8,6 +8,8 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.errors import MessageError
+from email.headerregistry import HeaderRegistry
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -38,6 +40,7 @@ class Config:
     secret_key: str = field(repr=False)
     trusted_proxies: int = 0
     smtp_url: str | None = field(default=None, repr=False)
+    mail_from: str | None = None
     log_format: str = "console"
     api_rate: int = 200
     scim_rate: int = 500
@@ -47,6 +50,13 @@ class Config:
     def secure(self) -> bool:
         """Whether browsers reach us over https, which decides the cookies' Secure flag."""
         return self.base_url.startswith("https://")
+
+    @property
+    def sender(self) -> str:
+        """From whom mails are: MAIL_FROM, else nobody at the public host."""
+        host = urlsplit(self.base_url).hostname or "localhost"
+        literal = ":" in host or host.replace(".", "").isdigit()  # RFC 5321 section 4.1.3
+        return self.mail_from or f"noreply@{f'[{host}]' if literal else host}"
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -83,6 +93,7 @@ def load(*, dotenv: bool = False) -> Config:
     positive = validate.Range(min=1)
     trusted_proxies = read(env.int, "TRUSTED_PROXIES", 0, validate.Range(min=0, max=10))
     smtp_url: str | None = read(env.str, "SMTP_URL", None, _smtp_url)
+    mail_from: str | None = read(env.str, "MAIL_FROM", None, _mail_from)
     log_format = read(env.str, "LOG_FORMAT", "console", validate.OneOf(["json", "console"]))
     api_rate, scim_rate, login_rate = (
         read(env.int, name, default, positive)
@@ -103,6 +114,7 @@ def load(*, dotenv: bool = False) -> Config:
         secret_key=secret_key.strip(),
         trusted_proxies=trusted_proxies,
         smtp_url=smtp_url,
+        mail_from=mail_from,
         log_format=log_format,
         api_rate=api_rate,
         scim_rate=scim_rate,
@@ -163,5 +175,18 @@ def _secret_key(value: str) -> None:
 
 
 def _smtp_url(value: str | None) -> None:
-    if value is not None and _split(value).scheme not in {"smtp", "smtps"}:
-        raise ValidationError("must be smtp://HOST:PORT or smtps://USER:PASSWORD@HOST:PORT")
+    url = _split(value or "smtp://unset")
+    if url.scheme not in {"smtp", "smtps"} or not url.hostname or url.path.strip("/") or url.query or url.fragment:
+        raise ValidationError(
+            "must be smtp://HOST:PORT or smtps://USER:PASSWORD@HOST:PORT, with what is special in USER and PASSWORD "
+            "percent-encoded"
+        )
+
+
+def _mail_from(value: str | None) -> None:
+    try:
+        sender: Any = HeaderRegistry()("from", value or "unset@example.com")
+    except (ValueError, IndexError, MessageError):  # a line break, or what its parser stumbles over
+        sender = None
+    if sender is None or sender.defects or len(sender.addresses) != 1 or not sender.addresses[0].domain:
+        raise ValidationError("must be one address: NAME@HOST or WORDS <NAME@HOST>")

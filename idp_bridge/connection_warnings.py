@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from idp_bridge import certificate_notices, clock, idps, metadata_refresh, sp_keys
 from idp_bridge.models import IdentityProvider
+
+OVERAGE_TOLD_FOR = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -16,10 +18,22 @@ class Warned:
     message: str
 
 
+#: A code, and what yields the words of its warning, once for each thing that it is about.
+_Row = tuple[str, Callable[[IdentityProvider, datetime], Iterator[str]]]
+
+
 def of_provider(provider: IdentityProvider, now: datetime | None = None) -> list[Warned]:
     """The warnings that hold now, in the order of the table."""
-    moment = now or clock.now()
-    return [Warned(code, words) for code, says in _TABLE for words in says(provider, moment)]
+    return _said(_TABLE, provider, now or clock.now())
+
+
+def under_enforcement(provider: IdentityProvider) -> list[Warned]:
+    """Those for whoever is about to change what everybody comes in by."""
+    return _said(_UNDER_ENFORCEMENT, provider, clock.now())
+
+
+def _said(rows: tuple[_Row, ...], provider: IdentityProvider, now: datetime) -> list[Warned]:
+    return [Warned(code, words) for code, says in rows for words in says(provider, now)]
 
 
 def _certificates(provider: IdentityProvider, now: datetime) -> Iterator[str]:
@@ -80,8 +94,38 @@ def _metadata_expired(provider: IdentityProvider, now: datetime) -> Iterator[str
         )
 
 
-#: Each row yields the words of its warning, once for each thing that it is about.
-_TABLE: tuple[tuple[str, Callable[[IdentityProvider, datetime], Iterator[str]]], ...] = (
+def _groups_overage(provider: IdentityProvider, now: datetime) -> Iterator[str]:
+    last = provider.groups_overage_at
+    if last and now - last < OVERAGE_TOLD_FOR:
+        yield (
+            f"Of somebody who signed in on {last:%Y-%m-%d} the provider sent a link instead of her groups, as Entra ID "
+            "does where they are more than 150. Such people keep the roles that they have, and their groups change "
+            'nothing. Let the provider send only "Groups assigned to the application", or push groups over SCIM.'
+        )
+
+
+def _only_way_in(provider: IdentityProvider, now: datetime) -> Iterator[str]:
+    if idps.only_way_in(provider) and idps.is_proven(provider):
+        yield (
+            "Single sign-on is enforced, and this is the only connection that is known to work: a wrong value in its "
+            "metadata, certificates or attribute names locks everybody out. Keep your recovery codes at hand, stay "
+            "signed in, and sign in anew in another browser after each change."
+        )
+
+
+def _unproven(provider: IdentityProvider, now: datetime) -> Iterator[str]:
+    if idps.only_way_in(provider) and not idps.is_proven(provider):
+        yield (
+            "Single sign-on is enforced, and no administrator has come in by this connection since its last change, "
+            "nor by another. Sign in by it in another browser before you sign out here, or go back to mixed mode."
+        )
+
+
+#: What is said on every page on which a connection is changed.
+_UNDER_ENFORCEMENT: tuple[_Row, ...] = (("unproven_under_enforcement", _unproven), ("only_way_in", _only_way_in))
+
+_TABLE: tuple[_Row, ...] = (
+    *_UNDER_ENFORCEMENT,
     ("pending_trust", _pending_trust),
     ("metadata_error", _metadata_error),
     ("metadata_expired", _metadata_expired),
@@ -89,4 +133,5 @@ _TABLE: tuple[tuple[str, Callable[[IdentityProvider, datetime], Iterator[str]]],
     ("certificate_expiring", _certificates),
     ("own_certificate_expiring", _own_keys),
     ("weak_signatures_allowed", _weak_signatures),
+    ("groups_overage", _groups_overage),
 )

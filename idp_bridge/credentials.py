@@ -4,26 +4,20 @@ The owner is named at creation and never changes. A credential works while its o
 use, so suspending an owner suspends every credential with it, and reviving revives exactly those.
 """
 
-import base64
-import binascii
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, cast
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import load_ssh_public_key
-from peewee import JOIN
+from peewee import JOIN, SQL
 
-from idp_bridge import clock, db, events, ids, tokens
+from idp_bridge import clock, db, events, ids, last_uses, member_roles, roles, ssh_keys, tokens
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Conflict, Forbidden, Invalid, NotFound
 from idp_bridge.events import Type
-from idp_bridge.models import Account, BotUser, Credential, Member
+from idp_bridge.models import Account, BotUser, Credential, CredentialUse, Member
 from idp_bridge.roles import Permission
-from idp_bridge.statement import Statement, Table, parameter
+from idp_bridge.statement import Statement, parameter
 
 
 @dataclass(frozen=True)
@@ -52,11 +46,7 @@ SSH_PUBLIC_KEY = Kind(
 )
 KINDS = {kind.name: kind for kind in (AUTHTOKEN, API_KEY, SSH_PUBLIC_KEY)}
 
-USED_STEP = timedelta(minutes=1)  # how exactly the last use is kept: a write a minute, not one a request
-
 Owner = Member | BotUser
-
-_TABLE = Table(Credential)
 
 
 @dataclass(frozen=True)
@@ -78,18 +68,18 @@ def issue(
     expires_at: datetime | None = None,
     public_key: str | None = None,
 ) -> Issued:
-    """A new credential for ``owner``. Raises NotFound (an owner of another account), Forbidden (somebody else's, not
-    an administrator), Conflict (inactive owner; a public key registered already), Invalid."""
+    """A new credential for ``owner``. Raises NotFound (an owner of another account), Forbidden (somebody else's
+    without ``credentials:all``, or of somebody who may do more), Conflict (inactive owner; a public key registered
+    already), Invalid."""
     if owner.account_id != actor.account.id:
         raise NotFound(f"There is no {owner.id} in this account.")
-    if owner.id != actor.id and not actor.may(Permission.CREDENTIALS_ALL):
-        raise Forbidden("Only an administrator may name another owner.", code=Code.ADMINISTRATORS_ONLY)
+    _check_owner(actor, owner)
     if not owner.active:
         raise Conflict(f"{owner.id} is not active; an inactive owner gets no credential.", code=Code.OWNER_INACTIVE)
     if expires_at is not None and expires_at <= clock.now():
         raise Invalid("expires_at lies in the past.", fields={"expires_at": ["in the past"]})
     token = tokens.new(kind.secret) if kind.secret else None
-    line, fingerprint = read_public_key(public_key or "") if kind.secret is None else (None, None)
+    line, fingerprint = ssh_keys.read(public_key or "") if kind.secret is None else (None, None)
     with db.unique(Credential, _registered), db.savepoint():
         credential = Credential.create(
             id=ids.new(kind.id_prefix),
@@ -108,6 +98,24 @@ def issue(
         )
     events.record(actor, kind.created, describe(credential))
     return Issued(credential, token)
+
+
+def _check_owner(actor: Actor, owner: Owner) -> None:
+    """A credential acts as its owner. So nobody makes one for somebody who may do more than she."""
+    if owner.id == actor.id or actor.administrator:
+        return
+    if not actor.may(Permission.CREDENTIALS_ALL):
+        raise Forbidden("Only an administrator may name another owner.", code=Code.ADMINISTRATORS_ONLY)
+    if isinstance(owner, Member):
+        member_roles.check_touch(actor, owner)
+    held = owner.roles if isinstance(owner, BotUser) else member_roles.roles_of(actor.account, owner)
+    roles.check_grant(actor.account.id, actor.permissions, held, administrator=False)
+
+
+def _check_touch(actor: Actor, credential: Credential) -> None:
+    """Only administrators touch what administrators own."""
+    if credential.member_id is not None and credential.member_id != actor.id and not actor.administrator:
+        member_roles.check_touch(actor, credential.member)
 
 
 def _registered() -> Conflict:
@@ -131,7 +139,8 @@ def get(actor: Actor, kind: Kind, credential_id: str) -> Credential:
 
 
 def change(actor: Actor, credential: Credential, **fields: Any) -> None:
-    """Set description, metadata or acl. No change, no event."""
+    """Set description, metadata or acl. No change, no event. Raises Forbidden (an administrator's)."""
+    _check_touch(actor, credential)
     changed = {name: value for name, value in fields.items() if getattr(credential, name) != value}
     if not changed:
         return
@@ -142,18 +151,19 @@ def change(actor: Actor, credential: Credential, **fields: Any) -> None:
 
 
 def delete(actor: Actor, credential: Credential) -> None:
-    """Revoke for good."""
+    """Revoke for good. Raises Forbidden (an administrator's)."""
+    _check_touch(actor, credential)
     credential.delete_instance()
     events.record(actor, KINDS[credential.kind].deleted, describe(credential))
 
 
 def find(kind: Kind, token: str) -> Credential | None:
-    """The live credential behind a secret, with ``account`` and its owner loaded, of both what says who acts; None
-    where the secret is unknown or expired, or its owner not active. One statement."""
+    """The live credential behind a secret, with ``account`` and its owner loaded, of both what says who acts, and what
+    the owner may do; None where the secret is unknown or expired, or its owner not active. One statement."""
     found = _FIND.first(digest=tokens.digest(token), kind=kind.name)
     if found is None:
         return None
-    credential, credential.account, credential.member, credential.bot_user = found
+    credential, credential.account, credential.member, credential.bot_user, credential.of_member = found
     if not owner_of(credential).active:
         return None
     if credential.expires_at is not None and credential.expires_at <= clock.now():
@@ -163,15 +173,16 @@ def find(kind: Kind, token: str) -> Credential | None:
 
 _FOUND: tuple[Any, ...] = (
     *(Credential.id, Credential.account, Credential.kind, Credential.member, Credential.bot_user),
-    *(Credential.acl, Credential.expires_at, Credential.last_used_at),
+    *(Credential.acl, Credential.expires_at),
     *Account._meta.sorted_fields,
     *(Member.id, Member.account, Member.email, Member.name, Member.active),
     *(BotUser.id, BotUser.account, BotUser.name, BotUser.roles, BotUser.active),
 )
+_ROLES = SQL("")  # their place among the columns
 _FIND = Statement(
-    _FOUND,
+    (*_FOUND, _ROLES),
     lambda: (
-        Credential.select(*_FOUND)
+        Credential.select(*_FOUND, member_roles.names_of(Credential.member))
         .join(Account)
         .switch(Credential)
         .join(Member, JOIN.LEFT_OUTER)
@@ -188,11 +199,40 @@ def owner_of(credential: Credential) -> Owner:
     return owner
 
 
+def roles_of_owner(credential: Credential) -> tuple[str, ...]:
+    """The names of the roles that the owner of one that ``find`` gave holds now, sorted."""
+    owner = owner_of(credential)
+    if isinstance(owner, BotUser):
+        return tuple(owner.roles)
+    return member_roles.held(credential.account, credential.of_member)  # type: ignore[attr-defined]  # from find
+
+
 def used(credential: Credential, address: str | None) -> None:
     """Note a use."""
-    moment = clock.now()
-    if credential.last_used_at is None or moment - credential.last_used_at > USED_STEP:
-        _TABLE.update(credential.id, last_used_at=moment, last_used_address=address)
+    last_uses.note(Credential, credential.id, address)
+
+
+@dataclass(frozen=True)
+class Uses:
+    """A credential, and on which of the last days it was used, the newest first."""
+
+    credential: Credential
+    days: list[CredentialUse]
+
+    @property
+    def total(self) -> int:
+        """How often in all of them."""
+        return sum(day.number for day in self.days)
+
+
+def uses(owner: Owner) -> list[Uses]:
+    """What would break if the owner were off: each of its credentials, those used most before the others. Two
+    statements."""
+    of_owner = Credential.bot_user if isinstance(owner, BotUser) else Credential.member
+    owned = list(Credential.select().where(of_owner == owner.id))
+    days = last_uses.of_month(credential.id for credential in owned)
+    found = [Uses(credential, days[credential.id]) for credential in owned]
+    return sorted(found, key=lambda uses: (-uses.total, uses.credential.id))
 
 
 def describe(credential: Credential) -> dict[str, Any]:
@@ -207,47 +247,3 @@ def describe(credential: Credential) -> dict[str, Any]:
     if credential.fingerprint:
         facts["fingerprint"] = credential.fingerprint
     return facts
-
-
-# --- SSH public keys --------------------------------------------------------------------------------------------
-
-_SSH_TYPES = {
-    "ssh-ed25519",
-    "ssh-rsa",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "sk-ssh-ed25519@openssh.com",
-    "sk-ecdsa-sha2-nistp256@openssh.com",
-}
-
-
-def read_public_key(text: str) -> tuple[str, str]:
-    """An OpenSSH public key line -> (``type base64``, fingerprint as ssh-keygen prints it). Raises Invalid.
-
-    The fingerprint is taken of the decoded blob: the library loses the application string of sk-* keys.
-    """
-    line = text.strip()
-    if "PRIVATE KEY" in line:
-        raise _bad_key("This is a private key. Keep it secret, and paste the .pub file instead.")
-    if "\n" in line or "\r" in line:
-        raise _bad_key("A public key is one line.")
-    kind, blob_text, *_ = [*line.split(maxsplit=2), "", ""]
-    if kind not in _SSH_TYPES:
-        raise _bad_key(f"{kind or 'Nothing'} is no accepted key type; use ed25519, ecdsa, RSA of 2048 bits or sk-*.")
-    try:
-        blob = base64.b64decode(blob_text, validate=True)
-        key = load_ssh_public_key(f"{kind} {blob_text}".encode())
-    except (binascii.Error, ValueError, UnsupportedAlgorithm) as error:
-        raise _bad_key("This is not a whole OpenSSH public key.") from error
-    inner = blob[4 : 4 + int.from_bytes(blob[:4], "big")].decode("ascii", "replace")
-    if inner != kind:
-        raise _bad_key(f"The key says {kind} outside and {inner} inside.")
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size < 2048:
-        raise _bad_key(f"This RSA key has {key.key_size} bits; 2048 is the least.")
-    digest = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
-    return f"{kind} {blob_text}", f"SHA256:{digest}"
-
-
-def _bad_key(message: str) -> Invalid:
-    return Invalid(message, code=Code.INVALID_PUBLIC_KEY, fields={"public_key": [message]})

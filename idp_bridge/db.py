@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
+import peewee
 from peewee import (
     SQL,
     Database,
@@ -258,6 +259,13 @@ def apart(sql: str, parameters: Sequence[Any]) -> Any:
     return _waiting.send_with(sql, parameters)
 
 
+def each(sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Run one statement for each of these rows of parameters; on PostgreSQL they are sent without awaiting each."""
+    _waiting.send()
+    with peewee.__exception_wrapper__:  # type: ignore[attr-defined]  # its types leave it out
+        database.cursor().executemany(sql, rows)
+
+
 def written() -> None:
     """Everything is written now, or has raised."""
     _waiting.send()
@@ -275,6 +283,7 @@ class _Ending(threading.local):
     """What this thread's transaction has yet to do; None outside one."""
 
     works: list[tuple[Callable[[list[Any]], None], Any]] | None = None
+    afterwards: list[Callable[[], None]] = []
 
     def run(self) -> None:
         while works := self.works:
@@ -296,7 +305,7 @@ def transaction() -> Iterator[None]:
     if database.in_transaction():
         raise RuntimeError("transaction() inside a transaction: the outer one could undo what the inner promises")
     with database.transaction():
-        _ending.works = []
+        _ending.works, _ending.afterwards = [], []
         try:
             yield
             _ending.run()
@@ -305,6 +314,20 @@ def transaction() -> Iterator[None]:
         finally:
             _ending.works = None
             _waiting.clear()
+    for work in dict.fromkeys(_ending.afterwards):
+        work()
+
+
+@contextmanager
+def snapshot() -> Iterator[None]:
+    """All that is read inside is of one moment, whatever others write meanwhile; nothing can be written."""
+    if isinstance(database.obj, SqliteDatabase):
+        with database.transaction("DEFERRED"):  # takes no lock: a reader of the log as it is now
+            yield
+        return
+    with database.transaction():
+        database.execute_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
 
 
 def _check_sound() -> None:
@@ -336,6 +359,15 @@ def at_end(work: Callable[[list[Any]], None], item: Any) -> None:
         work([item])
     else:
         _ending.works.append((work, item))
+
+
+def after_commit(work: Callable[[], None]) -> None:
+    """``work`` is called, once, when what this transaction wrote can be read by others; never where it is undone.
+    Outside a transaction it is called at once."""
+    if _ending.works is None:
+        work()
+    else:
+        _ending.afterwards.append(work)
 
 
 @contextmanager
@@ -424,6 +456,17 @@ def locked(query: "ModelSelect[Any]") -> "ModelSelect[Any]":
     """
     # peewee takes the clause's own words too, which its types do not say.
     return query.for_update("FOR NO KEY UPDATE") if database.for_update else query  # type: ignore[arg-type]
+
+
+def unclaimed(query: "ModelSelect[Any]") -> "ModelSelect[Any]":
+    """``query`` without the rows that another transaction holds, and the others locked: whoever asks waits for nobody,
+    and so nobody waits for her in a circle."""
+    return query.for_update("FOR NO KEY UPDATE SKIP LOCKED") if database.for_update else query  # type: ignore[arg-type]
+
+
+def shared(query: "ModelSelect[Any]") -> "ModelSelect[Any]":
+    """``query`` with its rows kept as they are until the transaction ends, together with others who ask the same."""
+    return query.for_update("FOR SHARE") if database.for_update else query  # type: ignore[arg-type]
 
 
 def unindexed(condition: Any) -> Any:

@@ -4,16 +4,23 @@ The type is ``<object>_<past verb>.v0``; ngrok's own names are kept where it has
 (https://ngrok.com/docs/obs/events/), so ``tunnel_credential`` is an authtoken and ``ssh_public_key`` an SSH key.
 """
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from idp_bridge import clock, ids
+from peewee import fn
+
+from idp_bridge import clock, db, ids
 from idp_bridge.actors import Actor
 from idp_bridge.errors import NotFound
 from idp_bridge.models import Account, Event
 from idp_bridge.statement import Table
+
+PAGE = 500  # of an export, read at once
+
+written = threading.Event()  # this process has written some: the sealer looks at once instead of in a while
 
 
 class Type(StrEnum):
@@ -29,7 +36,9 @@ class Type(StrEnum):
     USER_DEPROVISIONED = "user_deprovisioned.v0"
     USER_RESTORED = "user_restored.v0"
     INVITATION_CREATED = "invitation_created.v0"
+    INVITATION_RESENT = "invitation_resent.v0"
     INVITATION_ACCEPTED = "invitation_accepted.v0"
+    INVITATION_REFUSED = "invitation_refused.v0"
     INVITATION_DELETED = "invitation_deleted.v0"
     BOT_USER_CREATED = "bot_user_created.v0"
     BOT_USER_UPDATED = "bot_user_updated.v0"
@@ -57,20 +66,34 @@ class Type(StrEnum):
     SCHEMA_EXTENSION_CREATED = "schema_extension_created.v0"
     SCHEMA_EXTENSION_UPDATED = "schema_extension_updated.v0"
     SCHEMA_EXTENSION_DELETED = "schema_extension_deleted.v0"
+    ROLE_CREATED = "role_created.v0"
+    ROLE_UPDATED = "role_updated.v0"
+    ROLE_DELETED = "role_deleted.v0"
     ROLE_MAPPING_CREATED = "role_mapping_created.v0"
     ROLE_MAPPING_UPDATED = "role_mapping_updated.v0"
     ROLE_MAPPING_DELETED = "role_mapping_deleted.v0"
     GROUP_CREATED = "group_created.v0"
     GROUP_UPDATED = "group_updated.v0"
     GROUP_DELETED = "group_deleted.v0"
+    WEBHOOK_CREATED = "webhook_created.v0"
+    WEBHOOK_UPDATED = "webhook_updated.v0"
+    WEBHOOK_DELETED = "webhook_deleted.v0"
+    WEBHOOK_TESTED = "webhook_tested.v0"
+    WEBHOOK_DISABLED = "webhook_disabled.v0"
+    WEBHOOK_DELIVERY_FAILED = "webhook_delivery_failed.v0"
+    MEMBER_DEPROVISIONED = "member_deprovisioned.v0"
     RECOVERY_CODES_CREATED = "recovery_codes_created.v0"
     RECOVERY_CODE_USED = "recovery_code_used.v0"
     BREAK_GLASS_CREATED = "break_glass_created.v0"
     BREAK_GLASS_USED = "break_glass_used.v0"
+    PASSWORD_LINK_CREATED = "password_link_created.v0"  # noqa: S105
+    PASSWORD_CHANGED = "password_changed.v0"  # noqa: S105
     SIGN_IN_SUCCEEDED = "sign_in_succeeded.v0"
     SIGN_IN_REFUSED = "sign_in_refused.v0"
     SESSION_ENDED = "session_ended.v0"
     LOGOUT_REFUSED = "logout_refused.v0"
+    IDENTITY_CONFLICT_CREATED = "identity_conflict_created.v0"
+    IDENTITY_CONFLICT_RESOLVED = "identity_conflict_resolved.v0"
 
 
 def of_account(
@@ -95,6 +118,64 @@ def get(account: Account, event_id: str) -> Event:
     return event
 
 
+def lines(account: Account, *, base_url: str, **filters: Any) -> Iterator[str]:
+    """Those that fit, as JSON lines, oldest first, up to the newest that there is now; a page at a time, each read by
+    key over a connection of its own, so that neither their number nor a slow reader holds anything."""
+    with db.connection():
+        last = of_account(account, **filters).select(fn.MAX(Event.id)).scalar()
+    passed = ""
+    while last is not None and passed < last:
+        with db.connection():
+            page = of_account(account, **filters).where(Event.id > passed, Event.id <= last)
+            rows = list(page.order_by(Event.id).limit(PAGE))
+        if not rows:
+            return
+        yield "".join(f"{db.encode(describe(row, base_url=base_url))}\n" for row in rows)
+        passed = rows[-1].id
+
+
+def describe(event: Event, *, base_url: str) -> dict[str, Any]:
+    """The event as clients read it, at /api/events, in exports and in webhooks: one form."""
+    return {
+        "event_id": event.id,
+        "uri": f"{base_url}/api/events/{event.id}",
+        "event_type": event.type,
+        "event_timestamp": clock.rfc3339(event.timestamp),
+        "account_id": event.account_id,
+        "principal": principal(
+            event.principal_id,
+            event.principal_type,
+            event.principal_subject,
+            event.source,
+            event.credential_id,
+            base_url=base_url,
+        ),
+        "object": event.object,
+        "address": event.address,
+        "request_id": event.request_id,
+    }
+
+
+#: Where a credential is found, by the prefix of its id.
+_CREDENTIALS = {
+    "ak": "/api/api_keys/{id}",
+    "cr": "/api/credentials/{id}",
+    "tok": "/api/identity_providers/{principal_id}/scim_tokens/{id}",
+}
+
+
+def principal(
+    id: str | None, type: str, subject: str, source: str, credential_id: str | None, *, base_url: str
+) -> dict[str, Any]:
+    """Who acts, as events and whoami show it."""
+    credential = None
+    if credential_id:
+        path = _CREDENTIALS.get(credential_id.partition("_")[0])
+        uri = base_url + path.format(id=credential_id, principal_id=id) if path else None
+        credential = {"id": credential_id, "uri": uri}
+    return {"id": id, "type": type, "subject": subject, "source": source, "credential": credential}
+
+
 def record(actor: Actor, type: Type, obj: Mapping[str, Any]) -> str:
     """Write one event; its id. ``obj`` is the thing as it is after the change, with its ``id`` and no secret."""
     event_id = ids.new("ev")
@@ -113,6 +194,7 @@ def record(actor: Actor, type: Type, obj: Mapping[str, Any]) -> str:
         address=actor.address,
         request_id=actor.request_id,
     )
+    db.after_commit(written.set)
     return event_id
 
 

@@ -1,4 +1,4 @@
-"""Fetching a document that a customer names by URL, without becoming her way into our own network.
+"""Fetching a document from a URL that a customer names, or posting one, without becoming her way into our own network.
 
 https only, no redirects, no proxy or credential from the environment, and only public addresses: the name is resolved
 once, the address checked, and the connection made to that very address, so a name that changes between check and use
@@ -12,12 +12,12 @@ the time that is left, and no more; what comes before the first read is bounded 
 import math
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from threading import BoundedSemaphore, Thread
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -28,7 +28,10 @@ from requests_hardened.ip_filter import InvalidIPAddress
 from idp_bridge.errors import Code, Invalid, TooManyRequests
 
 CHUNK = 16 * 1024
+ANSWER = 1024  # of what is said to a POST
 AT_ONCE = 4  # for people, in one process: half of its threads (server.THREADS) always serve everybody else
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,37 @@ def fetch(url: str, *, field: str, limits: Limits | None = None, background: boo
     """
     limits = limits or PUBLIC
     place = ExitStack() if background else _place(limits)
-    try:
+    with _in_words(field, limits, instead="; paste the document instead"):
         return _within(limits.seconds, place, lambda: _read(url, field, limits)).decode()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server says to a POST: its status, and how its words begin."""
+
+    status: int
+    begins: bytes
+
+
+def post(url: str, body: bytes, *, headers: Mapping[str, str], limits: Limits | None = None) -> Answer:
+    """POST it, from a job, and hear the answer; a redirect is one like others. Raises Invalid where there is none."""
+    limits = limits or replace(PUBLIC, octets=ANSWER)
+
+    def send() -> Answer:
+        with _exchange("POST", url, "url", limits, data=body, headers=headers) as response:
+            return Answer(response.status_code, response.raw.read1(limits.octets) or b"")
+
+    with _in_words("url", limits):
+        return _within(limits.seconds, ExitStack(), send)
+
+
+@contextmanager
+def _in_words(field: str, limits: Limits, *, instead: str = "") -> Iterator[None]:
+    """What goes wrong, as the refusal of a field, in words that tell nothing of our network."""
+    try:
+        yield
     except InvalidIPAddress as error:
-        raise _refused(field, "The URL leads to an address that is not public; paste the document instead.") from error
+        raise _refused(field, f"The URL leads to an address that is not public{instead}.") from error
     except requests.exceptions.SSLError as error:
         raise _refused(field, "The server's TLS certificate is not valid.") from error
     except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError) as error:
@@ -81,10 +111,10 @@ def _place(limits: Limits) -> ExitStack:
     return place
 
 
-def _within(seconds: float, place: ExitStack, work: Callable[[], bytes]) -> bytes:
+def _within(seconds: float, place: ExitStack, work: Callable[[], Result]) -> Result:
     """What ``work`` comes to in a thread of its own. Raises TimeoutError when the time is over; its place is taken
     until it has really ended."""
-    answer: Future[bytes] = Future()
+    answer: Future[Result] = Future()
 
     def run() -> None:
         try:
@@ -122,6 +152,23 @@ class _Tls(ssl.SSLContext):
 
 
 def _read(url: str, field: str, limits: Limits) -> bytes:
+    with _exchange("GET", url, field, limits) as response:
+        if response.is_redirect:
+            raise _refused(field, "The server redirects; give the address where the document is.")
+        if response.status_code != 200:
+            raise _refused(field, f"The server answered with status {response.status_code}.")
+        received = bytearray()
+        # read1 gives what has come; iter_content would wait for a whole chunk.
+        while chunk := response.raw.read1(CHUNK):
+            received += chunk
+            if len(received) > limits.octets:
+                raise _refused(field, f"The document is larger than {limits.octets} bytes.")
+        return bytes(received)
+
+
+@contextmanager
+def _exchange(method: str, url: str, field: str, limits: Limits, **sent: Any) -> Iterator[requests.Response]:
+    """The answer with its body still to be read."""
     if urlsplit(url).scheme != "https":
         raise _refused(field, "The URL must begin with https://.")
     tls = _Tls(ssl.PROTOCOL_TLS_CLIENT)
@@ -138,19 +185,10 @@ def _read(url: str, field: str, limits: Limits) -> bytes:
     with manager.get_session() as session:
         session.trust_env = False
         session.get_adapter("https://").init_poolmanager(1, 1, ssl_context=tls)
-        plain = {"Accept-Encoding": "identity"}
-        with session.get(url, stream=True, verify=limits.authority or True, headers=plain) as response:
-            if response.is_redirect:
-                raise _refused(field, "The server redirects; give the address where the document is.")
-            if response.status_code != 200:
-                raise _refused(field, f"The server answered with status {response.status_code}.")
-            received = bytearray()
-            # read1 gives what has come; iter_content would wait for a whole chunk.
-            while chunk := response.raw.read1(CHUNK):
-                received += chunk
-                if len(received) > limits.octets:
-                    raise _refused(field, f"The document is larger than {limits.octets} bytes.")
-            return bytes(received)
+        headers = {"Accept-Encoding": "identity", **sent.pop("headers", {})}
+        verify = limits.authority or True
+        with session.request(method, url, stream=True, verify=verify, headers=headers, **sent) as response:
+            yield response
 
 
 def _refused(field: str, words: str) -> Invalid:

@@ -10,10 +10,10 @@ from typing import Any
 
 from peewee import JOIN, fn
 
-from idp_bridge import clock, db, events, ids, member_roles, roles
+from idp_bridge import clock, db, events, grants, ids, member_roles, plans
 from idp_bridge.actors import Actor
 from idp_bridge.db import column
-from idp_bridge.errors import Code, Conflict, Invalid, NotFound
+from idp_bridge.errors import Code, Conflict, Forbidden, Invalid, NotFound
 from idp_bridge.events import Type
 from idp_bridge.models import Account, DirectoryGroup, GroupMember, IdentityProvider, MemberRole, RoleMapping
 from idp_bridge.roles import ADMIN
@@ -101,10 +101,10 @@ def map_role(
 ) -> RoleMapping:
     """Give the members of a directory's group a role, by the group's id or by a name it may get later.
 
-    Raises NotFound, Conflict (mapped already), Forbidden (above the actor's rights).
+    Raises NotFound, Conflict (mapped already), Forbidden (plan, above the actor's rights).
     """
-    roles.known(actor.account.id, [role])
-    roles.check_grant(actor.account.id, actor.permissions, [role], administrator=actor.administrator)
+    plans.require(actor.account, plans.Feature.SSO)
+    grants.check(actor, [role])
     group = _group(identity_provider, group_id, group_display_name)
     name = group.display_name if group else (group_display_name or "")
     with _unique():
@@ -122,11 +122,17 @@ def map_role(
 
 
 def change_mapping(actor: Actor, row: RoleMapping, role: str) -> None:
-    """Let the mapping give another role."""
-    roles.known(actor.account.id, [role])
-    roles.check_grant(actor.account.id, actor.permissions, [role], administrator=actor.administrator)
+    """Let the mapping give another role. Raises Forbidden, Conflict (the last administrator, mapped already)."""
+    plans.require(actor.account, plans.Feature.SSO)
+    with keeping_an_administrator(actor.account):
+        grants.check(actor, [role])
+        _change(actor, row, role)
+
+
+def _change(actor: Actor, row: RoleMapping, role: str) -> None:
+    _check_taking(actor, row)
     before, row.role = row.role, role
-    with keeping_an_administrator(actor.account), _unique():
+    with _unique():
         row.save(only=[RoleMapping.role])
         claims = MemberRole.mapping_id == row.id
         if role == ADMIN and not row.identity_provider.may_grant_admin:
@@ -137,11 +143,19 @@ def change_mapping(actor: Actor, row: RoleMapping, role: str) -> None:
 
 
 def unmap(actor: Actor, row: RoleMapping) -> None:
-    """The mapping is gone, and with it what only it gave. Raises Conflict for the last administrator."""
+    """The mapping is gone, and with it what only it gave. Raises Conflict for the last administrator, Forbidden for
+    others'."""
+    _check_taking(actor, row)
     with keeping_an_administrator(actor.account):
         MemberRole.delete().where(MemberRole.mapping_id == row.id).execute()
         row.delete_instance()
     events.record(actor, Type.ROLE_MAPPING_DELETED, describe_mapping(row))
+
+
+def _check_taking(actor: Actor, row: RoleMapping) -> None:
+    """Only administrators touch administrators: not by taking away the mapping that makes them so either."""
+    if row.role == ADMIN and not actor.administrator:
+        raise Forbidden("Only an administrator may change a mapping to admin.", code=Code.ADMINISTRATORS_ONLY)
 
 
 def forget_claims(identity_provider: IdentityProvider, *, role: str | None = None) -> None:

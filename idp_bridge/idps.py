@@ -5,9 +5,22 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from idp_bridge import clock, events, groups, ids, member_lifecycle, plans, roles, seats, sessions, sp_keys
+from idp_bridge import (
+    clock,
+    events,
+    grants,
+    groups,
+    ids,
+    member_lifecycle,
+    plans,
+    roles,
+    seats,
+    sessions,
+    sign_in_mode,
+    sp_keys,
+)
 from idp_bridge.actors import Actor
-from idp_bridge.errors import Code, Conflict, Invalid, NotFound
+from idp_bridge.errors import Code, Conflict, Forbidden, Invalid, NotFound
 from idp_bridge.events import Type
 from idp_bridge.models import Account, IdentityProvider
 from idp_bridge.saml import metadata, own_metadata
@@ -130,6 +143,8 @@ def create(actor: Actor, *, name: str, trust: Trust, **options: Any) -> Identity
         changed_at=moment,
     )
     _apply(actor, provider, {**_trusted(trust), **options})
+    if provider.may_grant_admin:
+        _check_makes_administrators(actor)
     _settled(provider, trust)
     provider.save(force_insert=True)
     events.record(actor, Type.IDENTITY_PROVIDER_CREATED, describe(provider))
@@ -144,6 +159,8 @@ def change(actor: Actor, provider: IdentityProvider, *, trust: Trust | None = No
     before = {name: getattr(provider, name) for name in wanted}
     _apply(actor, provider, wanted)
     changed = {name for name, value in before.items() if getattr(provider, name) != value}
+    if "may_grant_admin" in changed:
+        _check_makes_administrators(actor)
     if changed - _WITHOUT_PLAN or ("enabled" in changed and provider.enabled):
         plans.require(actor.account, plans.Feature.SSO)
     if trust is not None or "metadata_url" in changed:
@@ -154,13 +171,15 @@ def change(actor: Actor, provider: IdentityProvider, *, trust: Trust | None = No
         return
     if changed & _TRUST:
         provider.changed_at = clock.now()
-    if "enabled" in changed and not provider.enabled:
-        check_reachable_without(provider)
-        sessions.end_all_by(provider.id)
+    going = "enabled" in changed and not provider.enabled
+    if going:
+        check_reachable_without(actor, provider)
     with groups.keeping_an_administrator(actor.account):
         provider.save(only=provider.dirty_fields)
         if "may_grant_admin" in changed and not provider.may_grant_admin:
             groups.forget_claims(provider, role=roles.ADMIN)
+    if going:  # not before the row says so, which is what a sign-in that comes at this moment asks
+        sessions.end_all_by(provider.id)
     events.record(
         actor, Type.IDENTITY_PROVIDER_UPDATED, {**describe(provider), "before": {n: before[n] for n in sorted(changed)}}
     )
@@ -170,7 +189,9 @@ def delete(actor: Actor, provider: IdentityProvider) -> None:
     """The connection, its directory, tokens, mappings and sessions are gone; its members stay and are managed by
     hand. Raises Conflict, NotFound (deleted meanwhile)."""
     seats.lock_anew(actor.account, provider)
-    check_reachable_without(provider)
+    check_reachable_without(actor, provider)
+    if provider.may_grant_admin:
+        _check_makes_administrators(actor)
     with groups.keeping_an_administrator(actor.account):
         groups.forget_claims(provider)
         member_lifecycle.let_go(provider)
@@ -178,20 +199,58 @@ def delete(actor: Actor, provider: IdentityProvider) -> None:
     events.record(actor, Type.IDENTITY_PROVIDER_DELETED, describe(provider))
 
 
-def check_reachable_without(provider: IdentityProvider) -> None:
+def switch_by_plan(actor: Actor, provider: IdentityProvider, *, on: bool) -> int:
+    """Off with a plan that has no single sign-on, and on again with one that has it; how many sessions ended. The
+    caller holds the account."""
+    provider.enabled, provider.off_by_plan = on, not on
+    provider.save(only=[IdentityProvider.enabled, IdentityProvider.off_by_plan])
+    told = {**describe(provider), "before": {"enabled": not on}, "reason": "plan"}
+    events.record(actor, Type.IDENTITY_PROVIDER_UPDATED, told)
+    return 0 if on else sessions.end_all_by(provider.id)
+
+
+def is_proven(provider: IdentityProvider) -> bool:
+    """Whether an administrator has come in by it since it was last changed."""
+    came = provider.administrator_signed_in_at
+    return came is not None and came >= provider.changed_at
+
+
+def check_reachable_without(actor: Actor, provider: IdentityProvider) -> None:
     """Under enforcement the last enabled provider that an administrator has come in through is the only door there
-    is known to be. Who acts on the answer holds the account: of two who each look at the other's, both would go."""
-    enforced = Account.select().where(Account.id == provider.account_id, Account.sso_mode == "enforced")
-    others = of_account(provider.account).where(
-        IdentityProvider.id != provider.id,
-        IdentityProvider.enabled,
-        IdentityProvider.administrator_signed_in_at >= IdentityProvider.changed_at,
-    )
-    if enforced.exists() and not others.exists():
+    is known to be, and nobody shuts the one behind herself. Raises Conflict. Who acts on the answer holds the account:
+    of two who each look at the other's, both would go."""
+    if sign_in_mode.of(actor.account) == sign_in_mode.MIXED:
+        return
+    others = of_account(actor.account).where(IdentityProvider.id != provider.id, IdentityProvider.enabled)
+    if not any(is_proven(other) for other in others):
         raise Conflict(
             "Single sign-on is enforced, and no administrator has signed in through another enabled identity provider. "
             "Go back to mixed mode first, or sign in through another one.",
             code=Code.LAST_IDENTITY_PROVIDER,
+        )
+    if actor.identity_provider_id == provider.id:
+        raise Conflict(
+            "Single sign-on is enforced, and you came in through this identity provider. Sign in through another one, "
+            "or let another administrator do it.",
+            code=Code.OWN_IDENTITY_PROVIDER,
+        )
+
+
+def only_way_in(provider: IdentityProvider) -> bool:
+    """Whether single sign-on is enforced, and a change of what this provider is trusted by would leave no other that
+    is known to work."""
+    account: Account = provider.account
+    if sign_in_mode.of(account) == sign_in_mode.MIXED or not provider.enabled:
+        return False
+    others = of_account(account).where(IdentityProvider.id != provider.id, IdentityProvider.enabled)
+    return not any(is_proven(other) for other in others)
+
+
+def _check_makes_administrators(actor: Actor) -> None:
+    """A provider that may grant admin makes administrators, and takes them away when it may no longer."""
+    if not actor.administrator:
+        raise Forbidden(
+            "Only an administrator decides whether an identity provider may grant admin.", code=Code.ADMINISTRATORS_ONLY
         )
 
 
@@ -199,9 +258,7 @@ def _apply(actor: Actor, provider: IdentityProvider, fields: Mapping[str, Any]) 
     for name, value in fields.items():
         setattr(provider, name, value)
     if "default_roles" in fields:
-        granted = roles.known(actor.account.id, provider.default_roles)
-        roles.check_grant(actor.account.id, actor.permissions, granted, administrator=actor.administrator)
-        provider.default_roles = list(granted)
+        provider.default_roles = list(grants.check(actor, provider.default_roles))
     if roles.ADMIN in provider.default_roles and not provider.may_grant_admin:
         raise Invalid(
             "admin cannot be a default role while the identity provider may not grant it (may_grant_admin).",
@@ -219,8 +276,7 @@ def _apply(actor: Actor, provider: IdentityProvider, fields: Mapping[str, Any]) 
 
 def _check_usable(provider: IdentityProvider) -> None:
     """At least one key can sign somebody in; else the connection would only look configured."""
-    pinned = certificates(provider)
-    if not any(one.usable or (provider.allow_weak_signatures and one.weak) for one in pinned):
+    if not usable_certificates(provider):
         raise Invalid(
             "No certificate of the provider can be used: each has a key that is too weak or of another kind.",
             code=Code.INVALID_METADATA,
@@ -310,6 +366,12 @@ def trust_of(provider: IdentityProvider) -> Trust:
 def certificates(provider: IdentityProvider) -> tuple[Certificate, ...]:
     """The pinned signing certificates, parsed."""
     return tuple(parse_certificate(certificate["pem"]) for certificate in provider.certificates)
+
+
+def usable_certificates(provider: IdentityProvider) -> list[Certificate]:
+    """Those whose signatures are accepted."""
+    weak_too = provider.allow_weak_signatures
+    return [one for one in certificates(provider) if one.usable or (weak_too and one.weak)]
 
 
 def describe(provider: IdentityProvider) -> dict[str, Any]:

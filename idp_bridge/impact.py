@@ -6,7 +6,8 @@ Numbers only, by a few statements however many people there are. What is refused
 from dataclasses import dataclass
 from typing import Any
 
-from idp_bridge import clock, db, idps, member_roles, members, scim_tokens, spans
+from idp_bridge import clock, db, idps, member_roles, members, scim_tokens, sign_in_mode, spans
+from idp_bridge.actors import Actor
 from idp_bridge.errors import Conflict
 from idp_bridge.models import (
     Account,
@@ -37,18 +38,20 @@ class Impact:
     role_mappings_deleted: int = 0
 
 
-def of_disabling(provider: IdentityProvider) -> Impact:
+def of_disabling(actor: Actor, provider: IdentityProvider) -> Impact:
     """Nobody comes in by it any more, and its sessions end. Its directory, mappings and members stay as they are."""
-    return Impact(refused=_refused(provider), sessions_ended=_sessions(provider), locked_out=_locked_out(provider))
+    return Impact(
+        refused=_refused(actor, provider), sessions_ended=_sessions(provider), locked_out=_locked_out(provider)
+    )
 
 
-def of_deleting(provider: IdentityProvider) -> Impact:
+def of_deleting(actor: Actor, provider: IdentityProvider) -> Impact:
     """All that, and its directory goes with its tokens, groups and mappings."""
     its_groups = DirectoryGroup.select().where(DirectoryGroup.identity_provider == provider)
     mappings = RoleMapping.select().where(RoleMapping.identity_provider == provider)
     managed = members.of_account(provider.account).where(Member.identity_provider == provider)
     return Impact(
-        refused=_refused(provider) or _no_administrator_without(provider),
+        refused=_refused(actor, provider) or _no_administrator_without(provider),
         sessions_ended=_sessions(provider),
         locked_out=_locked_out(provider),
         members_released=managed.count(),
@@ -59,9 +62,9 @@ def of_deleting(provider: IdentityProvider) -> Impact:
     )
 
 
-def _refused(provider: IdentityProvider) -> str | None:
+def _refused(actor: Actor, provider: IdentityProvider) -> str | None:
     try:
-        idps.check_reachable_without(provider)
+        idps.check_reachable_without(actor, provider)
     except Conflict as refused:
         return refused.message
     return None
@@ -94,6 +97,6 @@ def _locked_out(provider: IdentityProvider) -> int:
     # Without IS NOT NULL, NOT would leave out everybody whom no provider manages.
     managed_elsewhere = Member.identity_provider.is_null(False) & Member.identity_provider.in_(others)
     other_way: Any = managed_elsewhere | Member.id.in_(by_others)
-    if account.sso_mode == "mixed":
+    if sign_in_mode.of(account) == sign_in_mode.MIXED:
         other_way |= Person.password_hash.is_null(False)
     return Member.select().join(Person).where(Member.account == account, Member.active, coming, ~other_way).count()

@@ -1,26 +1,63 @@
-"""Invitations: an address asked to join, with the roles it will have. Accepting proves the address."""
+"""Invitations: an address asked to join, with the roles it will have.
 
-from collections.abc import Sequence
+An invitation is worth what its sender may do when it is accepted, not when it was sent: whoever was suspended or
+removed, or has lost the right to give these roles, leaves no way in behind. What the command line or the service itself
+sent is exempt. Sending it again is vouching for it anew.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from idp_bridge import clock, events, ids, member_lifecycle, members, people, plans, roles, seats, tokens
+from idp_bridge import (
+    clock,
+    events,
+    grants,
+    ids,
+    look_alikes,
+    mail,
+    member_lifecycle,
+    member_roles,
+    members,
+    people,
+    plans,
+    roles,
+    seats,
+    tokens,
+)
 from idp_bridge.actors import Actor
-from idp_bridge.errors import Code, Conflict, Gone, NotFound
+from idp_bridge.errors import Code, Conflict, DomainError, Gone, NotFound
 from idp_bridge.events import Type
-from idp_bridge.models import Account, Invitation, Member, Person
+from idp_bridge.letters import Letter
+from idp_bridge.models import Account, BotUser, Invitation, Mail, Member, Person
+from idp_bridge.roles import Permission
 from idp_bridge.text import fold
 
 LIFETIME = timedelta(days=7)
 
+LETTER = Letter(
+    "{inviter} invites you to {account}",
+    ("{inviter} invites you to join {account} as {roles}.", "The invitation is for {email}, and ends on {ends}."),
+    "Join {account}",
+    ("If you do not know who that is, leave this mail alone: nothing happens.",),
+)
+
 
 @dataclass(frozen=True)
 class Sent:
-    """A new invitation; ``token`` is shown once, in the link."""
+    """An invitation as it was sent; ``token`` is shown once, in the link. ``mailed``: it is on its way by mail."""
 
     invitation: Invitation
     token: str
+    mailed: bool
+
+
+class Lapsed(Gone):
+    """The invitation is there, and whoever sent it may not give these roles any more."""
+
+    def __init__(self) -> None:
+        super().__init__("Whoever sent this invitation may not invite to this account any more. Ask for a new one.")
 
 
 def pending(account: Account) -> Any:
@@ -42,15 +79,18 @@ def create(actor: Actor, email: str, *, role_names: Sequence[str] = roles.DEFAUL
     """Ask an address to join; reserves a seat. Raises Forbidden (plan, seats, rights), Conflict (a member, invited)."""
     account = actor.account
     plans.require(account, plans.Feature.INVITATIONS)
-    granted = roles.known(account.id, role_names)
-    roles.check_grant(account.id, actor.permissions, granted, administrator=actor.administrator)
+    granted = grants.check(actor, role_names)
+    look_alikes.check(email)
+    if members.passed_for(account, email):
+        raise Conflict(f"{email} passes for the address of a member of this account. Type it instead of pasting it.")
     seats.check(account)
     if members.with_address(account, email):
         raise Conflict(f"{email} is a member of this account already.", code=Code.ALREADY_MEMBER)
     if pending(account).where(Invitation.email_key == fold(email)).exists():
-        raise Conflict(f"{email} has an invitation already; cancel it to send another.", code=Code.ALREADY_INVITED)
-    token = tokens.new(tokens.Kind.INVITATION)
-    moment = clock.now()
+        raise Conflict(
+            f"{email} has an invitation already; send that one again, or cancel it.", code=Code.ALREADY_INVITED
+        )
+    token, moment = tokens.new(tokens.Kind.INVITATION), clock.now()
     invitation = Invitation.create(
         id=ids.new("inv"),
         account=account,
@@ -59,17 +99,63 @@ def create(actor: Actor, email: str, *, role_names: Sequence[str] = roles.DEFAUL
         roles=list(granted),
         token_digest=tokens.digest(token),
         invited_by=actor.subject,
+        invited_by_id=actor.id,
         expires_at=moment + LIFETIME,
         created_at=moment,
     )
     events.record(actor, Type.INVITATION_CREATED, describe(invitation))
-    return Sent(invitation, token)
+    return Sent(invitation, token, _mail(invitation, token))
+
+
+def resend(actor: Actor, invitation: Invitation) -> Sent:
+    """The same invitation under a new link with a new end, now the actor's; the former link is dead. Raises Forbidden
+    for a role that the actor could not promise, Gone where it was accepted meanwhile."""
+    account = actor.account
+    plans.require(account, plans.Feature.INVITATIONS)
+    grants.check(actor, invitation.roles)
+    seats.lock(account)  # the seat that it reserves must not have been given away since it ran out
+    token, moment = tokens.new(tokens.Kind.INVITATION), clock.now()
+    invitation.token_digest, invitation.expires_at = tokens.digest(token), moment + LIFETIME
+    invitation.invited_by, invitation.invited_by_id = actor.subject, actor.id
+    changed = ("token_digest", "expires_at", "invited_by", "invited_by_id")
+    live = (Invitation.id == invitation.id) & Invitation.accepted_at.is_null() & (Invitation.expires_at > moment)
+    if not Invitation.update({name: getattr(invitation, name) for name in changed}).where(live).execute():
+        raise _gone()
+    mail.take_back(invitation.id)
+    events.record(actor, Type.INVITATION_RESENT, describe(invitation))
+    return Sent(invitation, token, _mail(invitation, token))
+
+
+def _mail(invitation: Invitation, token: str) -> bool:
+    facts = {
+        "inviter": invitation.invited_by,
+        "account": invitation.account.name,
+        "roles": invitation.roles,
+        "email": invitation.email,
+        "ends": f"{invitation.expires_at:%Y-%m-%d}",
+    }
+    return mail.post(
+        "invitation",
+        invitation.email,
+        LETTER,
+        path=f"/invitations/{token}",
+        facts=facts,
+        account=invitation.account,
+        about=invitation.id,
+        expires_at=invitation.expires_at,
+    )
+
+
+def mails(some: Iterable[Invitation]) -> dict[str, Mail]:
+    """For each invitation that was mailed, the last mail: waiting, sent or given up."""
+    return mail.last([invitation.id for invitation in some])
 
 
 def cancel(actor: Actor, invitation: Invitation) -> None:
     """The link stops working and the seat is free. Raises Forbidden for a role that the actor could not promise."""
     roles.check_grant(actor.account.id, actor.permissions, invitation.roles, administrator=actor.administrator)
     invitation.delete_instance()
+    mail.take_back(invitation.id)
     events.record(actor, Type.INVITATION_DELETED, describe(invitation))
 
 
@@ -86,8 +172,57 @@ def find(token: str) -> Invitation:
         .get_or_none()
     )
     if invitation is None:
-        raise Gone("This invitation has been used, was cancelled or has expired. Ask for a new one.")
+        raise _gone()
     return invitation
+
+
+def standing(account: Account, email: str) -> Invitation | None:
+    """The pending invitation of this address that is still vouched for."""
+    invitation = pending(account).where(Invitation.email_key == fold(email)).get_or_none()
+    return invitation if invitation and not lapsed(account, [invitation]) else None
+
+
+def lapsed(account: Account, pending_ones: Iterable[Invitation]) -> set[str]:
+    """The ids of those whose sender may not give their roles any more."""
+    found = set()
+    senders: dict[str, Actor | None] = {}
+    for invitation in pending_ones:
+        sender_id = invitation.invited_by_id
+        if sender_id is None:  # the command line, the service itself
+            continue
+        if sender_id not in senders:
+            senders[sender_id] = _sender(account, sender_id)
+        if not _may_give(senders[sender_id], invitation.roles):
+            found.add(invitation.id)
+    return found
+
+
+def _sender(account: Account, sender_id: str) -> Actor | None:
+    """The member or bot user with what they may do now; None for whoever is suspended or gone."""
+    kind: Any = BotUser if sender_id.startswith("bot_") else Member
+    row = kind.get_or_none(kind.id == sender_id, kind.account == account, kind.active)
+    if row is None:
+        return None
+    held = tuple(row.roles) if kind is BotUser else member_roles.roles_of(account, row)
+    return Actor(
+        account=account,
+        id=sender_id,
+        type="bot_user" if kind is BotUser else "user",
+        subject="",
+        source="system",
+        roles=held,
+        permissions=roles.permissions_of(account.id, held),
+    )
+
+
+def _may_give(sender: Actor | None, role_names: Sequence[str]) -> bool:
+    if sender is None or not sender.may(Permission.MEMBERS_WRITE):
+        return False
+    try:
+        grants.check(sender, role_names)
+    except DomainError:
+        return False
+    return True
 
 
 def accept(actor: Actor, invitation: Invitation, person: Person, *, name: str = "") -> Member:
@@ -101,18 +236,26 @@ def accept(actor: Actor, invitation: Invitation, person: Person, *, name: str = 
 
 
 def join(actor: Actor, invitation: Invitation, **member: Any) -> Member:
-    """Use the invitation up and make its member with the roles it carries. Of several at once, one succeeds."""
-    seats.lock(actor.account)
+    """Use the invitation up and make its member with the roles it carries. Of several at once, one succeeds. Raises
+    Lapsed; a suspension or removal of the sender takes the same lock."""
+    seats.lock_anew(actor.account)
+    plans.require(actor.account, plans.Feature.INVITATIONS)  # else she would be an administrator by the plan
+    if lapsed(actor.account, [invitation]):
+        raise Lapsed
     if members.with_address(actor.account, invitation.email):
         raise _member_already(invitation)
     moment = clock.now()
     unused = (Invitation.id == invitation.id) & Invitation.accepted_at.is_null() & (Invitation.expires_at > moment)
     # The reservation is given up before the seat is taken, so that an account that is exactly full can be joined.
     if not Invitation.update(accepted_at=moment).where(unused).execute():
-        raise Gone("This invitation has been used, was cancelled or has expired. Ask for a new one.")
-    joined = member_lifecycle.create(actor, roles=invitation.roles, **member)
+        raise _gone()
+    joined = member_lifecycle.create(actor, roles=invitation.roles, given_by=(invitation.invited_by_id, invitation.invited_by), **member)
     events.record(actor, Type.INVITATION_ACCEPTED, {**describe(invitation), "user_id": joined.id})
     return joined
+
+
+def _gone() -> Gone:
+    return Gone("This invitation has been used, was cancelled or has expired. Ask for a new one.")
 
 
 def _member_already(invitation: Invitation) -> Conflict:

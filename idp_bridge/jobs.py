@@ -12,7 +12,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from idp_bridge import certificate_notices, clock, db, flow_pruning, ids, metadata_refresh, single_logout
+from idp_bridge import (
+    certificate_notices,
+    clock,
+    db,
+    enforcement,
+    event_sealing,
+    events,
+    flow_pruning,
+    ids,
+    last_uses,
+    mail,
+    metadata_refresh,
+    password_changes,
+    receipts,
+    sessions,
+    single_logout,
+    webhook_delivery,
+    webhooks,
+)
 from idp_bridge.models import JobRun
 
 PAUSE = timedelta(seconds=30)  # how late a job may be
@@ -24,12 +42,16 @@ log = logging.getLogger(__name__)
 class Job:
     """``work`` takes the present time and opens its own transactions. It runs ``every`` so often.
 
-    Jobs of one ``lane`` wait for each other, and for no others: it is the thread that they run in."""
+    Jobs of one ``lane`` wait for each other, and for no others: it is the thread that they run in. Where ``woken_by``
+    is set, this process's lane looks at once, due or not: such a job claims each piece of its work for itself.
+    ``gathering``: once woken, the lane lets so much time pass in which more may come."""
 
     name: str
     every: timedelta
     work: Callable[[datetime], None]
     lane: str = "jobs"
+    woken_by: threading.Event | None = None
+    gathering: timedelta = timedelta(0)
 
 
 def _forget_logouts(now: datetime) -> None:
@@ -37,20 +59,42 @@ def _forget_logouts(now: datetime) -> None:
         single_logout.clean_up()
 
 
+def _forget_sessions(now: datetime) -> None:
+    with db.transaction():
+        sessions.clean_up()
+
+
 JOBS = (
     Job("metadata_refresh", timedelta(minutes=15), metadata_refresh.run, lane="slow jobs"),  # at strangers' pace
     Job("certificate_notices", timedelta(hours=6), certificate_notices.run),
     Job("flow_pruning", timedelta(minutes=5), flow_pruning.prune),
     Job("logout_pruning", timedelta(hours=1), _forget_logouts),
+    Job("webhook_log_pruning", timedelta(hours=6), webhook_delivery.prune),
+    Job("session_pruning", timedelta(hours=1), _forget_sessions),
+    Job("use_pruning", timedelta(hours=6), last_uses.prune),
+    Job("enforcement_trials", timedelta(minutes=1), enforcement.settle_all),
+    Job(
+        "event_sealing",
+        PAUSE,
+        event_sealing.seal,
+        lane="events",
+        woken_by=events.written,
+        gathering=timedelta(seconds=1),
+    ),
+    Job("webhooks", PAUSE, webhook_delivery.deliver, lane="webhooks", woken_by=webhooks.arrived),  # strangers' pace
+    Job("receipts", PAUSE, receipts.write, lane="webhooks", woken_by=webhooks.arrived),
+    Job("password_resets", PAUSE, password_changes.answer, lane="mail", woken_by=mail.arrived),
+    Job("mail", PAUSE, mail.deliver, lane="mail", woken_by=mail.arrived),  # at the pace of the operator's mail server
 )
 
 
-def run_due(now: datetime | None = None, *, jobs: Sequence[Job] = JOBS) -> list[str]:
+def run_due(now: datetime | None = None, *, jobs: Sequence[Job] = JOBS, woken: bool = False) -> list[str]:
     """Run what is due and nobody else runs; the names of what was run. A job that fails is logged, and the next goes
-    on."""
+    on. ``woken``: what can be woken runs, due or not."""
     moment = now or clock.now()
     with db.connection():
-        ours = [job for job in jobs if _is_ours(job, moment) and _run(job, moment)]
+        wanted = [job for job in jobs if (woken and job.woken_by) or _is_ours(job, moment)]
+        ours = [job for job in wanted if _run(job, moment)]
     return [job.name for job in ours]
 
 
@@ -80,9 +124,13 @@ class Runner:
         self._pause = pause.total_seconds()
         self._stopped = threading.Event()
         lanes = {job.lane: [one for one in jobs if one.lane == job.lane] for job in jobs}
+        self._wakes = {
+            lane: next((job.woken_by for job in of_lane if job.woken_by), None) or threading.Event()
+            for lane, of_lane in lanes.items()
+        }
         # Daemons: a job that hangs must not keep a process from ending. What it has not committed is undone.
         self._threads = [
-            threading.Thread(target=self._run, args=(of_lane,), name=lane, daemon=True)
+            threading.Thread(target=self._run, args=(of_lane, self._wakes[lane]), name=lane, daemon=True)
             for lane, of_lane in lanes.items()
         ]
 
@@ -93,14 +141,20 @@ class Runner:
     def stop(self, *, within: timedelta = timedelta(seconds=10)) -> None:
         """No job begins any more; those that run have so long to end."""
         self._stopped.set()
+        for wake in self._wakes.values():
+            wake.set()
         deadline = time.monotonic() + within.total_seconds()
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _run(self, jobs: Sequence[Job]) -> None:
+    def _run(self, jobs: Sequence[Job], wake: threading.Event) -> None:
+        woken, gathering = False, max(job.gathering for job in jobs).total_seconds()
         while not self._stopped.is_set():
+            wake.clear()  # before looking: what comes meanwhile is looked for again
             try:
-                run_due(jobs=jobs)
+                run_due(jobs=jobs, woken=woken)
             except Exception:  # the database may be away for a while; this thread outlives it
                 log.exception("background jobs could not be looked for")
-            self._stopped.wait(self._pause)
+            woken = wake.wait(self._pause)
+            if woken:
+                self._stopped.wait(gathering)

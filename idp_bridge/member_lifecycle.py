@@ -5,7 +5,7 @@ frees the seat, and ends the sessions that no longer reach anything, in one tran
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from peewee import SQL
@@ -35,17 +35,20 @@ def create(
     identity_provider: IdentityProvider | None = None,
     roles: Iterable[str] = (),
     role_source: str = "hand",
+    given_by: tuple[str | None, str] | None = None,
     active: bool = True,
 ) -> Member:
-    """A new member of the actor's account; takes a seat where active.
+    """A new member of the actor's account; takes a seat where active. ``given_by``: who promised her the roles, by id
+    and as a person reads it, where that is not the actor.
 
     ``person`` is somebody who has proven the address herself. Without one a new person is made who can only come in
     through this account's identity provider: nobody is matched by what a provider says. Raises Forbidden when the
-    seats are full.
+    seats are full, Conflict where that person is a member already.
     """
     if active:
         seats.take(actor.account)
     moment = clock.now()
+    known = person is not None
     if person is None:
         person = Person(id=ids.new("per"), created_at=moment)
         _PEOPLE.add(person)
@@ -62,12 +65,12 @@ def create(
         identity_provider=identity_provider,
         active=active,
         directory_active=active,
-        sessions_after=moment,
         created_at=moment,
     )
-    _TABLE.add(member)
+    with _one_living_membership() if known else nullcontext():
+        _TABLE.add(member)
     granted = sorted(set(roles))
-    member_roles.give(member, granted, source=role_source)
+    member_roles.give(actor, member, granted, source=role_source, given_by=given_by)
     events.record(actor, Type.USER_CREATED, {**describe(member), "roles": granted})
     return member
 
@@ -87,10 +90,21 @@ def adopt(actor: Actor, member: Member, identity_provider: IdentityProvider) -> 
 
 def revive(actor: Actor, member: Member, identity_provider: IdentityProvider, *, active: bool = True) -> None:
     """A leaver whom her directory sends again is the same member again, with her credentials; a seat only if active.
-    The caller holds her row."""
+    The caller holds her row. Raises Conflict where the same person has joined again under another address: which of
+    the two memberships is to stay is for an administrator to say, and one person never has both."""
+    again = Member.get_or_none(
+        Member.person == member.person_id, Member.account == actor.account, Member.removed_at.is_null()
+    )
+    if again is not None:
+        raise Conflict(
+            f"This person is a member of the account again already, as {again.email}. Send her with that address, or "
+            "let an administrator remove that member first.",
+            code=Code.ALREADY_MEMBER,
+        )
     member.managed_by, member.identity_provider, member.removed_at = "scim", identity_provider, None
     member.directory_active = active
-    _settle_active(member, actor.account, "managed_by", "identity_provider", "removed_at", "directory_active")
+    with _one_living_membership():
+        _settle_active(member, actor.account, "managed_by", "identity_provider", "removed_at", "directory_active")
     events.record(actor, Type.USER_RESTORED, describe(member))
 
 
@@ -104,7 +118,7 @@ def restore(actor: Actor, member: Member) -> None:
     _hold_again(member)
     people.hold(member.person_id)
     if people.is_member(member.person, actor.account):
-        raise Conflict("She is a member of this account again already.", code=Code.ALREADY_MEMBER)
+        raise _member_again()
     deleted = (DirectoryUser.member == member.id) & DirectoryUser.deleted_at.is_null(False)
     record = DirectoryUser.select().where(deleted).order_by(DirectoryUser.deleted_at.desc()).first()
     if record is not None:
@@ -117,7 +131,8 @@ def restore(actor: Actor, member: Member) -> None:
             raise Conflict(f"Her directory has another record named {record.user_name} now.", code=Code.NAME_TAKEN)
         back = DirectoryUser.update(deleted_at=None).where(deleted, DirectoryUser.id == record.id).execute()
     member.removed_at, member.directory_active = None, record is None or record.active
-    _settle_active(member, actor.account, "removed_at", "directory_active")
+    with _one_living_membership():
+        _settle_active(member, actor.account, "removed_at", "directory_active")
     events.record(actor, Type.USER_RESTORED, describe(member))
     if record is not None and back:
         spans.add(record.identity_provider_id, record.id)
@@ -126,10 +141,11 @@ def restore(actor: Actor, member: Member) -> None:
 def deprovision(actor: Actor, member: Member) -> None:
     """A directory's DELETE: out of the account, sessions ended, credentials dead; undoable for 30 days. The caller
     holds her row."""
+    stopped = _stop(actor, member)
     with _guarding(actor.account, member):
         member.removed_at = clock.now()
         _settle_active(member, actor.account, "removed_at")
-    events.record(actor, Type.USER_DEPROVISIONED, {**describe(member), **_stop(member)})
+    events.record(actor, Type.USER_DEPROVISIONED, {**describe(member), **stopped})
 
 
 def remove(actor: Actor, member: Member) -> None:
@@ -140,7 +156,7 @@ def remove(actor: Actor, member: Member) -> None:
         raise _owned_by_directory(member, "removed")
     people.hold(member.person_id)
     with _guarding(actor.account, member):
-        gone = {**describe(member), **_stop(member)}
+        gone = {**describe(member), **_stop(actor, member)}
         member.delete_instance()
         if member.active:
             seats.free(actor.account)
@@ -167,15 +183,20 @@ def suspend(actor: Actor, member: Member) -> None:
 
 
 def unsuspend(actor: Actor, member: Member) -> None:
-    """Lift the hold. Raises Forbidden when the seats are full, Conflict where the directory says inactive."""
+    """Lift the hold. Where her directory says inactive she stays inactive until it says active, and without a hold
+    there is nothing to lift: then it raises Conflict. Raises Forbidden when the seats are full."""
     check_touch(actor, member)
     _hold_again(member)
-    if not member.directory_active:
-        raise _owned_by_directory(member, "reactivated")
     if not member.held:
+        if not member.directory_active:
+            raise _owned_by_directory(member, "reactivated")
         return
     member.held = False
-    _change_active(actor, member, Type.USER_REACTIVATED, "held")
+    if member.directory_active:
+        _change_active(actor, member, Type.USER_REACTIVATED, "held")
+        return
+    _TABLE.save(member, "held")
+    events.record(actor, Type.USER_UPDATED, {**describe(member), "before": {"held": True}})
 
 
 def set_directory_active(actor: Actor, member: Member, active: bool) -> None:
@@ -189,7 +210,7 @@ def set_directory_active(actor: Actor, member: Member, active: bool) -> None:
 
 def _change_active(actor: Actor, member: Member, type: Type, changed: str) -> None:
     """Bring ``active`` in line after ``held`` or ``directory_active`` changed, with all that follows."""
-    stopped = {} if _is_to_be_active(member) else _stop(member)
+    stopped = {} if _is_to_be_active(member) else _stop(actor, member)
     with _guarding(actor.account, member):
         _settle_active(member, actor.account, changed)
     events.record(actor, type, {**describe(member), **stopped})
@@ -200,8 +221,8 @@ def _settle_active(member: Member, account: Account, *changed: str) -> None:
     her. The caller holds her row, so that a seat is never taken or freed twice."""
     was_active, member.active = member.active, _is_to_be_active(member)
     if not member.active:
-        member.sessions_after = clock.now()
-    _TABLE.save(member, "active", *changed, *(() if member.active else ("sessions_after",)))
+        member.session_epoch += 1
+    _TABLE.save(member, "active", *changed, *(() if member.active else ("session_epoch",)))
     if member.active and not was_active:
         seats.take(account)
     elif was_active and not member.active:
@@ -239,29 +260,55 @@ def _guarding(account: Account, member: Member) -> Iterator[None]:
     if member.active and is_administrator(account, member):
         with keeping_an_administrator(account):
             yield
-    else:
-        yield
+        return
+    if member.active:
+        _stays_none(account, member)
+    yield
 
 
-def _stop(member: Member) -> dict[str, Any]:
-    """End the sessions that reached her membership, and tell what has stopped with it: those, and her credentials."""
-    now = clock.now()
-    found: dict[str, list[tuple[str, str | None]]] = {"session": [], "credential": []}
-    for kind, key, reach in _STOPPING.rows(
-        person=member.person_id, account=member.account_id, now=now, member=member.id
-    ):
-        found[kind].append((key, reach))
-    sessions.end_found(found["session"])
-    return {"sessions_ended": len(found["session"]), "credentials": sorted(key for key, _ in found["credential"])}
+def _stays_none(account: Account, member: Member) -> None:
+    """Make sure that she was not made an administrator since her row was read, by somebody or by another plan. Whoever
+    takes that from the others holds the account: so they see that she goes, or we that she may be the last. Raises
+    Conflict then: two who share the account and both want it alone would wait for each other for ever."""
+    seats.share(account)
+    if db.database.for_update:  # else nobody but us has written since
+        member.holds_admin = None
+    if is_administrator(account, member):
+        raise Conflict(f"{member.email} was made an administrator at this moment. Send it again.")
+
+
+def _stop(actor: Actor, member: Member) -> dict[str, Any]:
+    """End the sessions that reached her membership, and tell what has stopped with it: those, her credentials, and what
+    she was allowed until then by which roles."""
+    found: dict[str, list[str]] = {"session": [], "credential": [], "role": []}
+    for kind, key in _STOPPING.rows(member=member.id, **sessions.moments()):
+        found[kind].append(key)
+    sessions.end_reaching(member.id, found["session"])
+    return {
+        "requested_at": clock.rfc3339(actor.began_at or clock.now()),
+        "sessions_ended": len(found["session"]),
+        "credentials": sorted(found["credential"]),
+        "roles": member_roles.named(actor.account, found["role"]),
+    }
 
 
 def _stopping() -> Any:
-    credentials = Credential.select(SQL("'credential'"), Credential.id, SQL("NULL"))
-    reaching = sessions.reaching(SQL("'session'"), Session.digest, Session.reach)
-    return reaching.union_all(credentials.where(Credential.member == parameter("member")))
+    credentials = Credential.select(SQL("'credential'"), Credential.id)
+    reaching = sessions.reaching(SQL("'session'"), Session.digest)
+    hers = credentials.where(Credential.member == parameter("member"))
+    return reaching.union_all(hers).union_all(member_roles.stored_and_by_groups(SQL("'role'")))
 
 
-_STOPPING = Statement((SQL(""), SQL(""), SQL("")), _stopping)
+_STOPPING = Statement((SQL(""), SQL("")), _stopping)
+
+
+def _one_living_membership() -> AbstractContextManager[None]:
+    """Whoever else brings this person here at the same moment may have been first."""
+    return db.unique(Member, _member_again)
+
+
+def _member_again() -> Conflict:
+    return Conflict("She is a member of this account again already.", code=Code.ALREADY_MEMBER)
 
 
 def _owned_by_directory(member: Member, verb: str) -> Conflict:

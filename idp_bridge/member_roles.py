@@ -4,28 +4,32 @@ Roles are joined, not copied: ``role_sources`` gives each role with the reason i
 administrator away runs inside ``keeping_an_administrator``.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from peewee import SQL, fn
+from peewee import JOIN, SQL, fn
 
-from idp_bridge import clock, events, plans, roles, seats
+from idp_bridge import clock, db, events, grants, plans, roles, seats
 from idp_bridge.actors import Actor
-from idp_bridge.errors import Code, Conflict, Forbidden
+from idp_bridge.errors import Code, Conflict, Forbidden, NotFound
 from idp_bridge.events import Type
 from idp_bridge.members import describe
 from idp_bridge.models import Account, DirectoryUser, GroupMember, IdentityProvider, Member, MemberRole, RoleMapping
-from idp_bridge.roles import ADMIN
-from idp_bridge.statement import Statement, Table, among, parameter
+from idp_bridge.roles import ADMIN, Permission
+from idp_bridge.statement import Statement, Table, among, gathered, parameter, texts
 
 _ROLES = Table(MemberRole)
 
 
 @dataclass(frozen=True)
 class RoleSource:
-    """Why a member holds a role. ``source``: plan, hand, default, claim or group."""
+    """Why a member holds a role. ``source``: plan, hand, default, claim or group.
+
+    ``given_by`` and ``given_at`` tell who gave what is stored, and when; a group gives while she is in it.
+    """
 
     role: str
     source: str
@@ -33,6 +37,10 @@ class RoleSource:
     group_id: str | None = None
     group_display_name: str | None = None
     identity_provider_id: str | None = None
+    identity_provider_name: str | None = None
+    given_by_id: str | None = None
+    given_by: str | None = None
+    given_at: datetime | None = None
 
 
 def role_sources(account: Account, members: Sequence[Member]) -> dict[str, list[RoleSource]]:
@@ -40,10 +48,12 @@ def role_sources(account: Account, members: Sequence[Member]) -> dict[str, list[
     held: dict[str, list[RoleSource]] = {member.id: [] for member in members}
     if not plans.has(account, plans.Feature.ROLES):
         return {member_id: [RoleSource(ADMIN, "plan")] for member_id in held}
-    for member_id, role, source, mapping_id in _OWN.rows(members=held):
-        held[member_id].append(RoleSource(role, source, mapping_id=mapping_id or None))
-    for member_id, role, mapping_id, group_id, name, provider_id in _BY_GROUPS.rows(members=held):
-        held[member_id].append(RoleSource(role, "group", mapping_id, group_id, name, provider_id))
+    for member_id, role, source, mapping_id, *where, giver_id, giver, moment in _OWN.rows(members=held):
+        told = {**dict(zip(_WHERE_NAMES, where, strict=True)), "given_by_id": giver_id, "given_by": giver or None}
+        held[member_id].append(RoleSource(role, source, mapping_id or None, **told, given_at=moment))
+    for member_id, role, mapping_id, *where in _BY_GROUPS.rows(members=held):
+        told = dict(zip(_WHERE_NAMES, where, strict=True))
+        held[member_id].append(RoleSource(role, "group", mapping_id, **told))
     return held
 
 
@@ -54,9 +64,22 @@ def roles_of(account: Account, member: Member) -> tuple[str, ...]:
     return tuple(sorted({role for (role,) in _NAMES.rows(member=member.id)}))
 
 
-def explain(account: Account, member: Member) -> list[dict[str, Any]]:
-    """Why does she have this role: each role with its source."""
-    return [asdict(source) for source in role_sources(account, [member])[member.id]]
+def holding(account: Account, role: str) -> Any:
+    """The members who hold this role, for whatever reason, as a query."""
+    living = Member.select().where(Member.account == account, Member.removed_at.is_null())
+    if not plans.has(account, plans.Feature.ROLES):
+        return living if role == ADMIN else living.where(SQL("1 = 0"))
+    stored = MemberRole.select(MemberRole.member).where(MemberRole.role == role)
+    by_groups = _by_groups(DirectoryUser.member).where(RoleMapping.role == role, DirectoryUser.member.is_null(False))
+    return living.where(Member.id.in_(stored) | Member.id.in_(by_groups))
+
+
+def numbers(account: Account) -> dict[str, int]:
+    """How many members hold each role, for whatever reason. One statement."""
+    if not plans.has(account, plans.Feature.ROLES):
+        living = Member.select().where(Member.account == account, Member.removed_at.is_null())
+        return {ADMIN: living.count()}
+    return dict(_NUMBERS.rows(account=account.id))
 
 
 def _by_groups(*columns: Any) -> Any:
@@ -71,9 +94,24 @@ def _by_groups(*columns: Any) -> Any:
     )
 
 
+# Where a role came from: the group, the mapping's provider or, of a default role, the one that gave it.
+_WHERE = (RoleMapping.group, RoleMapping.group_display_name, IdentityProvider.id, IdentityProvider.name)
+_WHERE_NAMES = ("group_id", "group_display_name", "identity_provider_id", "identity_provider_name")
+_GIVEN = (MemberRole.given_by_id, MemberRole.given_by, MemberRole.created_at)
+
 _OWN: Statement = Statement(
-    (MemberRole.member, MemberRole.role, MemberRole.source, MemberRole.mapping_id),
-    lambda: MemberRole.select(*_OWN.columns).where(among(MemberRole.member, "members")).order_by(MemberRole.created_at),
+    (MemberRole.member, MemberRole.role, MemberRole.source, MemberRole.mapping_id, *_WHERE, *_GIVEN),
+    lambda: (
+        MemberRole.select(*_OWN.columns)
+        .join(RoleMapping, JOIN.LEFT_OUTER, on=(RoleMapping.id == MemberRole.mapping_id))
+        .join(
+            IdentityProvider,
+            JOIN.LEFT_OUTER,
+            on=(IdentityProvider.id == fn.COALESCE(RoleMapping.identity_provider, MemberRole.given_by_id)),
+        )
+        .where(among(MemberRole.member, "members"))
+        .order_by(MemberRole.created_at, MemberRole.role)
+    ),
 )
 
 
@@ -82,22 +120,53 @@ _BY_GROUPS: Statement = Statement(
         DirectoryUser.member,
         RoleMapping.role,
         RoleMapping.id,
-        RoleMapping.group,
-        RoleMapping.group_display_name,
-        RoleMapping.identity_provider,
+        *_WHERE,
     ),
     lambda: _by_groups(*_BY_GROUPS.columns).where(among(DirectoryUser.member, "members")),
 )
 
 
-_NAMES = Statement(
-    (MemberRole.role,),
-    lambda: (
-        MemberRole.select(MemberRole.role)
-        .where(MemberRole.member == parameter("member"))
-        .union_all(_by_groups(RoleMapping.role).where(DirectoryUser.member == parameter("member")))
-    ),
-)
+def stored_and_by_groups(*before: Any) -> Any:
+    """The query of the names of the roles of a member, the parameter ``member``; after what else a row begins with."""
+    stored = MemberRole.select(*before, MemberRole.role).where(MemberRole.member == parameter("member"))
+    return stored.union_all(_by_groups(*before, RoleMapping.role).where(DirectoryUser.member == parameter("member")))
+
+
+_NAMES = Statement((MemberRole.role,), stored_and_by_groups)
+
+
+def named(account: Account, names: Iterable[str]) -> list[str]:
+    """The roles that these names come to under the account's plan, sorted, each once."""
+    return sorted(set(names)) if plans.has(account, plans.Feature.ROLES) else [ADMIN]
+
+
+def names_of(member: Any) -> Any:
+    """The names of the roles that are stored for a member or given by her groups, as an expression (statement.gathered)
+    to be read along with a row that names her in the column ``member``."""
+    stored = MemberRole.select(MemberRole.role).where(MemberRole.member == member)
+    by_groups = _by_groups(RoleMapping.role).where(DirectoryUser.member == member)
+    return gathered(stored.union_all(by_groups), "role")
+
+
+def held(account: Account, names: str | None) -> tuple[str, ...]:
+    """What ``names_of`` has read, as ``roles_of`` would give it."""
+    return tuple(sorted(set(texts(names)))) if plans.has(account, plans.Feature.ROLES) else (ADMIN,)
+
+
+def _living(column: Any) -> Any:
+    """The condition that this is a member of the account."""
+    mine = Member.select(Member.id).where(Member.account == parameter("account"), Member.removed_at.is_null())
+    return column.in_(mine)
+
+
+def _everybodys() -> Any:
+    stored = MemberRole.select(MemberRole.role, MemberRole.member).where(_living(MemberRole.member))
+    by_groups = _by_groups(RoleMapping.role, DirectoryUser.member).where(_living(DirectoryUser.member))
+    each = stored.union(by_groups).alias("held")  # a union: each pair once
+    return MemberRole.select(each.c.role, fn.COUNT(SQL("*"))).from_(each).group_by(each.c.role)
+
+
+_NUMBERS = Statement((SQL(""), SQL("")), _everybodys)
 
 
 def administrators(account: Account) -> set[str]:
@@ -167,11 +236,14 @@ def keeping_an_administrator(account: Account) -> Iterator[None]:
 
 def set_roles(actor: Actor, member: Member, names: Iterable[str]) -> None:
     """Make the member's roles those. What a group or claim gives cannot be taken away by hand. Raises Conflict,
-    Forbidden, Invalid."""
+    Forbidden, Invalid, NotFound (removed meanwhile)."""
     account = actor.account
+    if not list(db.locked(Member.select(Member.id).where(Member.id == member.id))):
+        raise NotFound(f"There is no member {member.id} any more.")
+    seats.lock(account)  # of two who set her roles, the second sees what the first has made of them
     plans.require(account, plans.Feature.ROLES)
     check_touch(actor, member)
-    wanted = set(roles.known(account.id, names))
+    wanted = set(names)
     sources = role_sources(account, [member])[member.id]
     current = {source.role for source in sources}
     owned = {source.role for source in sources if source.source in {"group", "claim"}}
@@ -181,14 +253,14 @@ def set_roles(actor: Actor, member: Member, names: Iterable[str]) -> None:
             "at the identity provider, or change the role mapping.",
             code=Code.MANAGED_BY_DIRECTORY,
         )
-    roles.check_grant(account.id, actor.permissions, wanted - current, administrator=actor.administrator)
+    grants.check(actor, wanted - current)
     if wanted == current:
         return
     with keeping_an_administrator(account):
         mine = MemberRole.member == member.id
         by_hand = MemberRole.source.in_(["hand", "default"])
         MemberRole.delete().where(mine, by_hand, MemberRole.role.not_in(wanted)).execute()
-        give(member, wanted - current, source="hand")
+        give(actor, member, wanted - current, source="hand")
     events.record(
         actor, Type.USER_UPDATED, {**describe(member), "roles": sorted(wanted), "roles_before": sorted(current)}
     )
@@ -202,9 +274,8 @@ def set_claimed_roles(actor: Actor, member: Member, mapped: dict[str, str]) -> N
         return
     with keeping_an_administrator(actor.account):
         MemberRole.delete().where(claimed).execute()
-        moment = clock.now()
         rows = [
-            {"member": member.id, "role": role, "source": "claim", "mapping_id": mapping_id, "created_at": moment}
+            {**_row(actor, member, role, source="claim"), "mapping_id": mapping_id}
             for mapping_id, role in mapped.items()
         ]
         if rows:
@@ -212,12 +283,76 @@ def set_claimed_roles(actor: Actor, member: Member, mapped: dict[str, str]) -> N
     events.record(actor, Type.USER_UPDATED, {**describe(member), "claimed_roles": sorted(set(mapped.values()))})
 
 
-def hold_default_roles(member: Member, names: Iterable[str]) -> None:
-    """What her provider gives to whom nothing else gives a role."""
-    give(member, names, source="default")
+def hold_default_roles(actor: Actor, member: Member, names: Iterable[str]) -> None:
+    """What her provider gives to whom nothing else gives a role; also where she comes in twice at one moment."""
+    rows = [_row(actor, member, name, source="default") for name in sorted(names)]
+    if rows:
+        MemberRole.insert_many(rows).on_conflict_ignore().execute()
 
 
-def give(member: Member, names: Iterable[str], *, source: str) -> None:
-    moment = clock.now()
+def give(
+    actor: Actor,
+    member: Member,
+    names: Iterable[str],
+    *,
+    source: str,
+    given_by: tuple[str | None, str] | None = None,
+) -> None:
+    """She holds these roles from now on. ``given_by``: whose word it is, where the actor only carries it out."""
     for name in sorted(names):
-        _ROLES.insert(member=member.id, role=name, source=source, created_at=moment)
+        _ROLES.insert(**_row(actor, member, name, source=source, given_by=given_by))
+
+
+def _row(
+    actor: Actor, member: Member, role: str, *, source: str, given_by: tuple[str | None, str] | None = None
+) -> dict[str, Any]:
+    giver_id, giver = given_by or (actor.id, actor.subject)
+    told = {"given_by_id": giver_id, "given_by": giver}
+    return {"member": member.id, "role": role, "source": source, **told, "created_at": clock.now()}
+
+
+# --- explaining -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a member would no longer hold, and no longer be allowed."""
+
+    roles: tuple[str, ...]
+    permissions: tuple[Permission, ...]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a member may do what she may: every source of every role, and what each of the roles allows."""
+
+    sources: tuple[RoleSource, ...]
+    allowed: Mapping[str, frozenset[Permission]]
+
+    @property
+    def permissions(self) -> list[Permission]:
+        """What she may do, in the order of the table."""
+        held = frozenset().union(*self.allowed.values())
+        return [permission for permission in Permission if permission in held]
+
+    def why(self, permission: Permission) -> list[RoleSource]:
+        """Every chain that gives her this permission: role, source, group, mapping, provider. Empty: she has it not."""
+        return [source for source in self.sources if permission in self.allowed[source.role]]
+
+    def without(self, *, group_id: str | None = None, mapping_id: str | None = None) -> Loss:
+        """What only this group or mapping gives her: what would be gone with it. What a sign-in claimed by a group
+        counts as given by it, since the next sign-in will not name it any more."""
+        left = {
+            source.role
+            for source in self.sources
+            if not (group_id and source.group_id == group_id) and not (mapping_id and source.mapping_id == mapping_id)
+        }
+        still = frozenset().union(*(self.allowed[role] for role in left))
+        lost = tuple(permission for permission in self.permissions if permission not in still)
+        return Loss(tuple(sorted(self.allowed.keys() - left)), lost)
+
+
+def explain(account: Account, member: Member) -> Explanation:
+    """Why may she do this, and what would she lose? At most three statements, however many roles."""
+    sources = tuple(role_sources(account, [member])[member.id])
+    return Explanation(sources, roles.allowed_by(account.id, {source.role for source in sources}))

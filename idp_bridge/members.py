@@ -4,9 +4,10 @@ What they may do is in member_roles.py; how they come, stop and go in member_lif
 """
 
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any
 
-from idp_bridge import clock, events
+from idp_bridge import clock, events, look_alikes
 from idp_bridge.actors import Actor
 from idp_bridge.errors import NotFound
 from idp_bridge.events import Type
@@ -17,6 +18,14 @@ from idp_bridge.text import fold
 _TABLE = Table(Member)
 
 RESTORABLE = timedelta(days=30)  # how long a directory's DELETE can be undone
+
+
+class State(StrEnum):
+    """What a list of members may be narrowed to."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"  # by hand or by her directory
+    DEPROVISIONED = "deprovisioned"  # deleted by her directory, and still to be restored
 
 
 def get(account: Account, member_id: str) -> Member:
@@ -32,6 +41,19 @@ def of_account(account: Account) -> Any:
     return Member.select().where(Member.account == account, Member.removed_at.is_null())
 
 
+def search(account: Account, *, text: str = "", state: State | None = None) -> Any:
+    """The members whose name or address has this in it, as a query; the live ones unless ``state`` says otherwise."""
+    if state is State.DEPROVISIONED:
+        found = Member.select().where(Member.account == account, Member.removed_at > clock.now() - RESTORABLE)
+    else:
+        found = of_account(account)
+    if state is State.ACTIVE:
+        found = found.where(Member.active)
+    elif state is State.SUSPENDED:
+        found = found.where(~Member.active)
+    return found.where(Member.name.contains(text) | Member.email.contains(text)) if text else found
+
+
 def deprovisioned(account: Account, member_id: str) -> Member:
     """A member whom her directory deleted not too long ago to undo it. Raises NotFound."""
     since = clock.now() - RESTORABLE
@@ -44,6 +66,12 @@ def deprovisioned(account: Account, member_id: str) -> Member:
 def with_address(account: Account, email: str) -> list[Member]:
     """Every live member of this account with that address."""
     return [member for (member,) in _WITH_ADDRESS.instances(account=account.id, email_key=fold(email))]
+
+
+def passed_for(account: Account, email: str) -> list[Member]:
+    """The live members whose address this one looks like without being it (look_alikes.py)."""
+    shape = look_alikes.passes_for(email)
+    return with_address(account, shape) if shape else []
 
 
 def at_address(*columns: Any) -> Any:

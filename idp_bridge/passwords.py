@@ -6,13 +6,15 @@ how many there are, and whoever can add to them could make it as long as he like
 
 import hmac
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import Argon2Error, InvalidHashError
 from argon2.low_level import hash_secret
 
+from idp_bridge import guessable
 from idp_bridge.errors import Invalid
+from idp_bridge.text import fold
 
 SHORTEST = 12
 LONGEST = 256
@@ -23,18 +25,35 @@ _NOBODY = _hasher.hash("nobody's password, for the time it takes")
 
 
 def hash_password(password: str, *, salt: bytes | None = None) -> str:
-    """What is stored; ``salt`` None takes a random one. Raises Invalid as ``check`` does."""
-    check(password)
+    """What is stored; ``salt`` None takes a random one. Raises Invalid for a length that no password has."""
+    _check_length(password)
     return _hasher.hash(password, salt=salt)
 
 
-def check(password: str) -> None:
-    """Raises Invalid for a password that is too short or too long."""
+def check(password: str, *, about: Iterable[str] = ()) -> None:
+    """Raises Invalid for a password that is too short or too long, that rests on one of the names in ``about``, or that
+    is guessed soon (NIST SP 800-63B-4 section 3.1.1.2). Nothing else is asked of its characters."""
+    _check_length(password)
+    for name in about:
+        if name and len(_without(password, name)) < SHORTEST and _without(password, name) != fold(password):
+            raise _refused(
+                f"Whoever knows you tries {name} first: without it, the password must still have {SHORTEST} characters."
+            )
+    if weakness := guessable.warning(password, about):
+        raise _refused(f"{weakness}. A few unrelated words are good, and easy to remember.")
+
+
+def _check_length(password: str) -> None:
     if not SHORTEST <= len(password) <= LONGEST:
-        raise Invalid(
-            f"A password has {SHORTEST} to {LONGEST} characters.",
-            fields={"password": [f"{SHORTEST}-{LONGEST} characters"]},
-        )
+        raise _refused(f"A password has {SHORTEST} to {LONGEST} characters.", f"{SHORTEST}-{LONGEST} characters")
+
+
+def _without(password: str, name: str) -> str:
+    return fold(password).replace(fold(name), "")
+
+
+def _refused(message: str, field: str | None = None) -> Invalid:
+    return Invalid(message, fields={"password": [field or message]})
 
 
 def salt_of(password_hash: str) -> bytes:

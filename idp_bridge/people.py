@@ -7,6 +7,7 @@ an account for its owner to come, and nobody can take an address from her. What 
 never comes here (docs/decisions/0004).
 """
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from peewee import fn
@@ -31,8 +32,10 @@ def create(email: str) -> Person:
     return Person.create(id=ids.new("per"), email=email, email_key=fold(email), created_at=clock.now())
 
 
-def set_password(person: Person, password: str) -> None:
-    """Raises Invalid for a password that is too short or too long."""
+def set_password(person: Person, password: str, *, about: Iterable[str] = ()) -> None:
+    """Her password, which says nothing of her address or of the names in ``about``. Raises Invalid as
+    ``passwords.check`` does."""
+    passwords.check(password, about=[*([person.email] if person.email else []), *about])
     with_one = (Person.email_key == person.email_key) & Person.password_hash.is_null(False)
     first = Person.select().where(with_one).order_by(Person.id).first()
     person.password_hash = passwords.hash_password(
@@ -47,6 +50,18 @@ def with_password(email: str, password: str) -> list[Person]:
     candidates = with_address(email)
     right = passwords.which([person.password_hash for person in candidates], password)
     return [person for person, hers in zip(candidates, right, strict=True) if hers]
+
+
+def give_address(person: Person, email: str) -> None:
+    """Somebody whom only a provider has spoken of signs in by herself from now on, with this address."""
+    person.email, person.email_key = email, fold(email)
+    person.save(only=[Person.email, Person.email_key])
+
+
+def memberships(person: Person) -> list[Member]:
+    """Her living memberships, each with its account."""
+    hers = (Member.person == person) & Member.removed_at.is_null()
+    return list(Member.select(Member, Account).join(Account).where(hers).order_by(Member.id))
 
 
 def is_member(person: Person, account: Account) -> bool:
@@ -73,11 +88,16 @@ def hand_over(member: Member, person: Person) -> None:
     in that account already, Gone where she is nobody any more."""
     hold(person.id)
     if is_member(person, member.account):
-        raise Conflict("You are a member of this account already: sign in.", code=Code.ALREADY_MEMBER)
+        raise _already_member()
     former, member.person = member.person_id, person
-    member.save(only=[Member.person])
+    with db.unique(Member, _already_member):
+        member.save(only=[Member.person])
     hold(former)
     forget_unless_member(former)
+
+
+def _already_member() -> Conflict:
+    return Conflict("You are a member of this account already: sign in.", code=Code.ALREADY_MEMBER)
 
 
 def one_time_link(person: Person, account: Account, purpose: str) -> str:
@@ -91,6 +111,12 @@ def one_time_link(person: Person, account: Account, purpose: str) -> str:
         expires_at=clock.now() + LIFETIME[purpose],
     )
     return token
+
+
+def kill_links(person: Person, purpose: str) -> None:
+    """What was made for her before opens nothing any more."""
+    live = (OneTimeLink.person == person) & (OneTimeLink.purpose == purpose) & OneTimeLink.used_at.is_null()
+    OneTimeLink.update(used_at=clock.now()).where(live).execute()
 
 
 def peek(token: str, purpose: str) -> OneTimeLink:

@@ -49,11 +49,16 @@ def has(account: Account, feature: Feature) -> bool:
     return feature in PLANS[account.plan].features
 
 
+def cheapest_with(feature: Feature) -> Plan:
+    """The first plan of the table that has the feature: the one that refusals and pages name."""
+    return next(plan for plan in PLANS.values() if feature in plan.features)
+
+
 def require(account: Account, feature: Feature) -> None:
     """Raises Forbidden naming the plan that has the feature."""
     if not has(account, feature):
-        cheapest = next(plan.name for plan in PLANS.values() if feature in plan.features)
+        wanted = cheapest_with(feature).name.capitalize()
         raise Forbidden(
-            f"{feature.value} needs the {cheapest.capitalize()} plan; this account is on {account.plan.capitalize()}.",
+            f"{feature.value} needs the {wanted} plan; this account is on {account.plan.capitalize()}.",
             code=Code.PLAN_REQUIRED,
         )

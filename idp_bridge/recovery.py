@@ -1,6 +1,8 @@
-"""Recovery codes: an administrator's ten one-time ways in when the identity provider is down or wrongly set up.
+"""The one-time ways in when the identity provider is down or wrongly set up: an administrator's ten recovery codes,
+and the break-glass link that the operator makes.
 
-They work under enforced single sign-on too; that is what they are for. Shown once, kept as argon2 hashes.
+They work under enforced single sign-on too; that is what they are for. Codes are shown once and kept as argon2 hashes.
+Whether she is an administrator still is asked when she comes. Each use is an event, and all administrators are told.
 """
 
 import secrets
@@ -8,13 +10,13 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from idp_bridge import clock, db, events, member_roles, passwords, people, sign_in
+from idp_bridge import clock, db, events, member_roles, members, notices, passwords, people, sign_in
 from idp_bridge.actors import Actor
-from idp_bridge.errors import Code, Forbidden
+from idp_bridge.errors import Code, Conflict, Forbidden, NotFound
 from idp_bridge.events import Type
 from idp_bridge.models import Account, Member, RecoveryCode
-from idp_bridge.roles import ADMIN
-from idp_bridge.sign_in import Outcome, Refused, Situation, State, Way
+from idp_bridge.notices import Notice
+from idp_bridge.sign_in import Outcome, Refused, Way
 from idp_bridge.text import fold
 
 NUMBER = 10
@@ -64,13 +66,52 @@ def use(found: RecoveryCode, email: str) -> Member:
     if not RecoveryCode.update(used_at=clock.now()).where(unused).execute():
         raise Refused(Outcome.NOT_A_MEMBER, email=email)
     member: Member = Member.select(Member, Account).join(Account).where(Member.id == found.member_id).get()
-    state = State.ACTIVE if member.active else State.SUSPENDED
-    outcome = sign_in.decide(Situation(way=Way.RECOVERY_CODE, state=state, mode=member.account.sso_mode))
-    if outcome is Outcome.ADMIT and ADMIN not in member_roles.roles_of(member.account, member):
-        outcome = Outcome.NOT_A_MEMBER
-    if outcome is not Outcome.ADMIT:
-        raise Refused(outcome, memberships=[(member, outcome)], email=email)
+    sign_in.check_member(member, Way.RECOVERY_CODE, email=email)
     return member
+
+
+def make_break_glass(actor: Actor, email: str) -> str:
+    """The secret of a link that signs an active administrator in, once. Raises NotFound, Conflict."""
+    member = _administrator(actor.account, email)
+    token = people.one_time_link(member.person, actor.account, people.BREAK_GLASS)
+    events.record(actor, Type.BREAK_GLASS_CREATED, {"id": member.id, "email": email})
+    return token
+
+
+def _administrator(account: Account, email: str) -> Member:
+    found = members.with_address(account, email)
+    if not found:
+        raise NotFound(f"{email} is not a member of {account.slug}.")
+    active = member_roles.administrators(account)
+    for member in found:
+        if member.id in active:
+            return member
+    raise Conflict(f"{email} is not an active administrator of {account.slug}.")
+
+
+def use_break_glass(token: str) -> Member:
+    """Use the link up, and let its holder in: an administrator still. Raises Gone, Refused."""
+    link = people.use(token, people.BREAK_GLASS)
+    hers = (Member.person == link.person_id) & (Member.account == link.account_id) & Member.removed_at.is_null()
+    member: Member | None = Member.select(Member, Account).join(Account).where(hers).first()
+    if member is None:
+        raise Refused(Outcome.NOT_A_MEMBER)
+    sign_in.check_member(member, Way.BREAK_GLASS, email=member.email)
+    return member
+
+
+def note_use(actor: Actor, member: Member, way: Way) -> None:
+    """The event of her coming in this way, and the mail to all administrators, in the caller's transaction."""
+    codes = {"left": left(member)} if way is Way.RECOVERY_CODE else {}
+    type, notice = _USED[way]
+    events.record(actor, type, {"id": member.id, "email": member.email, **codes})
+    notices.to_administrators(actor.account, notice, member=member.email, **codes)
+
+
+_USED = {
+    Way.RECOVERY_CODE: (Type.RECOVERY_CODE_USED, Notice.RECOVERY_CODE_USED),
+    Way.BREAK_GLASS: (Type.BREAK_GLASS_USED, Notice.BREAK_GLASS_USED),
+}
 
 
 def has_address(email: str) -> Any:

@@ -1,6 +1,7 @@
 """Roles and permissions, as tables. A member may hold several roles and may do what any of them allows.
 
-The table is contract; docs/roles.md shows it to administrators and a test compares the two.
+The tables are contract; docs/roles.md shows them to administrators and a test compares the two. Roles that an account
+makes itself are in own_roles.py, who may give which role in grants.py.
 """
 
 from collections.abc import Iterable
@@ -53,23 +54,64 @@ BUILT_IN: dict[str, frozenset[Permission]] = {
     "viewer": frozenset({P.ACCOUNT_READ, P.MEMBERS_READ, P.GROUPS_READ, P.EVENTS_READ, P.BOTS_READ, P.USAGE_READ}),
 }
 
+class CredentialKind(StrEnum):
+    """With what a caller has shown who she is; the value is how a refusal names it."""
+
+    SESSION = "a browser session"
+    USER_API_KEY = "an API key of a member"
+    BOT_API_KEY = "an API key of a bot user"
+    OPERATOR_KEY = "an operator key"
+
+
+_API_KEYS = frozenset({CredentialKind.USER_API_KEY, CredentialKind.BOT_API_KEY})
+_EDGE = _API_KEYS | {CredentialKind.OPERATOR_KEY}
+
+#: Which kinds may use a permission beside a browser session. What is not named here is for browser sessions only, so a
+#: permission that somebody adds is closed to keys until it is decided: the API promises today's to API keys.
+BESIDE_SESSIONS: dict[Permission, frozenset[CredentialKind]] = {
+    P.ACCOUNT_READ: _API_KEYS,
+    P.ACCOUNT_WRITE: _API_KEYS,
+    P.MEMBERS_READ: _API_KEYS,
+    P.MEMBERS_WRITE: _API_KEYS,
+    P.GROUPS_READ: _API_KEYS,
+    P.EVENTS_READ: _API_KEYS,
+    P.BOTS_READ: _API_KEYS,
+    P.BOTS_WRITE: _API_KEYS,
+    P.USAGE_READ: _API_KEYS,
+    P.USAGE_WRITE: _EDGE,
+    P.CREDENTIALS_OWN: _API_KEYS,
+    P.CREDENTIALS_ALL: _API_KEYS,
+    P.INTROSPECT: _EDGE,
+    P.BILLING_READ: _API_KEYS,
+    P.BILLING_WRITE: _API_KEYS,
+    P.IDPS_READ: _API_KEYS,
+    P.IDPS_WRITE: _API_KEYS,
+    P.ROLES_WRITE: _API_KEYS,
+}
+
+
+def kinds_of(permission: Permission) -> frozenset[CredentialKind]:
+    """The kinds of credential that may use this permission."""
+    return BESIDE_SESSIONS.get(permission, frozenset()) | {CredentialKind.SESSION}
+
+
 #: What a new bot user, a member by JIT or SCIM, and an invited one hold where nothing else is said.
 DEFAULT = ("developer",)
 
 
 def permissions_of(account_id: str, names: Iterable[str]) -> frozenset[Permission]:
     """The union of what these roles of the account allow. A role that is gone allows nothing."""
-    allowed: set[Permission] = set()
-    own = []
-    for name in names:
-        if name in BUILT_IN:
-            allowed |= BUILT_IN[name]
-        else:
-            own.append(name)
+    return frozenset().union(*allowed_by(account_id, names).values())
+
+
+def allowed_by(account_id: str, names: Iterable[str]) -> dict[str, frozenset[Permission]]:
+    """What each of these roles allows. One statement where one of them is the account's own, else none."""
+    allowed = {name: BUILT_IN.get(name, frozenset()) for name in names}
+    own = [name for name in allowed if name not in BUILT_IN]
     if own:
-        for role in Role.select(Role.permissions).where(Role.account == account_id, Role.name.in_(own)):
-            allowed |= {Permission(value) for value in role.permissions}
-    return frozenset(allowed)
+        for role in Role.select(Role.name, Role.permissions).where(Role.account == account_id, Role.name.in_(own)):
+            allowed[role.name] = frozenset(Permission(value) for value in role.permissions)
+    return allowed
 
 
 def known(account_id: str, names: Iterable[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 from peewee import SQL, fn
 
 from idp_bridge import clock
-from idp_bridge.db import at_end, database, locked
+from idp_bridge.db import at_end, database, locked, shared
 from idp_bridge.errors import Code, Forbidden, NotFound
 from idp_bridge.models import Account, Invitation, SeatCount
 from idp_bridge.statement import Statement, parameter
@@ -50,10 +50,22 @@ _COUNT = Statement((SeatCount.used, SQL("")), _counted)
 
 
 def lock(account: Account) -> None:
-    """Hold the account's row until the transaction ends: whoever looks for administrators, or for somebody who may be
-    there already, before a change must be alone with them. SQLite's write transaction is alone already."""
-    if database.for_update:
-        _LOCK.run(account=account.id)
+    """Hold the account's row until the transaction ends, and read its plan and limit anew: whoever looks for
+    administrators, for seats, or for somebody who may be there already, before a change must be alone with them, and go
+    by what counts now. SQLite's write transaction is alone already. Raises NotFound."""
+    _read_anew(account, _LOCK)
+
+
+def share(account: Account) -> None:
+    """The same together with others who only share: until they all end nobody has ``lock``."""
+    _read_anew(account, _SHARE)
+
+
+def _read_anew(account: Account, statement: Statement) -> None:
+    found = statement.one(account=account.id)
+    if found is None:
+        raise NotFound(f"{account.id} is not there any more.")
+    account.__data__.update(zip(("plan", "seats"), found, strict=True))
 
 
 def lock_anew(account: Account, *rows: Any) -> None:
@@ -68,7 +80,12 @@ def lock_anew(account: Account, *rows: Any) -> None:
         row._dirty.clear()
 
 
-_LOCK = Statement((), lambda: locked(Account.select(Account.id).where(Account.id == parameter("account"))))
+def _what_counts() -> Any:
+    return Account.select(Account.plan, Account.seats).where(Account.id == parameter("account"))
+
+
+_LOCK = Statement((Account.plan, Account.seats), lambda: locked(_what_counts()))
+_SHARE = Statement((Account.plan, Account.seats), lambda: shared(_what_counts()))
 
 
 def begin(account: Account) -> None:
@@ -77,7 +94,12 @@ def begin(account: Account) -> None:
 
 
 def take(account: Account) -> None:
-    """A member becomes active. Raises Forbidden naming the limit, and then nothing is taken."""
+    """A member becomes active. Raises Forbidden naming the limit, and then nothing is taken.
+
+    The account is held first: a plan that changes at this moment is the one before or the one after. An UPDATE that has
+    waited for the number would read the limit as it was when it began to wait (PostgreSQL, "Read Committed")."""
+    if database.for_update:
+        lock(account)
     if not _change(account, by=1):
         return
     seats = count(account)
@@ -103,6 +125,7 @@ def _free(account_ids: list[str]) -> None:
 def check(account: Account) -> None:
     """Make sure that one more seat is free, and keep it so until the transaction ends. Raises Forbidden naming the
     limit."""
+    lock(account)
     _change(account, by=0)
     if count(account).full:
         raise _full(account)

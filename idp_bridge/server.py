@@ -8,7 +8,7 @@ import click
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
-from idp_bridge import db, jobs
+from idp_bridge import db, jobs, last_uses
 from idp_bridge.app import create_app
 from idp_bridge.config import Config
 
@@ -63,9 +63,11 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is untyped
         click.echo(f"Serving on http://{self._bind} ({self._workers} processes, {THREADS} threads each)")
 
     def _begin_jobs(self, worker: Any) -> None:
-        worker.jobs = jobs.Runner()
+        worker.jobs, worker.last_uses = jobs.Runner(), last_uses.Writer()
         worker.jobs.start()
+        worker.last_uses.start()
 
     def _end_jobs(self, arbiter: Arbiter, worker: Any) -> None:
         if hasattr(worker, "jobs"):  # not in one that died while it was loading
             worker.jobs.stop()
+            worker.last_uses.stop()  # no request is answered any more

@@ -1,8 +1,13 @@
 """Browser sessions: an opaque token in a cookie, its digest in a row, and which memberships it reaches.
 
 A session that an identity provider opened reaches that provider's account alone. One opened with the person's own
-password reaches every account she is in that is in mixed mode. Whether a session still reaches a membership is decided
-at each request by one query, so a suspension, a removal or a change of mode takes effect with the row that changes.
+password reaches every account in mixed mode that she is active in when she signs in. Each such reach is a row with the
+membership's epoch as it was then; whatever ends sessions moves the epoch on, in the row that it changes anyway. A
+session reaches a membership while the two are equal: so what was ended stays dead whatever comes after, and one that
+was about to be opened in the same instant is dead at birth. No clock is compared and no lock is taken for that
+(docs/decisions/0014).
+
+Who may see and end the sessions of a member is in account_sessions.py.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,13 +15,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from idp_bridge import clock, tokens
-from idp_bridge.models import Account, Member, Person, Session
+from peewee import SQL, Case, fn
+
+from idp_bridge import clock, db, ids, sign_in_mode, tokens
+from idp_bridge.errors import Forbidden
+from idp_bridge.models import Account, IdentityProvider, Member, Session, SessionReach
 from idp_bridge.statement import Statement, Table, among, parameter
 
 ABSOLUTE = timedelta(days=7)
 IDLE = timedelta(hours=24)
 SEEN_STEP = timedelta(minutes=1)  # how exactly the last use is kept: a write a minute, not one a request
+
+PASSWORD = "password"  # noqa: S105 - the method whose sessions reach several accounts
+LONGEST_USER_AGENT = 255
 
 
 @dataclass(frozen=True)
@@ -38,11 +49,14 @@ def open_session(
     name_qualifier: str | None = None,
     sp_name_qualifier: str | None = None,
     session_index: str | None = None,
+    address: str | None = None,
+    user_agent: str = "",
 ) -> Opened:
     """Open a session for a member who has just proven who she is.
 
     ``method``: saml, password, recovery_code or break_glass. ``not_after``: the provider's SessionNotOnOrAfter. The
-    last five are the assertion's own words, by which either side names the session when it is to end.
+    five after it are the assertion's own words, by which either side names the session when it is to end. Raises
+    Forbidden where she, or the way that she came, was shut while she came.
     """
     token = tokens.new(tokens.Kind.SESSION)
     moment = clock.now()
@@ -51,7 +65,6 @@ def open_session(
         digest=tokens.digest(token),
         person=member.person_id,
         account=member.account_id,
-        reach=None if method == "password" else member.account_id,
         identity_provider=identity_provider_id,
         method=method,
         session_index=session_index,
@@ -59,16 +72,99 @@ def open_session(
         name_id_format=name_id_format,
         name_qualifier=name_qualifier,
         sp_name_qualifier=sp_name_qualifier,
+        address=address,
+        user_agent=user_agent[:LONGEST_USER_AGENT],
         created_at=moment,
         seen_at=moment,
         expires_at=min(expires_at, not_after) if not_after else expires_at,
     )
+    came_in = _COME_IN.one(member=member.id, now=moment)
+    if came_in is None:
+        raise Forbidden("Your membership was suspended or ended at this moment. Ask an administrator.")
     _TABLE.add(session)
-    _MEMBERS.update(member.id, last_login_at=moment)
+    if method == PASSWORD:
+        _reach_all(session, member)
+    elif identity_provider_id is None:
+        _REACHES.insert(**_reach(session, member.id, came_in[0]))
+    elif _REACH_BY.one(provider=identity_provider_id, **_reach(session, member.id, came_in[0])) is None:
+        raise Forbidden("This identity provider was switched off at this moment. Ask an administrator.")
     return Opened(token, session)
 
 
-_TABLE, _MEMBERS = Table(Session), Table(Member)
+_TABLE, _REACHES = Table(Session), Table(SessionReach)
+
+
+# One statement says that she is active and at which epoch. A suspension that has not ended yet is waited for; one that
+# comes later moves on from the epoch that was read.
+_COME_IN = Statement(
+    (Member.session_epoch,),
+    lambda: (
+        Member.update(last_login_at=parameter("now", Member.last_login_at))
+        .where(Member.id == parameter("member"), Member.active)
+        .returning(Member.session_epoch)
+    ),
+)
+
+
+def _reach(session: Session, member_id: str, epoch: int) -> dict[str, Any]:
+    return {"id": ids.new("sess"), "session": session.digest, "member": member_id, "epoch": epoch}
+
+
+def _reach_all(session: Session, member: Member) -> None:
+    """A password's session reaches all of hers in mixed mode. Raises Forbidden where this one is not among them."""
+    reached = _MIXED.rows(person=member.person_id, now=session.created_at)
+    if member.id not in {member_id for member_id, _ in reached}:
+        raise Forbidden("This account takes single sign-on only. Choose your identity provider.")
+    for member_id, epoch in reached:
+        _REACHES.insert(**_reach(session, member_id, epoch))
+
+
+_MIXED = Statement(
+    (Member.id, SQL("")),
+    lambda: (
+        Member.select(Member.id, Member.session_epoch + Account.password_epoch)
+        .join(Account)
+        .where(
+            Member.person == parameter("person"),
+            Member.active,
+            sign_in_mode.is_mixed(parameter("now", Account.enforced_until)),
+        )
+    ),
+)
+
+
+def _by_provider() -> Any:
+    """While the provider is on, and it stays so until the session is there: whoever switches it off then ends this one
+    too."""
+    row = [parameter(name) for name in ("id", "session", "member", "epoch")]
+    on = IdentityProvider.select(*row).where(IdentityProvider.id == parameter("provider"), IdentityProvider.enabled)
+    columns = [SessionReach.id, SessionReach.session, SessionReach.member, SessionReach.epoch]
+    return SessionReach.insert_from(db.shared(on), columns).returning(SessionReach.id)
+
+
+_REACH_BY = Statement((SessionReach.id,), _by_provider)
+
+
+def _epoch() -> Any:
+    """What a reach's epoch must be to count. Both numbers only grow, so their sum stands still only while both do."""
+    return Member.session_epoch + Case(None, ((Session.method == PASSWORD, Account.password_epoch),), 0)
+
+
+def _lives(now: Any = None, idle_since: Any = None) -> Any:
+    """The condition on a reach to count at that moment, which is the statement's own where none is given."""
+    return (
+        (Session.expires_at > (now or parameter("now", Session.expires_at)))
+        & (Session.seen_at > (idle_since or parameter("idle_since", Session.seen_at)))
+        & (SessionReach.epoch == _epoch())
+        & (Session.person == Member.person)
+        & Member.active
+    )
+
+
+def moments() -> dict[str, datetime]:
+    """What a query of living sessions needs of the clock."""
+    moment = clock.now()
+    return {"now": moment, "idle_since": moment - IDLE}
 
 
 def memberships(token: str) -> list[Member]:
@@ -76,8 +172,7 @@ def memberships(token: str) -> list[Member]:
 
     Each comes with its ``account`` and with the row as ``member.session``.
     """
-    moment = clock.now()
-    found = _REACHED.instances(digest=tokens.digest(token), now=moment, idle_since=moment - IDLE)
+    found = _REACHED.instances(digest=tokens.digest(token), **moments())
     for member, account, session in found:
         member.account, member.session = account, session
     return sorted((member for member, _, _ in found), key=_signed_in_first)
@@ -86,32 +181,36 @@ def memberships(token: str) -> list[Member]:
 _REACHED_COLUMNS = (*Member._meta.sorted_fields, *Account._meta.sorted_fields, *Session._meta.sorted_fields)
 
 
-def _reached() -> Any:
-    mixed = (Account.sso_mode == "mixed") & (
-        Account.password_sessions_after.is_null() | (Account.password_sessions_after < Session.created_at)
-    )
-    return (
-        Member.select(*_REACHED_COLUMNS)
-        .join(Session, on=(Session.person == Member.person))
-        .switch(Member)
-        .join(Account)
-        .where(
-            Session.digest == parameter("digest"),
-            Session.expires_at > parameter("now", Session.expires_at),
-            Session.seen_at > parameter("idle_since", Session.seen_at),
-            Member.active,
-            Member.sessions_after < Session.created_at,
-            Session.reach.is_null() | (Session.reach == Member.account),
-            (Session.method != "password") | mixed,
-        )
-    )
+def _joined(*columns: Any, **moments: datetime) -> Any:
+    joined = SessionReach.select(*columns).join(Session).switch(SessionReach).join(Member).join(Account)
+    return joined.where(_lives(**moments))
 
 
-_REACHED = Statement(_REACHED_COLUMNS, _reached)
+_REACHED = Statement(
+    _REACHED_COLUMNS, lambda: _joined(*_REACHED_COLUMNS).where(SessionReach.session == parameter("digest"))
+)
 
 
 def _signed_in_first(member: Any) -> tuple[bool, str]:
     return (member.account_id != member.session.account_id, member.account.name)
+
+
+def of_member(member: Member) -> list[SessionReach]:
+    """The live sessions that reach this membership, newest first; each with its ``session``."""
+    found = []
+    for reach, session in _OF_MEMBER.instances(member=member.id, **moments()):
+        reach.session = session
+        found.append(reach)
+    return found
+
+
+_OF_MEMBER_COLUMNS = (*SessionReach._meta.sorted_fields, *Session._meta.sorted_fields)
+_OF_MEMBER = Statement(
+    _OF_MEMBER_COLUMNS,
+    lambda: (
+        _joined(*_OF_MEMBER_COLUMNS).where(SessionReach.member == parameter("member")).order_by(SessionReach.id.desc())
+    ),
+)
 
 
 def seen(session: Session) -> None:
@@ -126,23 +225,66 @@ def end(session: Session) -> None:
     Session.delete().where(Session.digest == session.digest).execute()
 
 
-def end_found(found: Iterable[tuple[str, str | None]]) -> None:
-    """Delete those of these sessions, each a digest and its reach, that reach one account only."""
-    only_here = [digest for digest, reach in found if reach is not None]
-    if only_here:
-        _END.run(digests=only_here)
+def end_reach(reach: SessionReach) -> None:
+    """The session does not reach this membership any more; where that was all it reached, it is gone."""
+    SessionReach.delete().where(SessionReach.id == reach.id).execute()
+    end_reaching(reach.member_id, [reach.session_id])
+
+
+def end_all(member: Member, *, keep: Session | None = None) -> None:
+    """No session that was opened before reaches this membership any more, but for ``keep``."""
+    Member.update(session_epoch=Member.session_epoch + 1).where(Member.id == member.id).execute()
+    if keep is not None:
+        go_on(keep, member.account)
+
+
+def end_reaching(member_id: str, digests: Iterable[str]) -> None:
+    """After the membership's epoch has moved on: delete those of these sessions that reach nothing else."""
+    found = list(digests)
+    if found:
+        _END.run(digests=found, member=member_id)
+
+
+def _ending() -> Any:
+    elsewhere = SessionReach.select(SQL("1")).where(
+        SessionReach.session == Session.digest, SessionReach.member != parameter("member")
+    )
+    return Session.delete().where(among(Session.digest, "digests"), ~fn.EXISTS(elsewhere))
+
+
+_END = Statement((), _ending)
 
 
 def reaching(*columns: Any) -> Any:
-    """The query of the sessions that reach a membership; its parameters are ``person``, ``account`` and ``now``."""
-    return Session.select(*columns).where(
-        Session.person == parameter("person"),
-        Session.expires_at > parameter("now", Session.expires_at),
-        Session.reach.is_null() | (Session.reach == parameter("account")),
-    )
+    """The query of the sessions that reach a membership; its parameters are ``member``, ``now`` and ``idle_since``."""
+    return _joined(*columns).where(SessionReach.member == parameter("member"))
 
 
-_END = Statement((), lambda: Session.delete().where(among(Session.digest, "digests")))
+def go_on(session: Session, account: Account, *, until: datetime | None = None) -> None:
+    """After what ended the sessions that reach this account, by one step of an epoch: the one that did it goes on, no
+    longer than ``until``; unless it had been ended before that."""
+    now = Member.select(_epoch()).join(Session, on=(Session.person == Member.person)).switch(Member).join(Account)
+    now = now.where(Session.digest == session.digest, Member.id == SessionReach.member)
+    here = Member.select(Member.id).where(Member.account == account)
+    SessionReach.update(epoch=SessionReach.epoch + 1).where(
+        SessionReach.session == session.digest, SessionReach.member.in_(here), SessionReach.epoch + 1 == now
+    ).execute()
+    if until is not None:
+        Session.update(expires_at=until).where(Session.digest == session.digest, Session.expires_at > until).execute()
+
+
+def end_by_password(person_id: str, *, keep: Session | None = None) -> int:
+    """The password is another one: end what the former one opened; how many sessions that were."""
+    opened = (Session.person == person_id) & (Session.method == PASSWORD)
+    if keep is not None:
+        opened &= Session.digest != keep.digest
+    return int(Session.delete().where(opened).execute())
+
+
+def number_by_password(account: Account, *, besides: Session | None = None) -> int:
+    """How many live sessions that a password opened reach the account, ``besides`` this one: what enforcing ends."""
+    opened = _joined(SessionReach.session, **moments()).where(Session.method == PASSWORD, Member.account == account)
+    return int((opened if besides is None else opened.where(Session.digest != besides.digest)).count())
 
 
 def end_all_by(identity_provider_id: str) -> int:
@@ -169,14 +311,8 @@ def end_named(
     return ended
 
 
-def of_person(person: Person, account: Account) -> list[Session]:
-    """The live sessions of a person that reach an account, newest first."""
-    return list(
-        Session.select()
-        .where(
-            Session.person == person,
-            Session.expires_at > clock.now(),
-            Session.reach.is_null() | (Session.reach == account),
-        )
-        .order_by(Session.created_at.desc())
-    )
+def clean_up() -> int:
+    """Forget sessions that are over; how many."""
+    moment = clock.now()
+    over = (Session.expires_at <= moment) | (Session.seen_at <= moment - IDLE)
+    return int(Session.delete().where(over).execute())

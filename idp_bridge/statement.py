@@ -24,7 +24,7 @@ from peewee import (
     fn,
 )
 
-from idp_bridge.db import apart, database, write
+from idp_bridge.db import apart, database, each, write
 
 Convert = Callable[[Any], Any]
 
@@ -47,6 +47,19 @@ def among(column: Field, name: str) -> Any:
         array = Value(_Parameter(name, _as_json), converter=False)
         return column.in_(Select([NodeList((fn.json_each(array), SQL("AS entry")))], [SQL("entry.value")]))
     return column == fn.ANY(Value(_Parameter(name, list), converter=False).cast("text[]"))
+
+
+def gathered(query: Any, column: str) -> Any:
+    """The texts of a query's one column, as an expression to be read along with a row that it refers to: ``texts``
+    makes a list of what it gives."""
+    found = query.alias("gathered")
+    gather = fn.json_group_array if isinstance(database.obj, SqliteDatabase) else fn.json_agg
+    return Select([found], [gather(getattr(found.c, column))])
+
+
+def texts(gathered: str | None) -> list[str]:
+    """What ``gathered`` has read."""
+    return json.loads(gathered) if gathered else []
 
 
 def _as_json(texts: Iterable[str]) -> str:
@@ -96,6 +109,12 @@ class Statement:
     def run(self, **values: Any) -> None:
         """Run what is no SELECT."""
         self._execute(values)
+
+    def each(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Run what is no SELECT once for each of these sets of values."""
+        bound = [self._bound(values) for values in rows]
+        if bound:
+            each(bound[0][0], [parameters for _, parameters in bound])
 
     def _read(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         read = list(row)

@@ -7,6 +7,7 @@ an error say which kind of secret was pasted in the wrong place
 """
 
 import hashlib
+import re
 import secrets
 import string
 import zlib
@@ -28,6 +29,7 @@ class Kind(StrEnum):
 
 
 _KINDS = {kind.value: kind for kind in Kind}
+_ID = re.compile(r"[a-z]{2,5}_[0-9a-z]{26}")
 
 
 def new(kind: Kind) -> str:
@@ -48,6 +50,23 @@ def kind_of(text: str) -> Kind | None:
     if kind is None or len(rest) != 49:
         return None
     return kind if rest[43:] == _checksum(kind, rest[:43]) else None
+
+
+def is_id(text: str) -> bool:
+    """Whether a text has the form of an id (ids.py)."""
+    return _ID.fullmatch(text) is not None
+
+
+def fault(text: str) -> str | None:
+    """What is wrong with the form of a text that should be a secret of ours, in words; None where nothing is. It needs
+    no database, so a slip of the mouse is told from a secret that was revoked."""
+    if kind_of(text) is not None:
+        return None
+    if is_id(text):
+        return "That is an id, not the secret. The secret was shown once, when it was made."
+    if text.partition("_")[0] in _KINDS:
+        return "That secret is mistyped or incomplete: its checksum does not fit."
+    return None
 
 
 def _checksum(kind: Kind, body: str) -> str:

@@ -56,7 +56,7 @@ def serve(folder: Path) -> Iterator[Site]:
 @contextmanager
 def listening(handler: type[BaseHTTPRequestHandler], folder: Path) -> Iterator[tuple[str, str]]:
     """A server with this handler: its origin, and the CA file that vouches for it."""
-    certificate, key = _certificate(folder)
+    certificate, key = certificate_in(folder)
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
@@ -72,7 +72,8 @@ def listening(handler: type[BaseHTTPRequestHandler], folder: Path) -> Iterator[t
         server.server_close()
 
 
-def _certificate(folder: Path) -> tuple[Path, Path]:
+def certificate_in(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 and its key, as files; it vouches for itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)

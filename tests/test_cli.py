@@ -1,16 +1,18 @@
 """The commands of an operator, run as she runs them, on a database of each kind."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from idp_bridge import credentials, db, people
+from idp_bridge import credentials, db, member_lifecycle, operator_keys, people, tokens
 from idp_bridge.cli import main
 from idp_bridge.models import Account, Event, Member
 from tests import postgres as pg
-from tests.conftest import PASSWORD, SECRET_KEY
+from tests.conftest import PASSWORD, SECRET_KEY, World, add_provider
+from tests.saml import idp as signing_idp
 
 
 @pytest.fixture
@@ -104,6 +106,40 @@ def test_set_plan_changes_plan_and_seats(run: Any) -> None:
     assert run("set-plan", "--account", "nobody", "--plan", "pro").exit_code == 1
 
 
+def test_set_plan_prints_what_it_did_to_people_and_ways_in(run: Any) -> None:
+    """In words and as JSON: who becomes an administrator, which connections go off and come back."""
+    make(run, "--plan", "enterprise")
+    with db.connection():
+        world = World(Account.get(), Member.get(), "")
+        add_provider(world, signing_idp.idp().certificate.pem)
+        with db.transaction():
+            member_lifecycle.create(world.system, email="dev@acme.test", managed_by="local", roles=["developer"])
+    said = run("set-plan", "--account", "acme", "--plan", "free").stdout
+    assert "identity providers turned off: Okta (idp_" in said
+    assert "administrators now: dev@acme.test" in said
+    assert "members above the seats, who stay while nobody more can join: 1" in said
+    changes = json.loads(run("set-plan", "--account", "acme", "--plan", "enterprise", "--json").stdout)["changes"]
+    assert [one["name"] for one in changes["identity_providers_enabled"]] == ["Okta"]
+    assert [one["email"] for one in changes["administrators_removed"]] == ["dev@acme.test"]
+    assert (changes["plan_before"], changes["seats_over"]) == ("free", 0)
+
+
+def test_set_plan_names_an_administrator_where_nobody_would_be(run: Any) -> None:
+    """Refused in one sentence that says how."""
+    make(run)
+    with db.connection(), db.transaction():
+        world = World(Account.get(), Member.get(), "")
+        Account.update(seats=5).execute()
+        member_lifecycle.create(world.system, email="dev@acme.test", managed_by="local", roles=["developer"])
+        member_lifecycle.suspend(world.system, world.owner)
+    refused = run("set-plan", "--account", "acme", "--plan", "pro")
+    assert (refused.exit_code, "--administrator EMAIL" in refused.output) == (1, True)
+    assert run("set-plan", "--account", "acme", "--plan", "pro", "--administrator", "no@acme.test").exit_code == 1
+    assert run("set-plan", "--account", "acme", "--plan", "pro", "--administrator", "dev@acme.test").exit_code == 0
+    with db.connection():
+        assert Account.get().plan == "pro"
+
+
 def test_break_glass_is_for_administrators_and_leaves_an_event(run: Any) -> None:
     """The link is printed once and works once; somebody else gets a sentence."""
     made = make(run)
@@ -115,6 +151,28 @@ def test_break_glass_is_for_administrators_and_leaves_an_event(run: Any) -> None
         assert Event.select().where(Event.type == "break_glass_created.v0").count() == 1
     refused = run("break-glass", "--account", "acme", "--email", "bob@acme.test")
     assert (refused.exit_code, "bob@acme.test is not a member" in refused.output) == (1, True)
+
+
+def test_an_operator_key_is_shown_once_and_its_record_stays(run: Any) -> None:
+    """Made, listed, deleted; a deleted one opens nothing, and is still listed with when that was."""
+    made = json.loads(run("create-operator-key", "--name", "edge eu", "--json").stdout)
+    assert set(made) == {"id", "token"}
+    assert re.fullmatch("op_[0-9a-z]{26}", made["id"])
+    assert tokens.kind_of(made["token"]) is tokens.Kind.OPERATOR_KEY
+    second = run("create-operator-key", "--name", "edge us").output
+    assert re.fullmatch(r"id: op_\w+\ntoken: ibop_\w+\n", second)
+    assert operator_keys.find(made["token"]) == made["id"]
+    assert run("delete-operator-key", made["id"]).output == f"{made['id']} (edge eu) is deleted.\n"
+    assert operator_keys.find(made["token"]) is None
+    rows = json.loads(run("operator-keys", "--json").stdout)
+    assert [(row["name"], row["deleted_at"] is None) for row in rows] == [("edge us", True), ("edge eu", False)]
+    assert "token" not in rows[0]
+    listed = run("operator-keys").output
+    assert listed.count("\n") == 2
+    assert "edge us" in listed
+    again = run("delete-operator-key", made["id"])
+    assert (again.exit_code, "no operator key" in again.output) == (1, True)
+    assert run("create-operator-key", "--name", " ").exit_code == 1
 
 
 def test_migrate_twice_changes_nothing(run: Any) -> None:

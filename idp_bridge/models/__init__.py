@@ -9,8 +9,9 @@ that changes, and nothing can be left half updated.
 """
 
 from idp_bridge.models.accounts import Account, Role, SeatCount
+from idp_bridge.models.conflicts import IdentityConflict
 from idp_bridge.models.connections import CertificateNotice, IdentityProvider, ScimToken, ServiceProviderKey
-from idp_bridge.models.credentials import BotUser, Credential, OperatorKey
+from idp_bridge.models.credentials import BotUser, Credential, CredentialUse, OperatorKey
 from idp_bridge.models.directories import (
     DirectoryEmail,
     DirectoryGroup,
@@ -22,25 +23,28 @@ from idp_bridge.models.directories import (
     ScimRequest,
 )
 from idp_bridge.models.members import Invitation, Member, MemberRole, Person
-from idp_bridge.models.operations import Event, JobRun, RateCount
+from idp_bridge.models.operations import Event, EventPending, EventSeal, JobRun, Mail, RateCount
 from idp_bridge.models.sign_ins import (
     IdentityLink,
     OneTimeLink,
+    PasswordReset,
     ReceivedLogout,
     RecoveryCode,
     SamlMessage,
     SentLogout,
     Session,
+    SessionReach,
     SignInFlow,
     UsedAssertion,
 )
+from idp_bridge.models.webhooks import Receipt, Webhook, WebhookDelivery
 
 ALL = (
     Account, SeatCount, Person, IdentityProvider, ServiceProviderKey, Member, MemberRole, Role, Invitation, BotUser,
-    Credential, OperatorKey, Session, OneTimeLink, RecoveryCode, ScimToken, SchemaExtension, DirectoryUser,
-    DirectoryEmail, DirectorySpan, DirectoryGroup, GroupMember, RoleMapping, IdentityLink, SignInFlow, SamlMessage,
-    UsedAssertion, SentLogout, ReceivedLogout, Event, ScimRequest, CertificateNotice, JobRun,
-    RateCount,
+    Credential, CredentialUse, OperatorKey, Session, SessionReach, OneTimeLink, PasswordReset, RecoveryCode, ScimToken,
+    SchemaExtension, DirectoryUser, DirectoryEmail, DirectorySpan, DirectoryGroup, GroupMember, RoleMapping,
+    IdentityLink, SignInFlow, SamlMessage, UsedAssertion, SentLogout, ReceivedLogout, Event, EventPending, EventSeal,
+    Webhook, WebhookDelivery, Receipt, ScimRequest, CertificateNotice, JobRun, Mail, RateCount, IdentityConflict,
 )  # fmt: skip
 
 __all__ = [
@@ -49,22 +53,29 @@ __all__ = [
     "BotUser",
     "CertificateNotice",
     "Credential",
+    "CredentialUse",
     "DirectoryEmail",
     "DirectoryGroup",
     "DirectorySpan",
     "DirectoryUser",
     "Event",
+    "EventPending",
+    "EventSeal",
     "GroupMember",
+    "IdentityConflict",
     "IdentityLink",
     "IdentityProvider",
     "Invitation",
     "JobRun",
+    "Mail",
     "Member",
     "MemberRole",
     "OneTimeLink",
     "OperatorKey",
+    "PasswordReset",
     "Person",
     "RateCount",
+    "Receipt",
     "ReceivedLogout",
     "RecoveryCode",
     "Role",
@@ -77,6 +88,9 @@ __all__ = [
     "SentLogout",
     "ServiceProviderKey",
     "Session",
+    "SessionReach",
     "SignInFlow",
     "UsedAssertion",
+    "Webhook",
+    "WebhookDelivery",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from peewee import IntegerField, TextField
+from peewee import BooleanField, IntegerField, TextField
 
 from idp_bridge.db import Base, InstantField, JsonField
 from idp_bridge.models.reference import reference
@@ -17,9 +17,11 @@ class Account(Base):
     plan = TextField()
     seats = IntegerField(null=True)  # the limit; NULL = none
     sso_mode = TextField(default="mixed")  # mixed | enforced
-    password_sessions_after = InstantField(null=True)  # set by enforcing: older password sessions never reach it again
+    password_epoch = IntegerField(default=0)  # one more with each enforcing: sessions by password of before are over
     extensions_version = IntegerField(default=0)  # one more with each change of its schema extensions; 0 = never any
     created_at = InstantField()
+    enforced_until = InstantField(null=True)  # enforcing is on trial: from then on the mode is mixed (sign_in_mode.py)
+    enforced_before = BooleanField(default=False)  # when it lost single sign-on by its plan
 
 
 class SeatCount(Base):

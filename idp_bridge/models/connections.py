@@ -49,6 +49,8 @@ class IdentityProvider(Base):
     metadata_valid_until = InstantField(null=True)
     metadata_error = TextField(null=True)  # why the last refresh took nothing; for an administrator
     pending_trust = JsonField(null=True)  # what a refresh found and an administrator must accept
+    off_by_plan = BooleanField(default=False)  # switched off by a plan without it, so back on with one that has it
+    groups_overage_at = InstantField(null=True)  # when somebody last came whose groups were only linked to
 
     class Meta:
         indexes = ((("account", "entity_id"), False),)

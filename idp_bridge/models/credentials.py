@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from peewee import BooleanField, TextField
+from peewee import BooleanField, CompositeKey, IntegerField, TextField
 
 from idp_bridge.db import Base, InstantField, JsonField
 from idp_bridge.models.accounts import Account
@@ -55,9 +55,25 @@ class Credential(Base):
 
 
 class OperatorKey(Base):
-    """A key of the product's own edge: introspection and usage for every account, nothing else."""
+    """A key of the product's own edge: introspection and usage for every account, nothing else. It has no account whose
+    events could tell of it, so the row itself stays when the key is deleted."""
 
     id = TextField(primary_key=True)
     name = TextField()
     token_digest = TextField(unique=True)
     created_at = InstantField()
+    last_used_at = InstantField(null=True)
+    deleted_at = InstantField(null=True)
+
+
+class CredentialUse(Base):
+    """How often a credential was used on one day (UTC), and from where last: kept for a month (last_uses.py)."""
+
+    credential = reference(Credential, index=False)
+    credential_id: str
+    day = TextField(index=True)  # 2026-11-25
+    number = IntegerField()
+    address = TextField(null=True)
+
+    class Meta:
+        primary_key = CompositeKey("credential", "day")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from peewee import BooleanField, CompositeKey, TextField
+from peewee import BooleanField, CompositeKey, IntegerField, TextField
 
 from idp_bridge.db import Base, InstantField, JsonField
 from idp_bridge.models.accounts import Account
@@ -48,7 +48,7 @@ class Member(Base):
     held = BooleanField(default=False)  # suspended by an administrator; a directory does not lift it
     directory_active = BooleanField(default=True)
     removed_at = InstantField(null=True)  # deleted by its directory; kept 30 days for undoing
-    sessions_after = InstantField()  # sessions opened before this instant do not reach this membership
+    session_epoch = IntegerField(default=0)  # one more with whatever ends all sessions that reach it (sessions.py)
     last_login_at = InstantField(null=True)
     created_at = InstantField()
     holds_admin: bool | None = None  # no column: where members.hold has read it along with the row
@@ -60,6 +60,12 @@ class Member(Base):
         )
 
 
+# One person, one living membership of an account, whoever brings her there and at whatever moment.
+Member.add_index(
+    Member.index(
+        Member.person, Member.account, unique=True, where=Member.removed_at.is_null(), name="member_living_person"
+    )
+)
 # The living come first, and the oldest of them, among whom an administrator is soonest found.
 Member.add_index(Member.index(Member.account, Member.id, where=Member.active, name="member_active"))
 
@@ -72,6 +78,8 @@ class MemberRole(Base):
     role = TextField()
     source = TextField()  # hand | default | claim
     mapping_id = TextField(default="")  # for a claim: the mapping that gave it
+    given_by_id = TextField(null=True)  # who gave it: a member, a bot user, an identity provider; NULL = the service
+    given_by = TextField(default="")  # what a person reads of that; "" = before this was kept
     created_at = InstantField()
 
     class Meta:
@@ -89,6 +97,7 @@ class Invitation(Base):
     roles = JsonField()
     token_digest = TextField(unique=True)
     invited_by = TextField()
+    invited_by_id = TextField(null=True)  # usr_ or bot_; NULL for the command line and for what is older
     expires_at = InstantField()
     accepted_at = InstantField(null=True)
     created_at = InstantField()

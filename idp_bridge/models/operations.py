@@ -1,8 +1,8 @@
-"""What the service keeps for its own work: events, jobs, rates."""
+"""What the service keeps for its own work: events, jobs, mail, rates."""
 
 from __future__ import annotations
 
-from peewee import IntegerField, TextField
+from peewee import BigAutoField, CompositeKey, IntegerField, TextField
 
 from idp_bridge.db import Base, InstantField, JsonField
 from idp_bridge.models.accounts import Account
@@ -36,11 +36,57 @@ class Event(Base):
         )
 
 
+class EventPending(Base):
+    """An event that is not sealed yet; a trigger writes it with the event. ``number`` is the order in which they were
+    written, whatever the clocks of several machines say."""
+
+    number = BigAutoField()
+    event_id = TextField()
+
+
+class EventSeal(Base):
+    """A link of an account's chain (event_chain.py): a batch of its events with their digests, and the link before."""
+
+    account = reference(Account, index=False)
+    account_id: str
+    number = IntegerField()  # 1, 2, ... in the account
+    events = JsonField()  # [[id, digest], ...] in the order of the chain
+    previous = TextField()  # the digest of the link before, "" for the first
+    digest = TextField()  # of all above
+    mac = TextField()  # of the digest, under SECRET_KEY
+    sealed_at = InstantField()
+
+    class Meta:
+        primary_key = CompositeKey("account", "number")
+
+
 class JobRun(Base):
     """When a background job is due next; whoever moves that time on runs it, once among all processes (jobs.py)."""
 
     name = TextField(primary_key=True)
     due_at = InstantField()
+
+
+class Mail(Base):
+    """A message that is to be sent, or was (mail.py). What it says is sealed, and forgotten when it is done with."""
+
+    id = TextField(primary_key=True)
+    account = reference(Account, null=True)
+    account_id: str | None
+    kind = TextField()  # invitation | password_reset | ..., for whoever reads the log
+    about = TextField(null=True, index=True)  # the id of what it tells of, so that it can be taken back
+    recipient = TextField()
+    sealed = TextField(null=True)
+    attempts = IntegerField(default=0)
+    due_at = InstantField()
+    expires_at = InstantField()  # after this it is not worth sending any more
+    sent_at = InstantField(null=True)
+    error = TextField(default="")  # what the server said last
+    created_at = InstantField()
+
+
+# What was sent is only kept for a while; what waits is few.
+Mail.add_index(Mail.index(Mail.due_at, where=Mail.sealed.is_null(False), name="mail_waiting"))
 
 
 class RateCount(Base):

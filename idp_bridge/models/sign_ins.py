@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from peewee import BigAutoField, BlobField, BooleanField, CompositeKey, TextField
+from peewee import BigAutoField, BlobField, BooleanField, CompositeKey, IntegerField, TextField
 
 from idp_bridge.db import Base, InstantField, JsonField
 from idp_bridge.models.accounts import Account
@@ -12,15 +12,12 @@ from idp_bridge.models.reference import reference
 
 
 class Session(Base):
-    """A signed-in browser. ``reach`` is the one account that an identity provider's word opened, NULL = every
-    mixed-mode account of the person."""
+    """A signed-in browser; which memberships it reaches are rows of their own (SessionReach)."""
 
     digest = TextField(primary_key=True)
     person = reference(Person)
     person_id: str
     account = reference(Account)  # the account signed in to
-    reach = reference(Account, null=True)
-    reach_id: str | None
     identity_provider = reference(IdentityProvider, null=True, index=False)
     identity_provider_id: str | None
     method = TextField()  # saml | password | recovery_code | break_glass
@@ -32,9 +29,23 @@ class Session(Base):
     name_id_format = TextField(null=True)  # this and the next two: a LogoutRequest names her as the assertion did
     name_qualifier = TextField(null=True)
     sp_name_qualifier = TextField(null=True)
+    address = TextField(null=True)  # this and the next: of the sign-in
+    user_agent = TextField(default="")
 
     class Meta:
         indexes = ((("identity_provider", "name_id"), False),)
+
+
+class SessionReach(Base):
+    """A membership that a session reaches, while ``epoch`` is the one that counts there (sessions.py): all that an
+    account sees of a session, and can end. Ids ``sess_``."""
+
+    id = TextField(primary_key=True)
+    session = reference(Session)
+    session_id: str
+    member = reference(Member)
+    member_id: str
+    epoch = IntegerField()
 
 
 class OneTimeLink(Base):
@@ -47,6 +58,20 @@ class OneTimeLink(Base):
     account = reference(Account)
     account_id: str
     expires_at = InstantField()
+    used_at = InstantField(null=True)
+
+
+class PasswordReset(Base):
+    """Somebody asked for a new password at this address; ``digest`` is the mailed link's, once it is known to be of
+    somebody here (password_resets.py)."""
+
+    id = TextField(primary_key=True)
+    email = TextField()
+    email_key = TextField(index=True)
+    digest = TextField(null=True, unique=True)
+    asked_at = InstantField()
+    answered_at = InstantField(null=True)
+    expires_at = InstantField(index=True)
     used_at = InstantField(null=True)
 
 

@@ -14,11 +14,11 @@ from typing import Any
 
 from peewee import SQL
 
-from idp_bridge import db, events, ids, member_lifecycle, members, seats, spans
+from idp_bridge import db, events, ids, look_alikes, member_lifecycle, members, seats, spans
 from idp_bridge.errors import Conflict
 from idp_bridge.events import Type
 from idp_bridge.models import DirectoryUser, Member
-from idp_bridge.provisioning import emails, memberships
+from idp_bridge.provisioning import disputes, emails, memberships
 from idp_bridge.provisioning.directory import Directory, moment, written
 from idp_bridge.provisioning.records import Kind, Records, Resource, Written
 from idp_bridge.statement import Statement, Table, parameter
@@ -43,8 +43,13 @@ def profile(resource: Resource) -> Profile:
     userName. Name: displayName, else name.formatted, else given and family name, else the userName."""
     name = resource.get("name", {})
     first, last = name.get("givenName", ""), name.get("familyName", "")
-    shown = resource.get("displayName") or name.get("formatted") or f"{first} {last}".strip()
-    return Profile(_address(resource), shown or resource["userName"], first, last)
+    return Profile(_address(resource), _shown_name(resource) or resource["userName"], first, last)
+
+
+def _shown_name(resource: Resource) -> str:
+    name = resource.get("name", {})
+    full = f"{name.get('givenName', '')} {name.get('familyName', '')}".strip()
+    return str(resource.get("displayName") or name.get("formatted") or full)
 
 
 def _address(resource: Resource) -> str:
@@ -128,8 +133,10 @@ def _member_for(directory: Directory, resource: Resource, key: str) -> Member:
         raise _taken(resource["userName"])
     member = None
     if traces:
-        member = _adoptable(directory, known.email) or _leaver(directory, resource.get("externalId"), key)
+        member = _adoptable(directory, resource, known.email) or _leaver(directory, resource.get("externalId"), key)
     if member is None:
+        if not known.email.isascii():
+            disputes.note_look_alike(directory, resource["userName"], known.email)
         return member_lifecycle.create(
             directory.actor,
             **asdict(known),
@@ -143,7 +150,7 @@ def _member_for(directory: Directory, resource: Resource, key: str) -> Member:
         member_lifecycle.adopt(directory.actor, member, directory.identity_provider)
     else:
         member_lifecycle.revive(directory.actor, member, directory.identity_provider, active=resource["active"])
-    members.update_profile(directory.actor, member, **asdict(known))
+    members.update_profile(directory.actor, member, **_taken_over(known, member, resource))
     member_lifecycle.set_directory_active(directory.actor, member, resource["active"])
     return member
 
@@ -198,25 +205,37 @@ _LEFT = Statement(_LEFT_COLUMNS, lambda: _by_either(*_LEFT_COLUMNS))
 _TRACES = Statement((SQL(""),), _all_traces)
 
 
-def _adoptable(directory: Directory, email: str) -> Member | None:
+def _taken_over(known: Profile, member: Member, resource: Resource) -> dict[str, str]:
+    """Her record's word stands above what was known of her; where it says nothing of a name, that stays."""
+    said = {name: value for name, value in asdict(known).items() if value}
+    if member.name and not _shown_name(resource):
+        del said["name"]
+    return {**{name: getattr(member, name) for name in asdict(known)}, **said}
+
+
+def _adoptable(directory: Directory, resource: Resource, email: str) -> Member | None:
     """Who is a member already under this address and stands behind no other record of this directory; None where
-    nobody is. Raises Conflict where the directory may not speak for that address, or where several could be meant.
+    nobody is. Raises Conflict where the directory may not speak for that address, Disputed where several could be
+    meant or another directory manages her, until an administrator has decided.
 
     A directory may give one address to several records (RFC 7643 §4.1.2 does not make ``emails`` unique). They are
     several members then, who are told apart by externalId, userName or an earlier sign-in, and never by the address.
     """
-    found = _strangers(directory, email)
+    found = [] if look_alikes.mixed_scripts(email) else _strangers(directory, email)
     if not found:
         return None
     if len(found) > 1:
-        raise Conflict(f"{len(found)} members of this account have the address {email}; an administrator must decide.")
+        found = [disputes.meant(directory, found, resource["userName"], email)]
     domains = directory.identity_provider.domains
     if domains and email.rpartition("@")[2].lower() not in domains:
         raise Conflict(
             f"{email} is a member of this account already, and this identity provider may only take over members "
             f"of {', '.join(domains)}. An administrator can add the domain to the identity provider."
         )
-    return member_lifecycle.hold(found[0].id)
+    member = member_lifecycle.hold(found[0].id)
+    if member.managed_by == "scim" and member.identity_provider_id != directory.id:
+        disputes.take_over(directory, member, resource["userName"], email)
+    return member
 
 
 def _strangers(directory: Directory, email: str) -> list[Member]:
@@ -332,7 +351,11 @@ def _follow(directory: Directory, row: DirectoryUser, *, old: Profile, new: Prof
     member = member_lifecycle.hold(str(row.member_id))
     if fold(old.email) != fold(new.email):
         _refuse_shared_address(directory, member, new.email)
-    members.update_profile(directory.actor, member, **asdict(new))
+    # What it does not change may be what her sign-in says, where the record says nothing of it.
+    changed = {name: value for name, value in asdict(new).items() if value != getattr(old, name)}
+    members.update_profile(
+        directory.actor, member, **{name: changed.get(name, getattr(member, name)) for name in asdict(new)}
+    )
     member_lifecycle.set_directory_active(directory.actor, member, row.active)
 
 

@@ -131,7 +131,7 @@ def read(assertion: Assertion, mapping: Mapping[str, str | None]) -> Claims:
         first_name=_first(_values(assertion, "first_name", mapping)),
         last_name=_first(_values(assertion, "last_name", mapping)),
         groups=_groups(_values(assertion, "groups", mapping)),
-        groups_overage=not GROUPS_OVERAGE.isdisjoint(assertion.attributes),
+        groups_overage=_is_overage(assertion, mapping.get("groups")),
         display_name=_first(_values(assertion, "display_name", mapping)),
     )
 
@@ -164,6 +164,12 @@ def _names_by_address(assertion: Assertion) -> bool:
 def _is_address(value: str) -> bool:
     """One address that looks like no other: a part that nobody sees would make a second person of the same one."""
     return bool(_ADDRESS.fullmatch(value)) and len(value.encode()) <= _LONGEST_ADDRESS and all_visible(value)
+
+
+def _is_overage(assertion: Assertion, mapped: str | None) -> bool:
+    """The link has the name of the claim that it stands for, which an administrator may have chosen."""
+    links = GROUPS_OVERAGE | ({f"{mapped}.link"} if mapped else set())
+    return not links.isdisjoint(assertion.attributes)
 
 
 def _first(values: tuple[str, ...] | None) -> str | None:

@@ -13,6 +13,8 @@ from idp_bridge import tokens
 from idp_bridge.sessions import ABSOLUTE, Opened
 
 _NONCE = "saml_nonce"
+_LAST_ACCOUNT = "idp_bridge_account"
+_REMEMBERED = timedelta(days=365)
 
 
 class BrowserCookie(SecureCookieSessionInterface):
@@ -67,6 +69,25 @@ def sign_out(response: Response) -> Response:
         path="/",
     )
     return response
+
+
+def remember_account(response: Response, slug: str) -> Response:
+    """The account that this browser entered by single sign-on: the sign-in page offers it the next time."""
+    response.set_cookie(
+        _LAST_ACCOUNT,
+        slug,
+        max_age=int(_REMEMBERED.total_seconds()),
+        httponly=True,
+        secure=current_app.config["SESSION_COOKIE_SECURE"],
+        samesite="Lax",
+        path="/login",
+    )
+    return response
+
+
+def last_account() -> str | None:
+    """What it says; the browser's word, which anybody can write."""
+    return request.cookies.get(_LAST_ACCOUNT)
 
 
 def browser_digest() -> str | None:

@@ -1,7 +1,7 @@
 """Letting somebody in, and noting who was not let in: what all ways in share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import redirect, request, url_for
@@ -15,9 +15,11 @@ from idp_bridge.sign_in import Refused, Way
 from idp_bridge.web import cookies, guard
 
 
-def attempt(way: Way, email: str | None) -> None:
-    """Count an attempt, before a secret is looked at. Raises TooManyRequests, whoever is meant, known here or not."""
-    guard.rates().attempt(request.remote_addr, way.value, email)
+def attempt(way: str, email: str | None) -> None:
+    """Count an attempt, before a secret is looked at. Raises TooManyRequests, whoever is meant, known here or not.
+
+    ``way`` is a Way, or the name of another form; each has a count of its own."""
+    guard.rates().attempt(request.remote_addr, str(way), email)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ def open_for(member: Member, way: Way, *, facts: Mapping[str, Any] | None = None
         if former.id != member.id:
             told = {"id": former.id, "reason": "replaced"}
             events.record(guard.member_actor(former, source=source), Type.SESSION_ENDED, told)
-    opened = sessions.open_session(member, method=way.value, **session)
+    came: dict[str, Any] = {"address": request.remote_addr, "user_agent": request.user_agent.string}
+    opened = sessions.open_session(member, method=way.value, **came, **session)
     actor = guard.member_actor(member, source=source)
     told = {"id": member.id, "method": way.value, "email": member.email, **(facts or {})}
     return Entered(member, opened, events.record(actor, Type.SIGN_IN_SUCCEEDED, told))
@@ -57,7 +60,10 @@ def open_for(member: Member, way: Way, *, facts: Mapping[str, Any] | None = None
 
 def lead(entered: Entered, target: str | None = None) -> Any:
     """On to ``target``, or to the account's first page, with the session's cookie."""
-    return cookies.sign_in(redirect(landing(entered.member.account, target), 303), entered.opened)
+    answer = redirect(landing(entered.member.account, target), 303)
+    if entered.opened.session.identity_provider_id is not None:
+        cookies.remember_account(answer, entered.member.account.slug)
+    return cookies.sign_in(answer, entered.opened)
 
 
 def landing(account: Account, target: str | None) -> str:
@@ -69,12 +75,16 @@ def note_refusal(known: Any, way: Way, refused: Refused) -> None:
     """An event in each account that refused her, with its own reason, which no other account learns. Where nobody has
     shown who she is, one in each account that has a member by the condition ``known``, in a transaction of its own.
 
-    An address that no account knows leaves no event: it would have no account to belong to.
+    Of an attempt that several accounts are told of, none is told where it came from: anybody can have an account in
+    which somebody else's address stands, and would read off where she is. An address that no account knows leaves no
+    event: it would have no account to belong to.
     """
     told = refused.memberships or [(member, refused.outcome) for member in _one_in_each_account(known)]
     with db.transaction():
         for member, outcome in told:
             actor = guard.member_actor(member, source="dashboard")
+            if len(told) > 1 and not refused.memberships:
+                actor = replace(actor, address=None)
             facts = {"id": member.id, "method": way.value, "reason": outcome.value, "facts": refused.facts}
             events.record(actor, Type.SIGN_IN_REFUSED, facts)
 

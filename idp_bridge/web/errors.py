@@ -16,7 +16,7 @@ from gunicorn.http.errors import ParseException
 from peewee import DataError, IntegrityError, OperationalError
 from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
-from idp_bridge import errors, sign_in
+from idp_bridge import errors, identity_conflicts, invitations, sign_in
 from idp_bridge.errors import Code, DomainError
 from idp_bridge.web.headers import scim_media_type
 from scim.errors import ERROR_URN, ScimError, excerpt
@@ -30,6 +30,8 @@ STATUS: Mapping[type[DomainError], int] = {
     sign_in.Refused: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    identity_conflicts.Disputed: 409,
+    invitations.Lapsed: 410,
     errors.Gone: 410,
     errors.TooManyRequests: 429,
 }

@@ -97,6 +97,21 @@ class Words(fields.Field[list[str]]):
         return str(value).replace(",", " ").split()
 
 
+class Number(fields.Field[int]):
+    """Digits, from ``least`` to ``most``; empty = None."""
+
+    def __init__(self, *, least: int, most: int, **options: Any) -> None:
+        self.least, self.most = least, most
+        super().__init__(**options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> int | None:  # type: ignore[override]
+        if value == "":
+            return None
+        if not (str(value).isascii() and str(value).isdigit() and self.least <= int(value) <= self.most):
+            raise ValidationError(f"Give a number from {self.least} to {self.most}.")
+        return int(value)
+
+
 class Days(fields.Field[datetime]):
     """``30`` -> the instant in that many days; empty = never."""
 

@@ -17,7 +17,7 @@ from idp_bridge.errors import Code, Forbidden, NotFound, Unauthenticated
 from idp_bridge.models import Account, BotUser, Credential, Member, Session
 from idp_bridge.plans import Feature
 from idp_bridge.rates import Rates
-from idp_bridge.roles import Permission
+from idp_bridge.roles import CredentialKind, Permission
 from idp_bridge.web import cookies
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -93,32 +93,54 @@ def session() -> Session | None:
 
 
 def require(permission: Permission) -> None:
-    """Raises Forbidden naming the roles that would do."""
+    """Raises Forbidden naming the roles, or the kinds of credential, that would do."""
     if not actor().may(permission):
         able = [name for name, allowed in roles.BUILT_IN.items() if permission in allowed]
         raise Forbidden(
             f"This needs the permission {permission.value}, which the role {' or '.join(able)} has. "
             "Ask an administrator to grant it."
         )
+    allowed = roles.kinds_of(permission)
+    if credential_kind() not in allowed:
+        raise Forbidden(
+            f"Your roles allow {permission.value}, but not with {credential_kind().value}: use {_either(allowed)}.",
+            code=Code.CREDENTIAL_KIND,
+        )
+
+
+def credential_kind() -> CredentialKind:
+    """With what the caller of this request has shown who she is."""
+    if session() is not None:
+        return CredentialKind.SESSION
+    return CredentialKind.BOT_API_KEY if actor().type == "bot_user" else CredentialKind.USER_API_KEY
+
+
+def _either(kinds: frozenset[CredentialKind]) -> str:
+    return " or ".join(kind.value for kind in CredentialKind if kind in kinds)
 
 
 def _authenticate(slug: str | None) -> Actor:
+    token = bearer() if slug is None else None
+    return _by_session(slug) if token is None else _by_api_key(token)
+
+
+def bearer() -> str | None:
+    """The token that the request shows; None where it shows none. Raises Unauthenticated for another scheme."""
     header = request.headers.get("Authorization")
-    if header is not None and slug is None:
-        return _by_api_key(header)
-    return _by_session(slug)
-
-
-def _by_api_key(header: str) -> Actor:
+    if header is None:
+        return None
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthenticated("Authorization must be: Bearer <API key>.")
-    token = token.strip()
+    return token.strip()
+
+
+def _by_api_key(token: str) -> Actor:
     kind = tokens.kind_of(token)
     if kind in _WRONG_KIND:
         raise Unauthenticated(_WRONG_KIND[kind], code=Code.WRONG_CREDENTIAL_KIND)
-    if kind is None and token.partition("_")[0] in {"ak", "cr", "tok", "sshcr"}:
-        raise Unauthenticated("That is the key's id, not the key itself.", code=Code.WRONG_CREDENTIAL_KIND)
+    if fault := tokens.fault(token):
+        raise Unauthenticated(fault, code=Code.WRONG_CREDENTIAL_KIND if tokens.is_id(token) else None)
     credential = credentials.find(credentials.API_KEY, token) if kind is tokens.Kind.API_KEY else None
     if credential is None:
         raise Unauthenticated("This API key is not valid: it is mistyped, was deleted, has expired or is suspended.")
@@ -129,7 +151,7 @@ def _by_api_key(header: str) -> Actor:
 
 def _credential_actor(credential: Credential) -> Actor:
     owner = credentials.owner_of(credential)
-    held = tuple(owner.roles) if isinstance(owner, BotUser) else member_roles.roles_of(credential.account, owner)
+    held = credentials.roles_of_owner(credential)
     return Actor(
         account=credential.account,
         id=owner.id,
@@ -170,7 +192,8 @@ def signed_in() -> list[Any]:
 
 
 def member_actor(member: Member, *, source: str, held: tuple[str, ...] = ()) -> Actor:
-    """A member acting in her account, at this request."""
+    """A member acting in her account, at this request; by the provider that opened her session, if one did."""
+    opened_by = session()
     return Actor(
         account=member.account,
         id=member.id,
@@ -179,6 +202,7 @@ def member_actor(member: Member, *, source: str, held: tuple[str, ...] = ()) -> 
         source=source,
         roles=held,
         permissions=roles.permissions_of(member.account_id, held),
+        identity_provider_id=opened_by.identity_provider_id if opened_by else None,
         **_request_facts(),
     )
 
@@ -197,7 +221,7 @@ def provider_actor(account: Account, provider: Any, *, source: str, credential_i
 
 
 def _request_facts() -> dict[str, Any]:
-    return {"address": request.remote_addr, "request_id": g.get("request_id")}
+    return {"address": request.remote_addr, "request_id": g.get("request_id"), "began_at": g.get("began_at")}
 
 
 def rates() -> Rates:

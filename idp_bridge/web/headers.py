@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, request
 
-from idp_bridge import ids
+from idp_bridge import clock, ids
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -42,6 +42,7 @@ def register(app: Flask) -> None:
 
 
 def _identify() -> None:
+    g.began_at = clock.now()
     sent = request.headers.get("X-Request-Id", "")
     g.request_id = sent if _REQUEST_ID.fullmatch(sent) and sent.startswith("op_") else ids.new("op")
 

@@ -8,14 +8,25 @@ from typing import Any
 from flask import Blueprint, Response, flash, render_template
 from peewee import DoesNotExist
 
-from idp_bridge import db, events, invitations, passwords, people, sign_in
+from idp_bridge import (
+    db,
+    events,
+    invitations,
+    password_changes,
+    passwords,
+    people,
+    recovery,
+    sign_in,
+    sign_in_mode,
+)
 from idp_bridge.actors import Actor
-from idp_bridge.errors import DomainError, Invalid
+from idp_bridge.errors import Conflict, DomainError, Invalid
 from idp_bridge.events import Type
 from idp_bridge.models import Account, Invitation, Member, OneTimeLink, Person
-from idp_bridge.sign_in import Outcome, Refused, Situation, State, Way
+from idp_bridge.sign_in import Outcome, Refused, Way
+from idp_bridge.text import fold
 from idp_bridge.web import forms, guard
-from idp_bridge.web.entering import attempt, enter
+from idp_bridge.web.entering import attempt, enter, note_refusal
 from idp_bridge.web.errors import STATUS, headers_of
 from idp_bridge.web.guard import public
 
@@ -29,10 +40,12 @@ class NewPasswordForm(forms.Form):
 
 
 class AcceptForm(forms.Form):
-    """A new person gives her name; both kinds a password."""
+    """A new person gives her name; both kinds a password, unless she is signed in by hers. ``email`` is shown by the
+    page, and is nobody's to change."""
 
     name = forms.Text(load_default="")
-    password = forms.Secret(required=True)
+    email = forms.Text(load_default=None)
+    password = forms.Secret(load_default="")
 
 
 # --- setting a password -----------------------------------------------------------------------------------------
@@ -54,16 +67,16 @@ def set_password(token: str) -> Any:
     link = people.peek(token, people.PASSWORD_SETUP)
     try:
         form = forms.read(NewPasswordForm)
-        passwords.check(form["password"])
-        _check(_member(link), Way.PASSWORD)  # before others' passwords are looked at: a wrong guess uses the link up
-        if link.person.password_hash is not None:
-            attempt(Way.PASSWORD, link.person.email)
-        hers = people.with_password(link.person.email, form["password"])
+        member = _member(link)
+        attempt(Way.PASSWORD, _address(member))
+        passwords.check(form["password"])  # nobody has one that this refuses, so it tells of nobody's
+        sign_in.check_member(member, Way.PASSWORD)  # before others' passwords are tried: a guess uses the link up
+        hers = people.with_password(_address(member), form["password"])
         with db.transaction():
             people.use(token, people.PASSWORD_SETUP)
             member = _member(link)
             _prove(member, form["password"], hers)
-            _check(member, Way.PASSWORD)
+            sign_in.check_member(member, Way.PASSWORD)
             return enter(member, Way.PASSWORD)
     except DomainError as refused:
         return _password_page(link, refused)
@@ -77,12 +90,24 @@ def _prove(member: Member, password: str, hers: list[Person]) -> None:
         raise Invalid("This is not the password that you have here already.", fields={"password": ["wrong"]})
     if hers:
         people.hand_over(member, hers[0])
-    else:
-        people.set_password(member.person, password)
+        return
+    if member.person.email is None:  # only a provider has spoken of her until now
+        people.give_address(member.person, member.email)
+    people.set_password(member.person, password, about=password_changes.names([member]))
+    password_changes.told([member], how="link", actor_of=_acting)
+
+
+def _acting(member: Member) -> Actor:
+    return guard.member_actor(member, source="dashboard")
+
+
+def _address(member: Member) -> str:
+    """What she signs in with, or will."""
+    return member.person.email or member.email
 
 
 def _password_page(link: OneTimeLink, refused: DomainError | None = None) -> Response:
-    return _page("login/password.html", refused, email=link.person.email, account=link.account)
+    return _page("login/password.html", refused, email=_address(_member(link)), account=link.account)
 
 
 # --- break-glass ------------------------------------------------------------------------------------------------
@@ -103,13 +128,12 @@ def use_break_glass(token: str) -> Any:
     link = people.peek(token, people.BREAK_GLASS)
     try:
         with db.transaction():
-            people.use(token, people.BREAK_GLASS)
-            member = _member(link)
-            _check(member, Way.BREAK_GLASS)
-            actor = guard.member_actor(member, source="dashboard")
-            events.record(actor, Type.BREAK_GLASS_USED, {"id": member.id, "email": member.email})
+            member = recovery.use_break_glass(token)
+            recovery.note_use(_acting(member), member, Way.BREAK_GLASS)
             return enter(member, Way.BREAK_GLASS)
     except Refused as refused:
+        hers = (Member.person == link.person_id) & (Member.account == link.account_id)
+        note_refusal(hers, Way.BREAK_GLASS, refused)
         return _break_glass_page(link, refused)
 
 
@@ -130,13 +154,6 @@ def _member(link: OneTimeLink) -> Member:
         raise Refused(Outcome.NOT_A_MEMBER) from None
 
 
-def _check(member: Member, way: Way) -> None:
-    state = State.ACTIVE if member.active else State.SUSPENDED
-    outcome = sign_in.decide(Situation(way=way, state=state, mode=member.account.sso_mode))
-    if outcome is not Outcome.ADMIT:
-        raise Refused(outcome, email=member.email)
-
-
 # --- invitations ------------------------------------------------------------------------------------------------
 
 
@@ -144,7 +161,10 @@ def _check(member: Member, way: Way) -> None:
 @public
 def invitation(token: str) -> Any:
     """Who invites whom to what; a new person chooses a password, a known one gives hers."""
-    return _invitation_page(invitations.find(token))
+    found = invitations.find(token)
+    if invitations.lapsed(found.account, [found]):
+        raise invitations.Lapsed
+    return _invitation_page(found)
 
 
 @blueprint.post("/invitations/<token>")
@@ -154,32 +174,85 @@ def accept(token: str) -> Any:
     guard.csrf.protect()
     found = invitations.find(token)
     try:
-        if found.account.sso_mode == "enforced":
-            raise Refused(Outcome.SSO_ENFORCED, email=found.email)
+        sign_in.check_invitation(found)
         form = forms.read(AcceptForm)
-        attempt(Way.PASSWORD, found.email)
-        hers = people.with_password(found.email, form["password"])
+        _check_address(found, form["email"])
+        herself = _herself(found)
+        hers = [herself] if herself else _by_password(found, form["password"])
         with db.transaction():
             member = _join(found, hers, form)
             answer = enter(member, Way.PASSWORD)
+    except invitations.Lapsed as refused:
+        with db.transaction():
+            events.record(_invited(found), Type.INVITATION_REFUSED, invitations.describe(found))
+        return _invitation_page(found, refused)
     except DomainError as refused:
         return _invitation_page(found, refused)
     flash(f"Welcome to {found.account.name}.")
     return answer
 
 
+def _check_address(found: Invitation, sent: str | None) -> None:
+    """Nobody accepts for another address than the invited one. Raises Conflict."""
+    other = sent if sent is not None and fold(sent) != found.email_key else _somebody_else(found)
+    if other is not None:
+        raise Conflict(
+            f"This invitation is for {found.email}, and you are {other}. Sign out, and accept it as {found.email}; or "
+            f"ask for an invitation of {other}."
+        )
+
+
+def _somebody_else(found: Invitation) -> str | None:
+    """The address of whoever is signed in here, where it is not the invited one."""
+    for member in guard.signed_in()[:1]:
+        if found.email_key not in (member.email_key, member.person.email_key):
+            return str(member.email)
+    return None
+
+
+def _herself(found: Invitation) -> Person | None:
+    """The invited person, where her own password has opened this browser's session."""
+    for member in guard.signed_in()[:1]:
+        if member.session.method == Way.PASSWORD and member.person.email_key == found.email_key:
+            person: Person = member.person
+            return person
+    return None
+
+
+def _by_password(found: Invitation, password: str) -> list[Person]:
+    attempt(Way.PASSWORD, found.email)
+    passwords.check(password)  # nobody has one that this refuses, so it tells of nobody's
+    return people.with_password(found.email, password)
+
+
 def _join(found: Invitation, hers: list[Person], form: dict[str, Any]) -> Member:
-    """As the person whose password was given, else as somebody new: whoever sent the invitation holds its link too,
+    """As the person whose password was given, else as somebody new: whoever sent the invitation may hold its link too,
     so it proves nothing about anybody who is here already."""
     person = hers[0] if hers else people.create(found.email)
+    sign_in.check_invitation(found, _membership(person, found.account) if hers else None)
     if not hers:
-        people.set_password(person, form["password"])
-    actor = Actor(account=found.account, type="user", subject=found.email, source="dashboard")
-    return invitations.accept(actor, found, person, name=form["name"])
+        people.set_password(person, form["password"], about=[found.account.name, found.account.slug])
+    return invitations.accept(_invited(found), found, person, name=form["name"])
+
+
+def _membership(person: Person, account: Account) -> Member | None:
+    return next((member for member in people.memberships(person) if member.account == account), None)
+
+
+def _invited(found: Invitation) -> Actor:
+    return Actor(account=found.account, type="user", subject=found.email, source="dashboard")
 
 
 def _invitation_page(found: Invitation, refused: DomainError | None = None) -> Response:
-    return _page("login/invitation.html", refused, invitation=found, account=found.account)
+    return _page(
+        "login/invitation.html",
+        refused,
+        invitation=found,
+        account=found.account,
+        enforced=sign_in_mode.of(found.account) == sign_in_mode.ENFORCED,
+        herself=_herself(found),
+        somebody_else=_somebody_else(found),
+    )
 
 
 def _page(template: str, refused: DomainError | None = None, **context: Any) -> Response:

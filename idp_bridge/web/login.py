@@ -1,8 +1,10 @@
-"""/login: password or single sign-on, the chooser of an account, recovery codes; /logout.
+"""/login: the address first, then the password or single sign-on; the chooser of an account; recovery codes; /logout.
 
-An unknown account answers as one that has no identity provider, and an unknown address as a wrong password: no list of
-customers or of people can be read off. A refused form answers 403, as a refused SAML response does; 401 would have to
-name an HTTP authentication scheme (RFC 9110 section 15.5.2), and a form has none.
+Who gives an address alone is asked how she signs in, and nobody is looked up for it: each gets the same page. The
+account that this browser entered last is offered, which tells nobody else. An unknown account answers as one that has
+no identity provider, and an unknown address as a wrong password: no list of customers or of people can be read off. A
+refused form answers 403, as a refused SAML response does; 401 would have to name an HTTP authentication scheme (RFC
+9110 section 15.5.2), and a form has none.
 """
 
 import re
@@ -11,12 +13,12 @@ from typing import Any
 from flask import Blueprint, Flask, Response, flash, redirect, render_template, request, url_for
 from marshmallow import validate
 
-from idp_bridge import db, events, idps, people, plans, recovery, sessions, sign_in, single_logout
+from idp_bridge import db, events, idps, people, plans, recovery, sessions, sign_in, sign_in_mode, single_logout
 from idp_bridge.errors import DomainError, Invalid
 from idp_bridge.events import Type
 from idp_bridge.models import Account, IdentityProvider, Member, Session
 from idp_bridge.sign_in import Outcome, Refused, Way
-from idp_bridge.web import cookies, forms, guard, handover, headers, links
+from idp_bridge.web import cookies, forms, guard, handover, headers, links, password_pages
 from idp_bridge.web.entering import attempt, enter, note_refusal
 from idp_bridge.web.errors import STATUS, headers_of
 from idp_bridge.web.guard import public
@@ -34,13 +36,14 @@ def register(app: Flask) -> None:
     """Mount the pages for people who are nobody yet."""
     app.register_blueprint(blueprint)
     app.register_blueprint(links.blueprint)
+    app.register_blueprint(password_pages.blueprint)
 
 
 class PasswordForm(forms.Form):
     """What the login forms send."""
 
     email = forms.Text(required=True)
-    password = forms.Secret(required=True)
+    password = forms.Secret(load_default="")
 
 
 class RecoveryForm(forms.Form):
@@ -78,10 +81,11 @@ def login() -> Any:
 @blueprint.post("/login")
 @public
 def submit() -> Any:
-    """Sign in by password, to the account that she was in last."""
+    """Sign in by password, to the account that she was in last; with an address alone, go on to the ways in."""
     guard.csrf.protect()
     try:
-        return _by_password(None)
+        form = forms.read(PasswordForm)
+        return _by_password(None, form) if form["password"] else _ways_page(form["email"])
     except DomainError as refused:
         return _login_page(refused)
 
@@ -99,13 +103,15 @@ def submit_to_account(slug: str) -> Any:
     """Sign in to this account by password."""
     guard.csrf.protect()
     try:
-        return _by_password(slug)
+        form = forms.read(PasswordForm)
+        if not form["password"]:
+            raise Invalid("Give your password.", fields={"password": ["Fill this in."]})
+        return _by_password(slug, form)
     except DomainError as refused:
         return _chooser_page(slug, refused)
 
 
-def _by_password(slug: str | None) -> Any:
-    form = forms.read(PasswordForm)
+def _by_password(slug: str | None, form: dict[str, Any]) -> Any:
     attempt(Way.PASSWORD, form["email"])
     account = Account.get_or_none(Account.slug == slug) if slug is not None else None
     try:
@@ -145,9 +151,8 @@ def submit_recovery() -> Any:
         found = recovery.find(email, form["code"])
         with db.transaction():
             member = recovery.use(found, email)
+            recovery.note_use(guard.member_actor(member, source="dashboard"), member, Way.RECOVERY_CODE)
             left = recovery.left(member)
-            actor = guard.member_actor(member, source="dashboard")
-            events.record(actor, Type.RECOVERY_CODE_USED, {"id": member.id, "email": member.email, "left": left})
             answer = enter(member, Way.RECOVERY_CODE)
     except Refused as refused:
         note_refusal(recovery.has_address(email), Way.RECOVERY_CODE, refused)
@@ -205,7 +210,18 @@ def _end_there(provider: IdentityProvider, session: Session) -> Any:
 
 
 def _login_page(refused: DomainError | None = None) -> Response:
-    return _page("login/login.html", refused, next=_next(), signed_in=guard.signed_in()[:1])
+    last = _last_account()
+    return _page("login/login.html", refused, next=_next(), signed_in=guard.signed_in()[:1], last=last)
+
+
+def _ways_page(email: str) -> Response:
+    return _page("login/ways.html", next=_next(), email=email, last=_last_account())
+
+
+def _last_account() -> str | None:
+    """The account that this browser entered last by single sign-on."""
+    slug = cookies.last_account()
+    return slug if slug and _SLUG.fullmatch(slug) else None
 
 
 def _chooser_page(slug: str, refused: DomainError | None = None) -> Response:
@@ -219,7 +235,7 @@ def _chooser_page(slug: str, refused: DomainError | None = None) -> Response:
         providers=providers,
         # A name is told only where the providers' buttons tell it anyway.
         name=account.name if account and providers else slug,
-        mixed=account is None or account.sso_mode == "mixed",
+        mixed=account is None or sign_in_mode.of(account) == sign_in_mode.MIXED,
     )
 
 

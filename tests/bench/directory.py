@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from tests.bench import introspection
 from tests.bench.client import Answer, Connection, drive
 from tests.bench.lanes import Figures, Lane, in_turns
 from tests.bench.stage import Stage, external_id, person
@@ -54,6 +55,7 @@ class Directory:
         for title, part in (
             ("creating users", self._creating),
             ("reading users", self._reading),
+            ("introspecting credentials", self._introspecting),
             ("changing users", self._changing),
             ("pages", self._pages),
             ("groups", self._groups),
@@ -135,6 +137,11 @@ class Directory:
             check=lambda answer: answer.json()["roles"] == ["admin"],
         )
         yield from self._turns([whoami], self._read_floor())
+
+    def _introspecting(self) -> Iterator[Figures]:
+        stage = self._stage
+        asked = introspection.lanes(stage.product, stage.shown, operator_key=stage.operator_key, api_key=stage.api_key)
+        yield from self._turns(asked, self._read_floor(), connections=CONNECTIONS)
 
     def _changing(self) -> Iterator[Figures]:
         stage = self._stage

@@ -39,6 +39,7 @@ class Mark:
 FLAT = 0.8  # a large group beside a small one: what is left for noise, and for an index one level deeper
 
 _READ, _FILTER, _INSERT, _UPDATE, _MEMBER, _HEAD = 0.75, 0.65, 0.45, 0.40, 0.35, 0.70
+_INTROSPECTION = 0.70
 
 _BY_NAME = {
     "GET /Users/{id}": Mark(ratio=_READ),
@@ -46,6 +47,8 @@ _BY_NAME = {
     "filter userName eq, miss": Mark(ratio=_FILTER),
     "filter externalId eq, hit": Mark(ratio=_FILTER),
     "filter externalId eq, miss": Mark(ratio=_FILTER),
+    "POST introspect by operator key": Mark(ratio=_INTROSPECTION),
+    "POST introspect by API key": Mark(ratio=_INTROSPECTION),
     "POST /Users": Mark(ratio=_INSERT),
     "PATCH active=false": Mark(ratio=_UPDATE),
     "list count=100, first page": Mark(rate=400),

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from idp_bridge import db, idps, keyring, scim_tokens
+from idp_bridge import db, idps, keyring, operator_keys, scim_tokens
 from idp_bridge.simulator.saml_idp import Provider
 from idp_bridge.simulator.serve import default_providers
 from tests import postgres
-from tests.bench import servers
+from tests.bench import introspection, servers
 from tests.bench.client import Connection, encode
 from tests.bench.floor import Record
 from tests.bench.servers import SECRET_KEY, Server
@@ -57,6 +57,8 @@ class Stage:
     provider_id: str
     scim_token: str
     api_key: str
+    operator_key: str
+    shown: list[str]
     okta: Provider
     size: int
     users: dict[int, str] = field(default_factory=dict)
@@ -96,7 +98,7 @@ def stage(*, on_postgres: bool, size: int, workers: int) -> Iterator[Stage]:
             ours, theirs = f"sqlite:///{home}/product.db", f"sqlite:///{home}/floor.db"
         _fill_floor(theirs, size)
         okta = default_providers("http://127.0.0.1:1")["okta"]
-        provider_id, scim_token, api_key = _open_account(ours, okta)
+        provider_id, scim_token, api_key, operator_key, shown = _open_account(ours, okta)
         product = stack.enter_context(servers.product(ours, workers=workers))
         floor = stack.enter_context(servers.floor(theirs, workers=workers))
         yield Stage(
@@ -105,13 +107,15 @@ def stage(*, on_postgres: bool, size: int, workers: int) -> Iterator[Stage]:
             provider_id=provider_id,
             scim_token=scim_token,
             api_key=api_key,
+            operator_key=operator_key,
+            shown=shown,
             okta=okta,
             size=size,
         )
 
 
-def _open_account(url: str, okta: Provider) -> tuple[str, str, str]:
-    """The id of its provider, a SCIM token of that and an administrator's API key."""
+def _open_account(url: str, okta: Provider) -> tuple[str, str, str, str, list[str]]:
+    """The id of its provider, a SCIM token of that, an administrator's API key, an operator key, and authtokens."""
     with _opened(url):
         db.migrate()
         keyring.unlock(SECRET_KEY)
@@ -120,7 +124,9 @@ def _open_account(url: str, okta: Provider) -> tuple[str, str, str]:
             trust = idps.read_metadata(okta.metadata_xml)
             provider = idps.create(world.system, name="Okta", trust=trust, join_policy="jit")
             token = scim_tokens.issue(world.system, provider).token
-    return provider.id, token, world.api_key
+            operator_key = operator_keys.issue("edge").token
+        shown = introspection.fill(world, introspection.SIZES[0])
+    return provider.id, token, world.api_key, operator_key, shown
 
 
 def _fill_floor(url: str, size: int) -> None:

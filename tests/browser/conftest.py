@@ -14,7 +14,19 @@ from typing import Any
 import pytest
 import requests
 
-from idp_bridge import bots, clock, credentials, db, groups, ids, invitations, keyring, member_lifecycle
+from idp_bridge import (
+    bots,
+    clock,
+    credentials,
+    db,
+    groups,
+    ids,
+    invitations,
+    keyring,
+    member_lifecycle,
+    member_roles,
+    own_roles,
+)
 from idp_bridge.models import DirectoryGroup, DirectoryUser, GroupMember, Member
 from idp_bridge.provisioning import request_log
 from idp_bridge.provisioning.request_log import Answered, Sent
@@ -121,6 +133,10 @@ def fill(certificate_pem: str) -> dict[str, str]:
         group = _push_group(provider, "Platform", [joined["Ana Almeida"], joined["Bo Lindqvist"]])
         _push_group(provider, "Finance", [joined["Dalia Haddad"]])
         groups.map_role(system, provider, role="viewer", group_id=group.id)
+        role = own_roles.create(
+            system, "release manager", description="Ships", permissions=["bots:read", "events:read"]
+        )
+        member_roles.set_roles(system, joined["Bo Lindqvist"], ["developer", "viewer", role.name])
         groups.map_role(system, provider, role="billing", group_display_name="Finance")
         groups.map_role(system, provider, role="team_manager", group_display_name="Leads")
         invitations.create(system, "gil@acme.test")
@@ -137,6 +153,7 @@ def fill(certificate_pem: str) -> dict[str, str]:
         "group": group.id,
         "bot": bot.id,
         "mapping": mapping.id,
+        "role": role.id,
     }
 
 

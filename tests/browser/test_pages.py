@@ -9,17 +9,23 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-PUBLIC = ("/login", "/login/acme", "/login/nobody-knows", "/login/recovery", "/logout", "/nothing/here")
+PUBLIC = ("/login", "/login/acme", "/login/nobody-knows", "/login/recovery", "/login/forgot", "/logout", "/nothing/here")
 MISSING = ("/nothing/here", "/usr_nobody")
 PAGES = (
     "members",
     "members?q=nobody-like-that",
+    "members?state=deprovisioned",
     "members/{member}",
     "groups",
     "groups/{group}",
     "groups/mappings/{mapping}/change?role=admin",
     "groups/mappings/{mapping}/remove",
+    "roles",
+    "roles/role_developer",
+    "roles/{role}",
+    "conflicts",
     "settings",
+    "settings/sign-in-mode",
     "identity-providers/new",
     "identity-providers/{provider}",
     "bot-users",
@@ -42,7 +48,7 @@ def sign_in(page: Page, site: Any) -> None:
     page.goto(f"{site.url}/login")
     page.get_by_label("E-mail address").fill(site.email)
     page.get_by_label("Password").fill(site.password)
-    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.get_by_role("button", name="Continue", exact=True).click()
     expect(page).to_have_url(re.compile("/accounts/acme/members$"))
 
 

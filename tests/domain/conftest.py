@@ -1,19 +1,22 @@
 """Fixtures of the domain's tests: an account in an open database, on SQLite and on PostgreSQL."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from idp_bridge import db, keyring
+from idp_bridge import db, keyring, mail
 from idp_bridge.config import Config
 from idp_bridge.models import ALL
 from tests import postgres as pg
+from tests import smtp
 from tests.conftest import World
 from tests.domain import cast
+from tests.smtp import Mailbox
 
 #: What hangs on nothing; deleting these rows deletes all that there are.
-ROOTS = [model for model in ALL if not model._meta.refs]
+ROOTS = [model for model in ALL if all(reference.null for reference in model._meta.refs)]
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +62,12 @@ def sso(acme: World) -> World:
     """acme with an identity provider through which people may join."""
     cast.connect(acme, join_policy="jit")
     return acme
+
+
+@pytest.fixture
+def mailbox(config: Config, database: None, tmp_path: Path) -> Iterator[Mailbox]:
+    """A real SMTP server, by which mail goes in this test."""
+    with smtp.serving(tmp_path) as box:
+        mail.configure(replace(config, smtp_url=f"smtp://127.0.0.1:{box.port}"))
+        yield box
+    mail.configure(config)

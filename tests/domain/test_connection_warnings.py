@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from idp_bridge import clock, connection_warnings, db, sp_keys
-from idp_bridge.models import IdentityProvider
+from idp_bridge.models import Account, IdentityProvider
 from tests.conftest import World
 from tests.domain import cast
 from tests.saml import idp as signing_idp
@@ -88,3 +88,23 @@ def test_our_own_certificate_warns_with_the_steps_of_a_roll_over(sso: World, pro
         end = sp_keys.signing(provider).certificate.not_after
     assert "own_certificate_expiring" in codes(provider, now=end - 30 * DAY)
     assert "own_certificate_expiring" in codes(provider, now=end + DAY)
+
+
+def test_the_only_way_in_under_enforcement_warns_before_and_after_a_change(
+    sso: World, provider: IdentityProvider
+) -> None:
+    """Not in mixed mode, nor while another connection is known to work, nor where it is switched off."""
+    IdentityProvider.update(administrator_signed_in_at=clock.now()).execute()
+    assert codes(cast.again(provider), now=END - 100 * DAY) == []
+    Account.update(sso_mode="enforced").execute()
+    assert codes(cast.again(provider), now=END - 100 * DAY) == ["only_way_in"]
+    IdentityProvider.update(changed_at=clock.now() + DAY).execute()
+    assert codes(cast.again(provider), now=END - 100 * DAY) == ["unproven_under_enforcement"]
+    assert [one.code for one in connection_warnings.under_enforcement(cast.again(provider))] == [
+        "unproven_under_enforcement"
+    ]
+    second = cast.connect(sso, name="Second")
+    IdentityProvider.update(administrator_signed_in_at=clock.now()).where(IdentityProvider.id == second.id).execute()
+    assert codes(cast.again(provider), now=END - 100 * DAY) == []
+    IdentityProvider.update(enabled=False).execute()
+    assert codes(cast.again(provider), now=END - 100 * DAY) == []

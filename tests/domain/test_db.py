@@ -34,6 +34,34 @@ def test_returning_commits_and_raising_rolls_back(database: None) -> None:
     assert db.column(Person.select(Person.id)) == [kept.id]
 
 
+def test_what_is_to_follow_a_commit_follows_it_once(database: None) -> None:
+    """When others can read what was written; not where it was undone; outside a transaction at once."""
+    seen: list[int] = []
+
+    def look() -> None:
+        assert not db.database.in_transaction()
+        seen.append(Person.select().count())
+
+    def fail() -> None:
+        with db.transaction():
+            db.after_commit(look)
+            raise LookupError
+
+    with db.transaction():
+        _person()
+        db.after_commit(look)
+        db.after_commit(look)
+        assert seen == []
+    assert seen == [1]
+    with pytest.raises(LookupError):
+        fail()
+    with db.transaction():
+        _person()
+    assert seen == [1]
+    db.after_commit(look)
+    assert seen == [1, 2]
+
+
 def test_a_transaction_is_never_nested(database: None) -> None:
     """The inner one would promise what the outer one may undo."""
     with db.transaction(), pytest.raises(RuntimeError, match="inside a transaction"), db.transaction():

@@ -4,7 +4,7 @@ import pytest
 
 from idp_bridge import db, groups, member_roles
 from idp_bridge.errors import Code, Conflict, Forbidden, Invalid, NotFound
-from idp_bridge.models import RoleMapping
+from idp_bridge.models import Account, RoleMapping
 from tests.conftest import World
 from tests.domain import cast
 from tests.domain.test_sign_in import come, said
@@ -146,3 +146,21 @@ def test_mappings_are_told(sso: World) -> None:
         "role_mapping_deleted.v0",
     ]
     assert told[1].object["role_before"] == "billing"
+
+
+def test_a_mapping_is_made_and_changed_where_the_plan_has_single_sign_on(sso: World) -> None:
+    """On the pages as over the API; what is there may be taken away on any plan."""
+    assert sso.provider is not None
+    with db.transaction():
+        mapping = groups.map_role(sso.system, sso.provider, role="viewer", group_display_name="One")
+    Account.update(plan="pro").where(Account.id == sso.account.id).execute()
+    sso.account.plan = "pro"
+    for act in (
+        lambda: groups.map_role(sso.system, cast.again(sso.provider), role="viewer", group_display_name="Two"),
+        lambda: groups.change_mapping(sso.system, mapping, "billing"),
+    ):
+        with pytest.raises(Forbidden, match="Enterprise") as caught, db.transaction():
+            act()
+        assert caught.value.code is Code.PLAN_REQUIRED
+    with db.transaction():
+        groups.unmap(sso.system, mapping)

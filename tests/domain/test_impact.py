@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from idp_bridge import clock, db, groups, idps, impact, member_lifecycle, sessions
+from idp_bridge import actors, clock, db, groups, idps, impact, member_lifecycle, sessions
 from idp_bridge.errors import Conflict
 from idp_bridge.models import (
     DirectoryUser,
@@ -48,7 +48,7 @@ def second(sso: World, provider: IdentityProvider) -> IdentityProvider:
 
 
 def locked_out(provider: IdentityProvider) -> int:
-    return impact.of_disabling(cast.again(provider)).locked_out
+    return impact.of_disabling(actors.system(provider.account), cast.again(provider)).locked_out
 
 
 def test_who_has_no_other_way_in_is_counted(sso: World, provider: IdentityProvider, second: IdentityProvider) -> None:
@@ -107,7 +107,7 @@ def test_what_is_said_is_what_happens(sso: World, provider: IdentityProvider) ->
         sessions.open_session(member, method="password")
     models: tuple[Any, ...] = (Session, ScimToken, DirectoryUser, RoleMapping)
     before = [model.select().count() for model in models]
-    said = impact.of_deleting(provider)
+    said = impact.of_deleting(actors.system(provider.account), provider)
     with db.transaction():
         idps.delete(sso.system, provider)
     gone = [count - model.select().count() for count, model in zip(before, models, strict=True)]
@@ -122,7 +122,9 @@ def test_switching_off_keeps_the_directory(sso: World, provider: IdentityProvide
     member = cast.provisioned(sso, "a@acme.test")
     with db.transaction():
         sessions.open_session(member, method="saml", identity_provider_id=provider.id)
-    assert impact.of_disabling(provider) == impact.Impact(refused=None, sessions_ended=1, locked_out=1)
+    assert impact.of_disabling(actors.system(provider.account), provider) == impact.Impact(
+        refused=None, sessions_ended=1, locked_out=1
+    )
     with db.transaction():
         idps.change(sso.system, provider, enabled=False)
     assert Session.select().count() == 0
@@ -133,7 +135,10 @@ def test_the_last_door_says_so_beforehand(sso: World, provider: IdentityProvider
     """In the words that the refusal itself has."""
     sso.account.sso_mode = "enforced"
     sso.account.save()
-    for said in (impact.of_disabling(cast.again(provider)), impact.of_deleting(cast.again(provider))):
+    for said in (
+        impact.of_disabling(actors.system(provider.account), cast.again(provider)),
+        impact.of_deleting(actors.system(provider.account), cast.again(provider)),
+    ):
         assert said.refused is not None
         assert "enforced" in said.refused
 
@@ -151,11 +156,11 @@ def test_the_last_administrator_says_so_beforehand(sso: World, provider: Identit
     else:
         come = cast.join(sso, "a@acme.test", managed_by="jit", identity_provider=provider)
         MemberRole.create(member=come, role="admin", source="claim", mapping_id=mapping.id, created_at=clock.now())
-    assert impact.of_deleting(cast.again(provider)).refused is None
+    assert impact.of_deleting(actors.system(provider.account), cast.again(provider)).refused is None
     with db.transaction():
         member_lifecycle.suspend(sso.system, cast.again(sso.owner))
-    said = impact.of_deleting(cast.again(provider)).refused
+    said = impact.of_deleting(actors.system(provider.account), cast.again(provider)).refused
     with pytest.raises(Conflict) as refused, db.transaction():
         idps.delete(sso.system, cast.again(provider))
     assert said == refused.value.message
-    assert impact.of_disabling(cast.again(provider)).refused is None
+    assert impact.of_disabling(actors.system(provider.account), cast.again(provider)).refused is None

@@ -166,6 +166,71 @@ def test_an_invitation_of_another_account_is_not_found(acme: World) -> None:
         invitations.get(acme.account, _invite(other).invitation.id)
 
 
+def test_sending_again_makes_a_new_link_with_a_new_end(acme: World) -> None:
+    """From whoever sends it now; the former link is dead. What has run out, or was accepted, is not sent again."""
+    first = _invite(acme)
+    admin = cast.join(acme, "second@acme.test", "admin")
+    with time_machine.travel(clock.now() + timedelta(days=6)):
+        with db.transaction():
+            second = invitations.resend(cast.acting(acme, admin), cast.again(first.invitation))
+        assert second.invitation.expires_at == pytest.approx(
+            clock.now() + invitations.LIFETIME, abs=timedelta(seconds=9)
+        )
+        with pytest.raises(Gone):
+            invitations.find(first.token)
+        found = invitations.find(second.token)
+        assert (found.id, found.invited_by, found.invited_by_id) == (first.invitation.id, admin.email, admin.id)
+    with time_machine.travel(clock.now() + timedelta(days=14)), pytest.raises(Gone), db.transaction():
+        invitations.resend(acme.system, second.invitation)
+    person = _person("new@acme.test")
+    with db.transaction():
+        invitations.accept(acme.system, second.invitation, person)
+    with pytest.raises(Gone), db.transaction():
+        invitations.resend(acme.system, second.invitation)
+
+
+def test_nobody_sends_again_what_she_could_not_send(acme: World) -> None:
+    """Else a team manager would take over an administrator's promise."""
+    manager = cast.join(acme, "m@acme.test", "team_manager")
+    with db.transaction():
+        sent = invitations.create(acme.system, "chief@acme.test", role_names=["admin"])
+    with pytest.raises(Forbidden), db.transaction():
+        invitations.resend(cast.acting(acme, manager), sent.invitation)
+
+
+@pytest.mark.parametrize("lost", ["suspended", "removed", "demoted", "role", "nothing"])
+def test_an_invitation_lapses_with_its_senders_rights(acme: World, lost: str) -> None:
+    """By password and by single sign-on; reactivated, she vouches again."""
+    sender, person = cast.join(acme, "second@acme.test", "admin"), _person("new@acme.test")
+    with db.transaction():
+        sent = invitations.create(cast.acting(acme, sender), "new@acme.test", role_names=["billing"])
+    with db.transaction():
+        if lost == "suspended":
+            member_lifecycle.suspend(acme.system, sender)
+        elif lost == "removed":
+            member_lifecycle.remove(acme.system, sender)
+        elif lost in ("demoted", "role"):
+            member_roles.set_roles(acme.system, sender, ["viewer" if lost == "demoted" else "team_manager"])
+    gone = lost != "nothing"
+    assert invitations.lapsed(acme.account, [sent.invitation]) == ({sent.invitation.id} if gone else set())
+    assert (invitations.standing(acme.account, "new@acme.test") is None) == gone
+    if gone:
+        with pytest.raises(invitations.Lapsed), db.transaction():
+            invitations.accept(acme.system, sent.invitation, person)
+    if lost == "suspended":
+        with db.transaction():
+            member_lifecycle.unsuspend(acme.system, cast.again(sender))
+        gone = False
+    if not gone:
+        with db.transaction():
+            invitations.accept(acme.system, sent.invitation, person)
+
+
+def test_what_the_service_itself_sent_does_not_lapse(acme: World) -> None:
+    """The command line has no rights to lose."""
+    assert invitations.lapsed(acme.account, [_invite(acme).invitation]) == set()
+
+
 def test_a_team_manager_cannot_cancel_an_administrators_invitation(acme: World) -> None:
     """Who could not promise the role cannot take the promise back."""
     manager = cast.join(acme, "m@acme.test", "team_manager")

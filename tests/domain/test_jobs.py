@@ -110,6 +110,27 @@ def test_a_slow_lane_does_not_keep_the_others_waiting() -> None:
     assert [one.name for one in jobs.JOBS if one.lane == "slow jobs"] == ["metadata_refresh"]
 
 
+def test_a_lane_that_is_woken_looks_at_once() -> None:
+    """Due or not, and again for what comes while it is at work; the others of this process sleep on."""
+    wake, ran, entered, go_on = threading.Event(), threading.Semaphore(0), threading.Event(), threading.Event()
+
+    def work(_: datetime) -> None:
+        entered.set()
+        assert go_on.wait(20)
+        ran.release()
+
+    runner = Runner(pause=HOUR, jobs=[Job("woken", HOUR, work, lane="mail", woken_by=wake)])
+    runner.start()
+    assert entered.wait(20)
+    wake.set()
+    go_on.set()
+    assert all(ran.acquire(timeout=20) for _ in range(2))
+    wake.set()
+    assert ran.acquire(timeout=20)
+    runner.stop()
+    assert not any(thread.name == "mail" for thread in threading.enumerate())
+
+
 def test_the_thread_outlives_a_database_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
     """It says so in the log, and goes on when the database is back."""
     ran, away = threading.Semaphore(0), threading.Semaphore(0)

@@ -8,6 +8,7 @@ from idp_bridge import (
     credentials,
     db,
     groups,
+    identity_conflicts,
     invitations,
     models,
     people,
@@ -15,6 +16,7 @@ from idp_bridge import (
     sessions,
     sp_keys,
 )
+from idp_bridge.identity_conflicts import Case, Kind
 from idp_bridge.models import (
     Account,
     CertificateNotice,
@@ -69,6 +71,7 @@ def _fill(world: World) -> None:
         schema_extensions.create(
             world.system, urn="urn:acme:User", name="Acme", resource_type="User", attributes=[Attribute("badge")]
         )
+        identity_conflicts.note(world.system, provider, Case(Kind.LOOK_ALIKE, "a@acme.test", name_id="x"))
         DirectoryEmail.create(identity_provider=provider, value_key="a@acme.test", user=DirectoryUser.get())
         DirectorySpan.create(identity_provider=provider, first_id="", number=1)
         ScimRequest.create(

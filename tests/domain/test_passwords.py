@@ -1,10 +1,11 @@
 """Passwords: argon2id, and one answer for a wrong one and none at all."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from idp_bridge import passwords
+from idp_bridge import guessable, passwords
 from idp_bridge.errors import Invalid
 
 
@@ -14,6 +15,57 @@ def test_too_short_and_too_long_are_refused(password: str) -> None:
     with pytest.raises(Invalid) as caught:
         passwords.hash_password(password)
     assert "password" in caught.value.fields
+
+
+OWNER = ["owner@acme.test", "Acme Corporation", "acme-corp"]
+
+GUESSED_FIRST = [
+    "password1234",
+    "P@ssword1234",
+    "qwertyuiop12",
+    "123456789012",
+    "aaaaaaaaaaaaaaaa",
+    "abcabcabcabc",
+    "administrator1",
+    "1q2w3e4r5t6y",
+    "owner@acme.test1",
+    "OWNER@ACME.TEST!",
+    "Acme Corporation 2026",
+    "acme-corp-acme-corp-1",
+]
+
+
+@pytest.mark.parametrize("password", GUESSED_FIRST)
+def test_what_is_guessed_first_is_refused(password: str) -> None:
+    """With a sentence on what is wrong with it, which does not repeat the password."""
+    with pytest.raises(Invalid) as caught:
+        passwords.check(password, about=OWNER)
+    assert "password" in caught.value.fields
+    assert password not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["correct horse battery staple", "tulip river forty two", "xK9#mQ2$vL7p", "acme is where my garden grows tall"],
+)
+def test_a_few_words_are_good(password: str) -> None:
+    """No digit, sign or capital letter is asked for; one of the names may be among them."""
+    passwords.check(password, about=OWNER)
+
+
+def test_no_password_takes_long_to_judge() -> None:
+    """Digits that may stand for letters multiply what there is to look at: only the beginning is looked at."""
+    started = time.perf_counter()
+    passwords.check("4@8({[<6391!|70$5+%2" * 12)
+    assert time.perf_counter() - started < 5
+
+
+def test_those_judged_at_once_do_not_mix() -> None:
+    """The library keeps what is known of a person in a global while it works."""
+    with ThreadPoolExecutor(8) as pool:
+        names = [f"gertrude{number}@heliotrope{number}.test" for number in range(40)]
+        alone = [guessable.warning(f"{name}!", [name]) for name in names]
+        assert list(pool.map(lambda name: guessable.warning(f"{name}!", [name]), names)) == alone
 
 
 def test_the_right_password_and_only_that() -> None:

@@ -8,16 +8,18 @@ from threading import Barrier
 import pytest
 
 from idp_bridge import (
-    accounts,
     clock,
     db,
+    enforcement,
     idps,
     invitations,
     member_lifecycle,
     member_roles,
     members,
     people,
+    plan_changes,
     seats,
+    sessions,
     sign_in,
 )
 from idp_bridge.errors import Code, Conflict, Forbidden, Gone, NotFound
@@ -257,9 +259,7 @@ def test_whoever_enforces_while_the_only_way_in_is_closed_locks_nobody_out(
         RecoveryCode.delete().execute()
         RecoveryCode.create(member=acme.owner, code_hash="hash")
         row = _proven(acme, f"a{n}")
-        results = cast.at_once(
-            partial(close, acme, row), lambda: accounts.set_sso_mode(_fresh(acme).system, "enforced")
-        )
+        results = cast.at_once(partial(close, acme, row), lambda: enforcement.enforce(_fresh(acme).system))
         (refused,) = [result for result in results if result is not None]
         assert isinstance(refused, Conflict)
         assert not _locked_out(acme)
@@ -275,10 +275,103 @@ def test_whoever_enforces_while_the_plan_is_lost_locks_nobody_out(acme: World) -
         RecoveryCode.create(member=acme.owner, code_hash="hash")
         _proven(acme, f"a{n}")
         cast.at_once(
-            lambda: accounts.set_plan(_fresh(acme).system, "pro"),
-            lambda: accounts.set_sso_mode(_fresh(acme).system, "enforced"),
+            lambda: plan_changes.set_plan(_fresh(acme).system, "pro"),
+            lambda: enforcement.enforce(_fresh(acme).system),
         )
         assert cast.again(acme.account).sso_mode == "mixed"
+
+
+def test_a_plan_that_goes_while_somebody_signs_in_leaves_no_session_of_its_providers(sso: World) -> None:
+    """Whoever comes second finds the other: refused, or signed out again."""
+    assert sso.provider is not None
+    provider_id = sso.provider.id
+
+    def sign_in_by_it() -> sessions.Opened:
+        provider = IdentityProvider.get_by_id(provider_id)
+        member = sign_in.by_assertion(_fresh(sso).system, provider, said("owner@acme.test")).member
+        return sessions.open_session(member, method="saml", identity_provider_id=provider_id)
+
+    for _ in range(6):
+        opened, left = cast.at_once(sign_in_by_it, lambda: plan_changes.set_plan(_fresh(sso).system, "pro"))
+        assert isinstance(left, plan_changes.PlanChange), left
+        assert isinstance(opened, Forbidden) or not sessions.memberships(opened.token), opened
+        with db.transaction():
+            plan_changes.set_plan(_fresh(sso).system, "enterprise")
+        assert isinstance(opened, Forbidden) or not sessions.memberships(opened.token), "it came back with the plan"
+
+
+def _on_trial(world: World) -> None:
+    """Enforced on trial, by a provider that an administrator has come in through before."""
+    RecoveryCode.delete().execute()
+    RecoveryCode.create(member=world.owner, code_hash="hash")
+    IdentityProvider.update(enabled=True, administrator_signed_in_at=clock.now()).execute()
+    with db.transaction():
+        enforcement.enforce(_fresh(world).system, fall_back_minutes=10)
+
+
+def _come(world: World) -> None:
+    provider = IdentityProvider.get(IdentityProvider.account == world.account)
+    sign_in.by_assertion(_fresh(world).system, provider, said("owner@acme.test"))
+
+
+def test_a_trial_is_confirmed_once_by_several_who_come_at_once(sso: World) -> None:
+    """Nobody waits for another for ever, and one event tells of it."""
+    for n in range(1, 5):
+        _on_trial(sso)
+        results = cast.at_once(*[lambda: _come(sso)] * 3)
+        assert results == [None] * 3
+        assert cast.again(sso.account).enforced_until is None
+        reasons = [event.object["reason"] for event in cast.happened(sso, "account_updated.v0")]
+        assert reasons.count("confirmed") == n
+        with db.transaction():
+            enforcement.relax(_fresh(sso).system)
+
+
+def test_a_trial_that_is_confirmed_while_the_plan_goes_leaves_no_enforcement(sso: World) -> None:
+    """Both want the account and the provider, in the same order."""
+    for _ in range(6):
+        _on_trial(sso)
+        came, left = cast.at_once(lambda: _come(sso), lambda: plan_changes.set_plan(_fresh(sso).system, "pro"))
+        assert came is None or isinstance(came, Forbidden), came
+        assert isinstance(left, plan_changes.PlanChange), left
+        stored = cast.again(sso.account)
+        assert (stored.plan, stored.sso_mode, stored.enforced_until) == ("pro", "mixed", None)
+        with db.transaction():
+            plan_changes.set_plan(_fresh(sso).system, "enterprise")
+            enforcement.relax(_fresh(sso).system)
+
+
+def test_a_trial_that_is_over_is_written_down_once(sso: World) -> None:
+    """By the job of every process at the same moment, and by whoever changes the mode."""
+    _on_trial(sso)
+    Account.update(enforced_until=clock.now()).execute()
+    results = cast.at_once(*[_settle] * 3, lambda: enforcement.relax(_fresh(sso).system))
+    assert results == [None] * 4
+    reasons = [event.object["reason"] for event in cast.happened(sso, "account_updated.v0")]
+    assert reasons == ["enforced", "fell_back"]
+
+
+def _settle() -> None:
+    for account in list(Account.select()):
+        seats.lock_anew(account)
+        enforcement.settle(account)
+
+
+def test_a_plan_change_and_the_last_administrators_end_leave_one(acme: World) -> None:
+    """On the free plan everybody is one, so she may go; back on another the stored roles count, so she must not."""
+    cast.join(acme, "dev@acme.test")
+    for _ in range(4):
+        with db.transaction():
+            plan_changes.set_plan(_fresh(acme).system, "free", seat_limit=9)
+        results = cast.at_once(
+            lambda: plan_changes.set_plan(_fresh(acme).system, "pro"),
+            lambda: member_lifecycle.suspend(_fresh(acme).system, cast.again(acme.owner)),
+        )
+        (refused,) = [result for result in results if isinstance(result, Conflict)]
+        assert refused.code is Code.LAST_ADMINISTRATOR
+        assert member_roles.administrators(cast.again(acme.account))
+        with db.transaction():
+            member_lifecycle.unsuspend(_fresh(acme).system, cast.again(acme.owner))
 
 
 def test_a_connection_is_deleted_once(acme: World) -> None:

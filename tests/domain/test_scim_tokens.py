@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from idp_bridge import accounts, clock, db, scim_tokens
+from idp_bridge import clock, db, plan_changes, scim_tokens
 from idp_bridge.errors import Forbidden, Invalid, NotFound
 from tests.conftest import World
 
@@ -37,6 +37,6 @@ def test_a_token_needs_the_plan(sso: World) -> None:
     """An account that left enterprise gets no new one."""
     assert sso.provider is not None
     with db.transaction():
-        accounts.set_plan(sso.system, "pro")
+        plan_changes.set_plan(sso.system, "pro")
     with pytest.raises(Forbidden), db.transaction():
         scim_tokens.issue(sso.system, sso.provider)

@@ -8,7 +8,9 @@ import time_machine
 
 from idp_bridge import bots, clock, db, invitations, member_lifecycle, people, seats, sign_in
 from idp_bridge.errors import Code, Forbidden
-from idp_bridge.models import Account, Member
+from idp_bridge.models import Account, Invitation, Member
+from idp_bridge.provisioning import users
+from idp_bridge.provisioning.directory import Directory
 from idp_bridge.seats import Seats
 from tests.conftest import World
 from tests.domain import cast
@@ -75,7 +77,33 @@ def _by_return(world: World) -> None:
     member_lifecycle.revive(world.system, Member.get(Member.email == "left@acme.test"), world.provider)
 
 
-@pytest.mark.parametrize("door", [_by_hand, _by_invitation, _by_assertion, _by_reactivation, _by_directory, _by_return])
+def _by_restoring(world: World) -> None:
+    member_lifecycle.restore(world.system, Member.get(Member.email == "left@acme.test"))
+
+
+def _by_post(world: World) -> None:
+    assert world.provider is not None
+    directory = Directory(world.provider, world.account, world.system, "https://sso.test/scim/v2")
+    users.create(directory, {"userName": "a@acme.test"})
+
+
+def _by_acceptance(world: World) -> None:
+    invitation = Invitation.get(Invitation.email == "asked@acme.test")
+    invitations.accept(world.system, invitation, people.create("asked@acme.test"))
+
+
+def _by_accepting_through_the_provider(world: World) -> None:
+    assert world.provider is not None
+    sign_in.by_assertion(world.system, world.provider, said("asked@acme.test"))
+
+
+DOORS = [
+    *(_by_hand, _by_invitation, _by_assertion, _by_reactivation, _by_directory, _by_return),
+    *(_by_restoring, _by_post, _by_acceptance, _by_accepting_through_the_provider),
+]
+
+
+@pytest.mark.parametrize("door", DOORS)
 def test_every_door_is_shut_at_the_limit(sso: World, door: Callable[[World], None]) -> None:
     """403 naming the limit, and nothing half done."""
     held, left = cast.join(sso, "held@acme.test"), cast.provisioned(sso, "left@acme.test")
@@ -84,6 +112,7 @@ def test_every_door_is_shut_at_the_limit(sso: World, door: Callable[[World], Non
         member_lifecycle.suspend(sso.system, held)
         member_lifecycle.deprovision(sso.system, left)
         member_lifecycle.set_directory_active(sso.system, off, False)
+        invitations.create(sso.system, "asked@acme.test")
     sso.account.seats = 1
     sso.account.save()
     before = len(cast.happened(sso))

@@ -1,7 +1,6 @@
 """Signing in: the decision table, who an assertion means, and what comes of it."""
 
 from datetime import timedelta
-from itertools import product
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ from idp_bridge import (
 )
 from idp_bridge.errors import Forbidden
 from idp_bridge.models import Event, IdentityLink, IdentityProvider, Member
-from idp_bridge.sign_in import ADMITTING, Identity, Outcome, Refused, Situation, State, Way
+from idp_bridge.sign_in import Identity, Outcome, Refused, State
 from tests.conftest import PASSWORD, World
 from tests.domain import cast
 
@@ -49,85 +48,6 @@ def refused(world: World, identity: Identity, provider: IdentityProvider | None 
     with pytest.raises(Refused) as caught:
         come(world, identity, provider)
     return caught.value.outcome
-
-
-# --- the table --------------------------------------------------------------------------------------------------
-
-#: By an assertion of an enabled provider, SSO in the plan, in either mode: state -> (jit, invite_only).
-BY_ASSERTION = {
-    State.ACTIVE: (Outcome.ADMIT, Outcome.ADMIT),
-    State.SUSPENDED: (Outcome.SUSPENDED, Outcome.SUSPENDED),
-    State.DEPROVISIONED: (Outcome.DEPROVISIONED, Outcome.DEPROVISIONED),
-    State.INVITED: (Outcome.ACCEPT_INVITATION, Outcome.ACCEPT_INVITATION),
-    State.UNKNOWN: (Outcome.JOIN, Outcome.INVITATION_NEEDED),
-    State.AMBIGUOUS: (Outcome.AMBIGUOUS, Outcome.AMBIGUOUS),
-    State.ELSEWHERE: (Outcome.ELSEWHERE, Outcome.ELSEWHERE),
-    State.OTHERWISE: (Outcome.OTHERWISE, Outcome.OTHERWISE),
-}
-
-#: By password, whatever the providers are: state -> (mixed, enforced).
-BY_PASSWORD = {
-    State.ACTIVE: (Outcome.ADMIT, Outcome.SSO_ENFORCED),
-    State.SUSPENDED: (Outcome.SUSPENDED, Outcome.SUSPENDED),
-    State.DEPROVISIONED: (Outcome.DEPROVISIONED, Outcome.DEPROVISIONED),
-    State.INVITED: (Outcome.NOT_A_MEMBER, Outcome.SSO_ENFORCED),
-    State.UNKNOWN: (Outcome.NOT_A_MEMBER, Outcome.SSO_ENFORCED),
-    State.AMBIGUOUS: (Outcome.AMBIGUOUS, Outcome.AMBIGUOUS),
-    State.ELSEWHERE: (Outcome.ELSEWHERE, Outcome.ELSEWHERE),
-    State.OTHERWISE: (Outcome.OTHERWISE, Outcome.OTHERWISE),
-}
-
-#: By a recovery code or a break-glass link, whatever else holds: that is what they are for.
-IN_AN_EMERGENCY = {
-    State.ACTIVE: Outcome.ADMIT,
-    State.SUSPENDED: Outcome.SUSPENDED,
-    State.DEPROVISIONED: Outcome.DEPROVISIONED,
-    State.INVITED: Outcome.NOT_A_MEMBER,
-    State.UNKNOWN: Outcome.NOT_A_MEMBER,
-    State.AMBIGUOUS: Outcome.AMBIGUOUS,
-    State.ELSEWHERE: Outcome.ELSEWHERE,
-    State.OTHERWISE: Outcome.OTHERWISE,
-}
-
-
-def expected(case: Situation) -> Outcome:
-    """The outcome by the three tables above."""
-    if case.way is Way.SAML:
-        if not case.sso_in_plan:
-            return Outcome.SSO_NOT_IN_PLAN
-        if not case.enabled:
-            return Outcome.PROVIDER_DISABLED
-        return BY_ASSERTION[case.state][case.policy == "invite_only"]
-    if case.way is Way.PASSWORD:
-        return BY_PASSWORD[case.state][case.mode == "enforced"]
-    return IN_AN_EMERGENCY[case.state]
-
-
-EVERY_SITUATION = [
-    Situation(*facts)
-    for facts in product(Way, State, ("mixed", "enforced"), ("jit", "invite_only"), (True, False), (True, False))
-]
-
-
-def test_every_situation_has_the_outcome_of_the_table() -> None:
-    """All 512 combinations of facts, each with exactly one outcome."""
-    assert len(EVERY_SITUATION) == 512
-    wrong = {case: sign_in.decide(case) for case in EVERY_SITUATION if sign_in.decide(case) is not expected(case)}
-    assert wrong == {}
-
-
-def test_every_row_of_the_table_decides_something() -> None:
-    """A row that never decides is a rule that nobody gets."""
-    deciding = {
-        next(i for i, (facts, _) in enumerate(sign_in.TABLE) if all(getattr(case, k) == v for k, v in facts.items()))
-        for case in EVERY_SITUATION
-    }
-    assert deciding == set(range(len(sign_in.TABLE)))
-
-
-def test_every_refusal_has_words_for_the_person() -> None:
-    """And letting in needs none."""
-    assert set(sign_in.PUBLIC) == set(Outcome) - ADMITTING
 
 
 # --- who it is --------------------------------------------------------------------------------------------------
@@ -443,17 +363,6 @@ def test_a_provider_asserts_addresses_of_its_domains_only(
         assert come(sso, said(email)).email == email
     else:
         assert refused(sso, said(email)) is Outcome.ADDRESS_NOT_ALLOWED
-
-
-def test_a_directorys_word_stands_above_an_assertions(sso: World) -> None:
-    """Neither the name nor the roles of a provisioned member follow her claims."""
-    assert sso.provider is not None
-    member = cast.provisioned(sso, "a@acme.test")
-    with db.transaction():
-        groups.map_role(sso.system, sso.provider, role="billing", group_display_name="Finance")
-    come(sso, said("a@acme.test", first_name="Eve", groups=("Finance",)))
-    assert cast.again(member).first_name == ""
-    assert member_roles.roles_of(sso.account, member) == ("developer",)
 
 
 def test_an_administrators_sign_in_proves_the_provider(sso: World) -> None:

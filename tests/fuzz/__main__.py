@@ -1,4 +1,4 @@
-"""`make fuzz`: random cases of SCIM and SAML for as long as you like; see tests/fuzz/__init__.py."""
+"""`make fuzz`: random cases of SCIM, SAML and membership for as long as you like; see tests/fuzz/__init__.py."""
 
 import argparse
 import subprocess
@@ -10,10 +10,15 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
+from hypothesis import seed as with_seed
+from hypothesis.stateful import run_state_machine_as_test
+
 from idp_bridge import db, keyring
 from idp_bridge.provisioning.directory import Directory
 from tests import postgres
 from tests.conftest import SECRET_KEY, add_provider, make_account
+from tests.domain.machine import Membership
 from tests.fuzz import agreement, cases, noise, saml, saml_cost, stored
 from tests.fuzz.exploring import Disagreement, explore
 from tests.provisioning.conftest import directory_of
@@ -45,6 +50,23 @@ def on(url: Callable[[], str]) -> Round:
     return run
 
 
+def members_on(url: Callable[[], str]) -> Round:
+    """Whoever comes, stays and goes, on such a database, beside a model; a walk of 60 steps for each hundred cases."""
+
+    def run(*, number: int, seed: int) -> None:
+        with opened(url()):
+            walks = settings(
+                max_examples=max(number // 100, 1),
+                stateful_step_count=60,
+                deadline=None,
+                database=None,
+                suppress_health_check=list(HealthCheck),
+            )
+            run_state_machine_as_test(with_seed(seed)(Membership), settings=walks)
+
+    return run
+
+
 @contextmanager
 def rounds() -> Iterator[dict[str, Round]]:
     """What there is to run, by name."""
@@ -58,12 +80,14 @@ def rounds() -> Iterator[dict[str, Round]]:
             "SAML: beside python3-saml and pygamlastan": saml.beside,
             "SAML: mixtures of messages": saml.mixed,
             "filters on SQLite": on(lambda: f"sqlite:///{folder}/{time.monotonic_ns()}.db"),
+            "members on SQLite": members_on(lambda: f"sqlite:///{folder}/{time.monotonic_ns()}.db"),
         }
         if reason := postgres.why_not():
             print(f"without PostgreSQL: {reason}")
         else:
             server = stack.enter_context(postgres.postgres())
             found["filters on PostgreSQL"] = on(server.create_database)
+            found["members on PostgreSQL"] = members_on(server.create_database)
         yield found
 
 

@@ -1,11 +1,12 @@
 """Users of a directory and the members behind them: joining, coming back, being taken over, leaving."""
 
 import threading
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
-from idp_bridge import credentials, db, errors, events, member_lifecycle, member_roles, sessions
+from idp_bridge import credentials, db, errors, events, invitations, member_lifecycle, member_roles, people, sessions
 from idp_bridge.models import DirectoryUser, Event, GroupMember, Member, Session
 from idp_bridge.provisioning import groups, users
 from idp_bridge.provisioning.directory import Directory
@@ -15,6 +16,7 @@ from scim.paging import Page
 from scim.patch import parse_patch
 from scim.schemas import USER_TYPE
 from tests.conftest import World
+from tests.domain import cast
 from tests.provisioning.conftest import rendered
 
 PROFILES = [
@@ -408,3 +410,73 @@ def test_changes_keep_within_their_statements(directory: Directory, statements: 
             change()
         counted[name] = len(sent)
     assert all(counted[name] <= allowed for name, allowed in BUDGET.items()), counted
+
+
+# --- one person, one membership ---------------------------------------------------------------------------------
+
+
+def _left_and_came_back(acme: World, directory: Directory) -> tuple[Member, Any]:
+    """Ann, whom the directory pushed and deleted, who then has been invited under her own address; the invitation."""
+    with db.transaction():
+        person = people.create("ann@acme.test")
+        member = member_lifecycle.create(acme.system, email="ann@acme.test", managed_by="local", person=person)
+    delete(directory, create(directory, "ann@acme.test", externalId="00u1"))
+    with db.transaction():
+        return member, invitations.create(acme.system, "ann@acme.test").invitation
+
+
+def _living(member: Member) -> list[Member]:
+    return list(Member.select().where(Member.person == member.person_id, Member.removed_at.is_null()))
+
+
+def test_who_joined_again_elsewhere_is_not_revived_under_another_address(acme: World, directory: Directory) -> None:
+    """409 that says as whom she is here and what to do; sent with that address she is adopted."""
+    left, invitation = _left_and_came_back(acme, directory)
+    with db.transaction():
+        here = invitations.accept(acme.system, invitation, left.person)
+    with pytest.raises(errors.Conflict, match=r"again already, as ann@acme\.test") as caught:
+        create(directory, "annette@acme.test", externalId="00u1")
+    assert caught.value.code is errors.Code.ALREADY_MEMBER
+    assert [member.id for member in _living(left)] == [here.id]
+    assert not DirectoryUser.select().where(DirectoryUser.deleted_at.is_null()).exists()
+    row = create(directory, "annette@acme.test", externalId="00u1", emails=[{"value": "ann@acme.test"}])
+    assert row.member_id == here.id
+
+
+def test_of_coming_back_both_ways_at_once_one_is_first(acme: World, directory: Directory) -> None:
+    """She accepts while her directory sends her again under another address: never two memberships of one person."""
+    left, invitation = _left_and_came_back(acme, directory)
+
+    # repeated: on PostgreSQL the two may wait for each other in a circle, and one is begun anew
+    def accept() -> Member:
+        return db.repeated(lambda: invitations.accept(acme.system, invitation, left.person))
+
+    def push() -> DirectoryUser:
+        resource = {"userName": "annette@acme.test", "externalId": "00u1"}
+        return db.repeated(lambda: users.create(directory, resource).row)
+
+    answers = cast.at_once(accept, push, transaction=nullcontext)
+    refused = [answer for answer in answers if isinstance(answer, errors.Conflict)]
+    assert [refusal.code for refusal in refused] == [errors.Code.ALREADY_MEMBER]
+    assert len(_living(left)) == 1
+
+
+# --- names that her sign-in knows ---------------------------------------------------------------------------------
+
+
+def test_what_a_record_says_nothing_of_stays_as_it_is_known(directory: Directory, acme: World) -> None:
+    """Taken over, and changed in something else: names that her provider's assertions have said are not wiped. What it
+    says from now on stands above them, and what it says no longer is gone."""
+    ann = cast.join(acme, "ann@acme.test", name="Ann Lee", first_name="Ann", last_name="Lee")
+    row = create(directory)
+
+    def known() -> list[str]:
+        return [getattr(cast.again(ann), name) for name in ("name", "first_name", "last_name")]
+
+    assert (row.member_id, known()) == (ann.id, ["Ann Lee", "Ann", "Lee"])
+    row = patch(directory, row, active=False)
+    assert known() == ["Ann Lee", "Ann", "Lee"]
+    row = patch(directory, row, name={"givenName": "Anna"}, displayName="Anna L.")
+    assert known() == ["Anna L.", "Anna", "Lee"]
+    patch(directory, row, name={"givenName": "", "familyName": "Li"})
+    assert known() == ["Anna L.", "", "Li"]

@@ -10,7 +10,8 @@ from idp_bridge import roles
 from idp_bridge.config import PREFIX, Config
 from idp_bridge.errors import Code
 from idp_bridge.events import Type
-from idp_bridge.roles import BUILT_IN, Permission
+from idp_bridge.plans import PLANS, Feature
+from idp_bridge.roles import BUILT_IN, CredentialKind, Permission, kinds_of
 
 ROOT = Path(__file__).parents[2]
 SOURCES = {path: path.read_text() for path in (ROOT / "idp_bridge").rglob("*.py")}
@@ -71,6 +72,19 @@ def test_the_roles_page_shows_the_table_that_is_enforced() -> None:
     assert starred == {permission.value for permission in roles.ADMINISTRATIVE}
 
 
+def test_the_plans_page_shows_the_table_that_is_enforced() -> None:
+    """Seats and features of every plan, and no feature that there is not."""
+    lines = [line for line in _page("plans.md").splitlines() if line.startswith("|")]
+    head, _, *rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines]
+    assert head[1:] == list(PLANS)
+    shown = {row[0]: row[1:] for row in rows}
+    limits = shown.pop("Seats that come with it")
+    assert limits == [str(plan.seats) if plan.seats is not None else "no limit" for plan in PLANS.values()]
+    assert list(shown) == [feature.value for feature in Feature]
+    for index, plan in enumerate(PLANS.values()):
+        assert {name for name, marks in shown.items() if marks[index]} == {f.value for f in plan.features}
+
+
 def test_every_setting_is_on_its_page_and_in_the_example() -> None:
     """Both, and no setting that is not read."""
     assert set(_named(_page("configuration.md"))) == _settings()
@@ -84,3 +98,26 @@ def test_the_settings_page_shows_the_defaults() -> None:
     for field in dataclasses.fields(Config):
         if isinstance(field.default, int | str):
             assert shown[PREFIX + field.name.upper()] == str(field.default)
+
+
+def test_the_roles_page_shows_which_credential_may_use_what() -> None:
+    """Every permission, every kind of credential, every mark: the table that the guard asks."""
+    section = _page("roles.md").partition("## Which credential may use what")[2]
+    head = next(line for line in section.splitlines() if line.startswith("| permission |"))
+    kinds = [cell.strip() for cell in head.strip("|").split("|")][1:]
+    assert kinds == [kind.value for kind in CredentialKind]
+    shown = {row[0].strip("`"): row[1:] for row in _rows(section) if len(row) == len(kinds) + 1}
+    assert set(shown) == {permission.value for permission in Permission}
+    for permission in Permission:
+        marked = {kind for kind, mark in zip(CredentialKind, shown[permission.value], strict=True) if mark}
+        assert marked == kinds_of(permission), permission
+
+
+def test_the_table_of_guards_names_codes_and_their_status() -> None:
+    """Each rule with a code that there is, and the status that docs/errors.md gives it."""
+    section = _page("roles.md").partition("## What is always refused")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| [^|]+ \| (`ERR_\w+`) \| (\d+) \| [^|]+ \|$", section, flags=re.MULTILINE)
+    assert len(rows) == section.count("`ERR_") >= 10
+    for code, status in rows:
+        chapter = _page("errors.md").partition(f"| {code} |")[0].rpartition("\n## ")[2].partition("\n")[0]
+        assert status in chapter, code

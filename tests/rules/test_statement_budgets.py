@@ -22,14 +22,16 @@ BUDGETS = {
     "list count=100, deep page": 4,
     "POST /Users": 11,
     "POST /Users, userName no address": 12,
-    "PATCH active=false": 9,
+    "PATCH active=false": 10,
     "PATCH active=true": 8,
     "PATCH title": 5,
     "PATCH group add one": 7,
     "PATCH group remove one": 8,
     "GET group without members": 2,
     "DELETE /Users/{id}": 14,
-    "GET /api/whoami by API key": 3,
+    "GET /api/whoami by API key": 2,
+    "POST /api/introspect by operator key": 2,
+    "POST /api/introspect by API key": 2,
 }
 
 

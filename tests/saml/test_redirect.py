@@ -1,6 +1,7 @@
 """HTTP-Redirect: what a query string says, who signed it, and what is refused before anything is inflated."""
 
 import base64
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from urllib.parse import parse_qs, quote, quote_plus, urlencode, urlsplit
@@ -108,9 +109,15 @@ def test_deflate_bomb_stops_at_the_bound() -> None:
     """A thousandfold is possible in DEFLATE; not one octet more than the bound is made of it."""
     bomb = deflated(b"a" * 10_000_000)
     assert len(bomb) < redirect.LONGEST_QUERY
-    with pytest.raises(Rejected) as refused:
-        redirect.inflate(bomb)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Rejected) as refused:
+            redirect.inflate(bomb)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert refused.value.reason is Reason.MESSAGE_TOO_LARGE
+    assert peak < 3 * redirect.LARGEST_INFLATED
 
 
 def test_the_bound_itself_is_inflated() -> None:

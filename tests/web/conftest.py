@@ -1,11 +1,19 @@
 """Fixtures of the SAML tests: connections to simulated providers, whose keys are made once."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from flask import Flask
 
+from idp_bridge import mail
+from idp_bridge.config import Config
 from idp_bridge.simulator.saml_idp import Provider
 from idp_bridge.simulator.serve import default_providers
+from tests import smtp
 from tests.conftest import World
+from tests.smtp import Mailbox
 from tests.web.connections import Connection, connect
 
 
@@ -25,3 +33,12 @@ def connection(request: pytest.FixtureRequest, app: Flask, world: World, simulat
 def okta(app: Flask, world: World, simulated: dict[str, Provider]) -> Connection:
     """A just-in-time connection to the simulated Okta."""
     return connect(app, world, simulated["okta"])
+
+
+@pytest.fixture
+def mailbox(config: Config, app: Flask, tmp_path: Path) -> Iterator[Mailbox]:
+    """A real SMTP server, by which the application sends mail in this test."""
+    with smtp.serving(tmp_path) as box:
+        mail.configure(replace(config, smtp_url=f"smtp://127.0.0.1:{box.port}"))
+        yield box
+    mail.configure(config)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from idp_bridge import accounts, actors, clock, connection_warnings, db, fetching, idps, providers, sp_keys
+from idp_bridge import actors, clock, connection_warnings, db, fetching, idps, plan_changes, providers, sp_keys
 from idp_bridge.models import IdentityProvider, ServiceProviderKey
 from idp_bridge.web.dashboard import attention
 from idp_bridge.web.dashboard.page import label
@@ -460,7 +460,7 @@ def test_a_change_is_accepted_only_where_the_plan_has_single_sign_on(
     digest = re.search(r'name="digest" value="(\w+)"', pages.read())
     assert digest
     with db.connection(), db.transaction():
-        accounts.set_plan(world.system, "pro")
+        plan_changes.set_plan(world.system, "pro")
     assert pages.post("/metadata/accept", digest=digest.group(1)).status_code == 403
     assert pages.row().sso_url == before
     assert pages.post("/metadata/discard", digest=digest.group(1)).status_code == 303

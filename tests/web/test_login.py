@@ -1,5 +1,7 @@
 """Coming in: password, chooser, recovery codes, one-time links, invitations, and signing out."""
 
+import logging
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -69,6 +71,41 @@ def test_a_page_without_a_session_asks_to_sign_in_and_comes_back(client: FlaskCl
     asked = client.get("/accounts/acme/groups?x=1")
     assert asked.location == "/login?next=/accounts/acme/groups?x%3D1"
     assert 'value="/accounts/acme/groups?x=1"' in client.get(asked.location).get_data(as_text=True)
+
+
+def test_the_address_comes_first(client: FlaskClient, world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Given alone, it leads to all ways in, with next kept; nobody is looked up, so the page is the same for each."""
+    token, pages = csrf_of(client, "/login"), []
+    for email in ("owner@acme.test", "nobody@elsewhere.test"):
+        with caplog.at_level(logging.DEBUG, logger="peewee"):
+            answer = client.post("/login", data={"csrf_token": token, "email": email, "next": "/accounts/acme/usage"})
+        assert answer.status_code == 200
+        pages.append(re.sub(r'(content|value)="[^"]{60,}"', "", answer.get_data(as_text=True)).replace(email, "X"))
+    assert pages[0] == pages[1]
+    assert not [record for record in caplog.records if "person" in str(record.msg)]
+    assert 'type="password"' in pages[0]
+    assert 'value="/accounts/acme/usage"' in pages[0]
+    assert "Continue with single sign-on" in pages[0]
+    assert post(client, "/login/acme", page="/login/acme", email="owner@acme.test").status_code == 400
+
+
+@pytest.mark.parametrize("written", ["", "../evil", "<script>", "a" * 64, "http://evil.test"])
+def test_the_remembered_account_is_anybodys_word(client: FlaskClient, world: World, written: str) -> None:
+    """A cookie that holds no name of an account is nothing."""
+    client.set_cookie("idp_bridge_account", written, path="/login")
+    assert "Single sign-on of" not in client.get("/login").get_data(as_text=True)
+
+
+def test_an_attempt_that_several_are_told_of_is_told_without_where(client: FlaskClient, world: World) -> None:
+    """Anybody can have an account in which somebody else's address stands, and must not learn where she is."""
+    sign_in(client, password="wrong")
+    with db.connection():
+        planted = make_account("evil").owner.person_id
+        Person.update(email="owner@acme.test", email_key="owner@acme.test").where(Person.id == planted).execute()
+    sign_in(client, password="wrong")
+    with db.connection():
+        refused = Event.select().where(Event.type == "sign_in_refused.v0").order_by(Event.id)
+        assert [event.address for event in refused] == ["127.0.0.1", None, None]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from idp_bridge import (
-    accounts,
     bots,
     clock,
     db,
@@ -20,6 +19,7 @@ from idp_bridge import (
     invitations,
     member_lifecycle,
     members,
+    plan_changes,
     saml_messages,
     sp_keys,
 )
@@ -208,7 +208,7 @@ def switched_off(c: Connection, browser: FlaskClient) -> Any:
 def plan_left(c: Connection, browser: FlaskClient) -> Any:
     request_id = c.start(browser)
     with db.connection(), db.transaction():
-        accounts.set_plan(c.world.system, "pro")
+        plan_changes.set_plan(c.world.system, "pro")
     return c.post(browser, c.response(request_id))
 
 
@@ -224,7 +224,7 @@ def foreign_domain(c: Connection, browser: FlaskClient) -> Any:
 
 def no_seat(c: Connection, browser: FlaskClient) -> Any:
     with db.connection(), db.transaction():
-        accounts.set_plan(c.world.system, "enterprise", seat_limit=1)
+        plan_changes.set_plan(c.world.system, "enterprise", seat_limit=1)
     return c.sign_in(browser)
 
 
@@ -293,7 +293,7 @@ def test_nobody_is_sent_to_a_provider_for_nothing(okta: Connection, client: Flas
     okta.change(enabled=False)
     answers = {"provider_disabled": client.get(f"{okta.path}/start?next=/accounts/acme/events")}
     with db.connection(), db.transaction():
-        accounts.set_plan(okta.world.system, "pro")
+        plan_changes.set_plan(okta.world.system, "pro")
     answers["sso_not_in_plan"] = client.get(f"{okta.path}/start")
     events = events_of(okta.world, "sign_in_refused.v0")
     for (reason, answer), event, flow in zip(answers.items(), events, flows_of(okta), strict=True):

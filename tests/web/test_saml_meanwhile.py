@@ -1,7 +1,9 @@
 """Between the steps of a sign-in: who is signed in here, who was signed out, which keys and switches count by then."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from flask.testing import FlaskClient
 
 from idp_bridge import clock, db, idps, keyring, single_logout
 from idp_bridge.keyring import Purpose
-from idp_bridge.models import IdentityProvider, Session, SignInFlow
+from idp_bridge.models import IdentityProvider, Member, Session, SignInFlow
 from idp_bridge.saml.logout import LogoutRequest
 from idp_bridge.saml.profile import UNSPECIFIED, NameId
 from tests.conftest import make_account
@@ -259,3 +261,23 @@ def test_a_fresh_sign_in_alone_allows_nothing_unsolicited(okta: Connection, clie
     okta.change(force_authn=True)
     assert cross_site(okta, client, okta.response(None)).status_code == 403
     assert last(okta)[0] == "unsolicited_not_allowed"
+
+
+# --- somebody is removed ------------------------------------------------------------------------------------------
+
+
+def test_who_is_removed_at_the_moment_of_her_sign_in(okta: Connection, app: Flask) -> None:
+    """She is in by her former place, and out again, or by a new one, or refused; nothing breaks."""
+    okta.sign_in(app.test_client())
+    for _ in range(6):
+        browser = app.test_client()
+        response = okta.response(okta.start(browser))
+        with db.connection():
+            member = Member.get(Member.email == okta.provider.people[0].email)
+        removal = partial(app.test_client().delete, f"/api/users/{member.id}", headers=okta.world.headers)
+        with ThreadPoolExecutor(2) as pool:
+            removed, answer = pool.submit(removal), pool.submit(okta.post, browser, response)
+        assert removed.result().status_code == 204
+        assert answer.result().status_code in (303, 403)
+        if browser.get("/api/whoami").status_code == 401:
+            okta.sign_in(app.test_client())

@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp_bridge import accounts, db, flow_history, groups
+from idp_bridge import db, flow_history, groups, plan_changes
 from idp_bridge.models import (
     Event,
     IdentityLink,
@@ -111,7 +111,7 @@ def test_it_tells_who_is_a_member_already(okta: Connection, client: FlaskClient,
 
 def no_seat(c: Connection) -> None:
     with db.connection(), db.transaction():
-        accounts.set_plan(c.world.system, "enterprise", seat_limit=1)
+        plan_changes.set_plan(c.world.system, "enterprise", seat_limit=1)
 
 
 def nobody_invited(c: Connection) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from idp_bridge import accounts, db
+from idp_bridge import db, plan_changes
 from idp_bridge.models import Account, IdentityProvider
 from tests.conftest import World
 from tests.saml.documents import entity
@@ -42,7 +42,7 @@ OF_TRUST: dict[str, tuple[dict[str, str], str, str, Any]] = {
 def lost(okta: Connection) -> Connection:
     """A connection of an account whose plan has no single sign-on any more: it is switched off by that."""
     with db.connection(), db.transaction():
-        accounts.set_plan(okta.world.system, "pro")
+        plan_changes.set_plan(okta.world.system, "pro")
         IdentityProvider.update(name="Okta").execute()
     return okta
 

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response
 from marshmallow import fields
 
-from idp_bridge import bots
+from idp_bridge import bots, credentials
 from idp_bridge.models import BotUser
 from idp_bridge.roles import Permission
 from idp_bridge.web.api.dialect import Blueprint, no_content
@@ -61,6 +61,32 @@ class BotUserAnswer(Answer):
     created_at = Instant()
 
 
+class DayAnswer(Answer):
+    """The uses of one day, in UTC."""
+
+    day = fields.String(metadata={"format": "date"})
+    number = fields.Integer()
+    address = fields.String(allow_none=True, metadata={"description": "Of the last of them."})
+
+
+class UsesAnswer(Answer):
+    """How a credential was used in the last 30 days."""
+
+    credential_id = fields.String(attribute="credential.id")
+    kind = fields.String(attribute="credential.kind")
+    description = fields.String(attribute="credential.description")
+    last_used_at = Instant(attribute="credential.last_used_at", allow_none=True)
+    last_used_address = fields.String(attribute="credential.last_used_address", allow_none=True)
+    total = fields.Integer()
+    days = fields.List(fields.Nested(DayAnswer), metadata={"description": "Those with uses, the newest first."})
+
+
+class BotUserUsesAnswer(Answer):
+    """What would break if the bot user were off."""
+
+    uses = fields.List(fields.Nested(UsesAnswer))
+
+
 BotUserList = listing("bot_users", BotUserAnswer)
 
 
@@ -90,6 +116,14 @@ def create_bot_user(body: dict[str, Any]) -> BotUser:
 def get_bot_user(id: str) -> BotUser:
     """One bot user."""
     return bots.get(actor().account, id)
+
+
+@blueprint.get("/bot_users/<id:id>/uses")
+@guard(Permission.BOTS_READ)
+@blueprint.response(200, BotUserUsesAnswer)
+def get_bot_user_uses(id: str) -> dict[str, Any]:
+    """What would break if it were off: the uses of the last 30 days, by credential."""
+    return {"uses": credentials.uses(bots.get(actor().account, id))}
 
 
 @blueprint.patch("/bot_users/<id:id>")

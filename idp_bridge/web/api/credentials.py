@@ -87,7 +87,8 @@ class _CredentialAnswer(Answer):
     owner_id = fields.Function(lambda row: row.member_id or row.bot_user_id, metadata={"type": "string"})
     created_at = Instant()
     expires_at = Instant(allow_none=True)
-    last_used_at = Instant(allow_none=True)
+    last_used_at = Instant(allow_none=True, metadata={"description": "A few seconds behind."})
+    last_used_address = fields.String(allow_none=True)
 
 
 class AuthtokenAnswer(_CredentialAnswer):

@@ -71,9 +71,11 @@ class Parser(FlaskParser):
         return read_json(body)
 
     def load_form(self, req: Request, schema: marshmallow.Schema) -> Any:
-        """A form as RFC 7662 section 2.1 wants it. Raises UnsupportedMediaType."""
+        """A form as RFC 7662 section 2.1 wants it, each field once. Raises UnsupportedMediaType, Invalid."""
         if req.mimetype != "application/x-www-form-urlencoded":
             raise UnsupportedMediaType("The body must be a form: application/x-www-form-urlencoded.")
+        if twice := {name: ["given more than once"] for name, values in req.form.lists() if len(values) > 1}:
+            raise Invalid("A field stands more than once in the form.", fields=twice)
         return super().load_form(req, schema)
 
     def handle_error(
@@ -125,6 +127,10 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # untyped
         self.before_request(_limit_body)
         self.after_request(_complete)
 
+    def arguments(self, schema: Any, **options: Any) -> Any:
+        """One instance of the schema for all requests: to make one costs more than to read a small body with it."""
+        return super().arguments(schema() if isinstance(schema, type) else schema, **options)
+
     def route(self, rule: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """A view's name is its operationId."""
         register = super().route(rule, **options)
@@ -136,7 +142,9 @@ def _limit_body() -> None:
 
 
 def _complete(response: Response) -> Response:
-    """A created thing's Location is its ``uri``; an answer without a body has no type."""
+    """A created thing's Location is its ``uri``; an answer without a body has no type. A stream goes as it is."""
+    if response.is_streamed:
+        return response
     if response.status_code == 201 and "uri" in (body := response.get_json()):
         response.headers["Location"] = body["uri"]
     if not response.get_data():

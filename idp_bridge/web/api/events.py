@@ -2,33 +2,34 @@
 
 from typing import Any
 
-from marshmallow import fields, validate
+from flask import Response
+from marshmallow import Schema, fields, validate
 
 from idp_bridge import events
 from idp_bridge.models import Event
 from idp_bridge.roles import Permission
 from idp_bridge.web.api.dialect import Blueprint
 from idp_bridge.web.api.paging import Page, page
-from idp_bridge.web.api.schemas import ID, Answer, Instant, Text, Uri, listing
+from idp_bridge.web.api.schemas import ID, Answer, Instant, Text, listing
 from idp_bridge.web.guard import actor, base_url, guard
 
 blueprint = Blueprint("Events", __name__, "What happened in the account.")
 
-#: Where a credential is found, by the prefix of its id.
-_CREDENTIALS = {
-    "ak": "/api/api_keys/{id}",
-    "cr": "/api/credentials/{id}",
-    "tok": "/api/identity_providers/{principal_id}/scim_tokens/{id}",
-}
+FILTERS = ("type", "actor_id", "object_id", "since")
+JSON_LINES = "application/x-ndjson"
 
 
-class EventPage(Page):
-    """The filters of the list; all that are given must fit."""
+class EventFilters(Schema):
+    """Which events; all that are given must fit."""
 
     type = Text(least=1, most=64, pattern=r"^[a-z0-9_.]+$")
     actor_id = Text(most=64, pattern=ID)
     object_id = Text(most=64, pattern=ID)
     since = Instant(metadata={"description": "Inclusive."})
+
+
+class EventPage(Page, EventFilters):
+    """A page of them."""
 
 
 class CredentialReference(Answer):
@@ -52,41 +53,23 @@ class EventAnswer(Answer):
     """One event."""
 
     event_id = fields.String()
-    uri = Uri("/api/events/{event_id}")
+    uri = fields.String(metadata={"format": "uri"})
     event_type = fields.String()
     event_timestamp = Instant()
     account_id = fields.String()
     principal = fields.Nested(PrincipalAnswer)
     object = fields.Dict(keys=fields.String())
+    address = fields.String(allow_none=True, metadata={"description": "From which it was asked for."})
+    request_id = fields.String(allow_none=True)
 
 
 def principal(id: str | None, type: str, subject: str, source: str, credential_id: str | None) -> dict[str, Any]:
     """Who acts, as events and whoami show it."""
-    return {
-        "id": id,
-        "type": type,
-        "subject": subject,
-        "source": source,
-        "credential": _credential(credential_id, id) if credential_id else None,
-    }
-
-
-def _credential(id: str, principal_id: str | None) -> dict[str, Any]:
-    path = _CREDENTIALS.get(id.partition("_")[0])
-    return {"id": id, "uri": base_url() + path.format(id=id, principal_id=principal_id) if path else None}
+    return events.principal(id, type, subject, source, credential_id, base_url=base_url())
 
 
 def _shown(row: Event) -> dict[str, Any]:
-    return {
-        "event_id": row.id,
-        "event_type": row.type,
-        "event_timestamp": row.timestamp,
-        "account_id": row.account_id,
-        "principal": principal(
-            row.principal_id, row.principal_type, row.principal_subject, row.source, row.credential_id
-        ),
-        "object": row.object,
-    }
+    return events.describe(row, base_url=base_url())
 
 
 @blueprint.get("/events")
@@ -95,9 +78,21 @@ def _shown(row: Event) -> dict[str, Any]:
 @blueprint.response(200, listing("events", EventAnswer))
 def list_events(asked: dict[str, Any]) -> dict[str, Any]:
     """The events, newest first."""
-    wanted = {name: asked[name] for name in ("type", "actor_id", "object_id", "since") if name in asked}
+    wanted = {name: asked[name] for name in FILTERS if name in asked}
     found = page("events", events.of_account(actor().account, **wanted), Event.id, asked)
     return {**found, "events": [_shown(row) for row in found["events"]]}
+
+
+@blueprint.get("/events/export")
+@guard(Permission.EVENTS_READ)
+@blueprint.arguments(EventFilters, location="query")
+@blueprint.response(200, {"type": "string"}, content_type=JSON_LINES)
+def export_events(asked: dict[str, Any]) -> Response:
+    """All events that fit, oldest first, one JSON object a line."""
+    account = actor().account
+    lines = events.lines(account, base_url=base_url(), **asked)
+    named = {"Content-Disposition": f'attachment; filename="events-{account.slug}.jsonl"'}
+    return Response(lines, mimetype=JSON_LINES, headers=named)
 
 
 @blueprint.get("/events/<id:id>")

@@ -160,7 +160,7 @@ def delete_identity_provider(id: str) -> Response:
 def get_identity_provider_impact(id: str) -> dict[str, Any]:
     """What switching the connection off, or deleting it, would do to people."""
     provider = idps.get(actor().account, id)
-    return {"disable": impact.of_disabling(provider), "delete": impact.of_deleting(provider)}
+    return {"disable": impact.of_disabling(actor(), provider), "delete": impact.of_deleting(actor(), provider)}
 
 
 # --- metadata that changes --------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from typing import Any
 
 from flask import Response
-from marshmallow import fields
+from marshmallow import fields, validate
 
 from idp_bridge import invitations, roles
 from idp_bridge.models import Invitation
@@ -31,11 +31,32 @@ class InvitationAnswer(Answer):
     email = fields.String()
     roles = fields.List(fields.String())
     invited_by = fields.String()
+    state = fields.String(
+        validate=validate.OneOf(["pending", "lapsed"]),
+        metadata={"description": "Lapsed: its sender may not give these roles any more. Send it again, or cancel it."},
+    )
+    mailed = fields.Boolean(metadata={"description": "Whether a mail with the link was sent, or is on its way."})
     accept_url = fields.String(
-        allow_none=True, dump_default=None, metadata={"description": "In the answer to its creation, and never again."}
+        allow_none=True,
+        dump_default=None,
+        metadata={"description": "In the answer to its creation or to sending it again, and never after."},
     )
     expires_at = Instant()
     created_at = Instant()
+
+
+def _sent(sent: invitations.Sent) -> Invitation:
+    sent.invitation.accept_url = f"{base_url()}/invitations/{sent.token}"  # type: ignore[attr-defined]  # no column
+    _add_states([sent.invitation])
+    return sent.invitation
+
+
+def _add_states(rows: list[Invitation]) -> None:
+    lapsed = invitations.lapsed(actor().account, rows)
+    mails = invitations.mails(rows)
+    for row in rows:
+        row.state = "lapsed" if row.id in lapsed else "pending"  # type: ignore[attr-defined]
+        row.mailed = row.id in mails and not mails[row.id].error  # type: ignore[attr-defined]
 
 
 @blueprint.get("/invitations")
@@ -44,7 +65,9 @@ class InvitationAnswer(Answer):
 @blueprint.response(200, listing("invitations", InvitationAnswer))
 def list_invitations(asked: dict[str, Any]) -> dict[str, Any]:
     """The invitations that can still be accepted."""
-    return page("invitations", invitations.pending(actor().account), Invitation.id, asked)
+    found = page("invitations", invitations.pending(actor().account), Invitation.id, asked)
+    _add_states(found["invitations"])
+    return found
 
 
 @blueprint.post("/invitations")
@@ -53,9 +76,7 @@ def list_invitations(asked: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(201, InvitationAnswer)
 def create_invitation(body: dict[str, Any]) -> Invitation:
     """Ask an address to join. The answer alone holds the link that accepts."""
-    sent = invitations.create(actor(), body["email"], role_names=body["roles"])
-    sent.invitation.accept_url = f"{base_url()}/invitations/{sent.token}"  # type: ignore[attr-defined]  # no column
-    return sent.invitation
+    return _sent(invitations.create(actor(), body["email"], role_names=body["roles"]))
 
 
 @blueprint.get("/invitations/<id:id>")
@@ -63,7 +84,17 @@ def create_invitation(body: dict[str, Any]) -> Invitation:
 @blueprint.response(200, InvitationAnswer)
 def get_invitation(id: str) -> Invitation:
     """One invitation."""
-    return invitations.get(actor().account, id)
+    found = invitations.get(actor().account, id)
+    _add_states([found])
+    return found
+
+
+@blueprint.post("/invitations/<id:id>/resend")
+@guard(Permission.MEMBERS_WRITE)
+@blueprint.response(200, InvitationAnswer)
+def resend_invitation(id: str) -> Invitation:
+    """Send it again, from the caller now: a new link with a new end, and the former one is dead."""
+    return _sent(invitations.resend(actor(), invitations.get(actor().account, id)))
 
 
 @blueprint.delete("/invitations/<id:id>")

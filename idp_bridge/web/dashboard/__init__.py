@@ -5,25 +5,32 @@ from typing import Any
 from flask import Flask, g
 
 from idp_bridge import clock
-from idp_bridge.plans import PLANS, Feature, has
+from idp_bridge.plans import PLANS, Feature, cheapest_with, has
 from idp_bridge.web.dashboard import (
     advice,
     bot_users,
+    conflicts,
     credentials,
     events,
     groups,
     identity_providers,
+    invitations,
     members,
     page,
     provisioning,
+    roles,
+    sessions,
     settings,
     sign_in_flows,
+    sign_in_mode,
     trust,
     usage,
+    webhooks,
 )
 
-__all__ = ["bot_users", "credentials", "events", "groups", "identity_providers", "members", "provisioning", "register"]
-__all__ += ["settings", "sign_in_flows", "trust", "usage"]
+__all__ = ["bot_users", "conflicts", "credentials", "events", "groups", "identity_providers", "invitations", "members"]
+__all__ += ["provisioning", "register", "roles", "sessions", "settings", "sign_in_flows", "sign_in_mode"]
+__all__ += ["trust", "usage", "webhooks"]
 
 
 def register(app: Flask) -> None:
@@ -45,6 +52,7 @@ def _frame() -> dict[str, Any]:
         "reached": g.get("reached", []),
         "navigation": page.NAVIGATION,
         "marked_pages": frozenset(),
+        "banners": (),
         "refusal": g.get("refusal"),
         "sent": page.sent,
         "ticked": page.ticked,
@@ -52,4 +60,5 @@ def _frame() -> dict[str, Any]:
         "Feature": Feature,
         "plan_has": has,
         "plans": PLANS,
+        "cheapest_with": cheapest_with,
     }

@@ -67,14 +67,15 @@ def bot_user(bot_id: str) -> Any:
 def _page(bot_id: str, *, issued: credentials.Issued | None = None) -> Any:
     account = actor().account
     bot = bots.get(account, bot_id)
-    owned = Credential.select().where(Credential.bot_user == bot).order_by(Credential.id.desc())
+    uses = credentials.uses(bot)
     mine = Event.account == account
     about = (Event.principal_id == bot.id) | (Event.object_id == bot.id)
     return render(
         "bot_user.html",
         status=201 if issued else 200,
         bot=bot,
-        credentials=list(owned),
+        credentials=sorted((of.credential for of in uses), key=lambda row: row.id, reverse=True),
+        uses=uses,
         kinds=issuing.KINDS,
         issued=issued,
         role_names=_grantable(),

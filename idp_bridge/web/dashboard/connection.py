@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Response, request
 
-from idp_bridge import idps, providers
+from idp_bridge import connection_warnings, idps, providers
 from idp_bridge.models import IdentityProvider
 from idp_bridge.web.dashboard.page import render
 from idp_bridge.web.guard import base_url
@@ -35,5 +35,6 @@ def show(template: str, provider: IdentityProvider, *, status: int = 200, **cont
         kinds=known,
         words=known[kind],
         urls=urls(provider),
+        under_enforcement=connection_warnings.under_enforcement(provider),
         **context,
     )

@@ -1,15 +1,16 @@
-"""Events: what happened in the account, newest first."""
+"""Events: what happened in the account, newest first, and all of it to take away."""
 
 import json
 from typing import Any
 
-from flask import request
+from flask import Response, request
 
+from idp_bridge import events
 from idp_bridge.events import Type
 from idp_bridge.models import Event
 from idp_bridge.roles import Permission
 from idp_bridge.web.dashboard.page import blueprint, render
-from idp_bridge.web.guard import actor, guard
+from idp_bridge.web.guard import actor, base_url, guard
 
 PAGE = 50
 
@@ -18,7 +19,7 @@ PAGE = 50
 @guard(Permission.EVENTS_READ)
 def event_list() -> Any:
     """The table, filtered by type, by who acted and by what it was done to."""
-    wanted = {name: request.args.get(name, "").strip() for name in ("type", "actor_id", "object_id", "id")}
+    wanted = _wanted("type", "actor_id", "object_id", "id")
     found = Event.select().where(Event.account == actor().account)
     columns = {
         "type": Event.type,
@@ -27,8 +28,7 @@ def event_list() -> Any:
         "id": Event.id,
     }
     for name, value in wanted.items():
-        if value:
-            found = found.where(columns[name] == value)
+        found = found.where(columns[name] == value)
     if before := request.args.get("before"):
         found = found.where(Event.id < before)
     rows = list(found.order_by(Event.id.desc()).limit(PAGE + 1))
@@ -36,8 +36,23 @@ def event_list() -> Any:
         "events.html",
         events=rows[:PAGE],
         older=rows[PAGE - 1].id if len(rows) > PAGE else None,
-        wanted={name: value for name, value in wanted.items() if value},
+        wanted=wanted,
         paged=before is not None,
         types=[type.value for type in Type],
         pretty=lambda value: json.dumps(value, indent=2, ensure_ascii=False, default=str),
     )
+
+
+@blueprint.get("/events.jsonl")
+@guard(Permission.EVENTS_READ)
+def export_events() -> Response:
+    """All that fit the filter, as JSON lines."""
+    account = actor().account
+    lines = events.lines(account, base_url=base_url(), **_wanted("type", "actor_id", "object_id"))
+    named = {"Content-Disposition": f'attachment; filename="events-{account.slug}.jsonl"'}
+    return Response(lines, mimetype="application/x-ndjson", headers=named)
+
+
+def _wanted(*names: str) -> dict[str, str]:
+    given = {name: request.args.get(name, "").strip() for name in names}
+    return {name: value for name, value in given.items() if value}

@@ -166,8 +166,8 @@ def connection_settings(provider_id: str) -> Any:
         provider,
         role_names=role_names(provider.account),
         name_id_formats=NAME_ID_FORMATS,
-        disabling=_told(impact.of_disabling(provider)),
-        deleting=_told(impact.of_deleting(provider)),
+        disabling=_told(impact.of_disabling(actor(), provider)),
+        deleting=_told(impact.of_deleting(actor(), provider)),
     )
 
 

@@ -1,25 +1,40 @@
 """Team members: who is in the account, why they may do what they may, and inviting more."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from flask import request
 from peewee import fn
 
-from idp_bridge import groups as directory_groups
 from idp_bridge import (
+    account_sessions,
+    bots,
     identity_links,
     idps,
     invitations,
     member_lifecycle,
     member_roles,
     members,
+    password_changes,
+    people,
     roles,
     seats,
-    sessions,
 )
 from idp_bridge.db import column
 from idp_bridge.errors import Invalid
-from idp_bridge.models import Account, IdentityProvider, Invitation, Member, Role
+from idp_bridge.models import (
+    Account,
+    Credential,
+    IdentityLink,
+    IdentityProvider,
+    Invitation,
+    Member,
+    Person,
+    Role,
+    Session,
+    SessionReach,
+)
 from idp_bridge.roles import Permission
 from idp_bridge.web import forms
 from idp_bridge.web.dashboard.page import blueprint, done, refused_on, render
@@ -27,19 +42,13 @@ from idp_bridge.web.guard import actor, base_url, guard
 
 PAGE = 50
 
-#: The filter of the list -> the rows that it keeps.
-STATES = {
-    "": ("Everybody", None),
-    "active": ("Active", Member.active),
-    "suspended": ("Suspended", ~Member.active),
+#: The filter of the list, and what it is called.
+STATES: dict[str, str] = {
+    "": "Everybody",
+    members.State.ACTIVE: "Active",
+    members.State.SUSPENDED: "Suspended",
+    members.State.DEPROVISIONED: "Deleted by a directory",
 }
-
-
-class InviteForm(forms.Form):
-    """One address, with the roles it will have."""
-
-    email = forms.Email(required=True)
-    roles = forms.Several()
 
 
 class RolesForm(forms.Form):
@@ -63,10 +72,11 @@ def role_names(account: Account) -> list[str]:
 @guard(Permission.MEMBERS_READ)
 def members_list() -> Any:
     """The list of the account's members, and its pending invitations."""
-    return _page()
+    return list_page()
 
 
-def _page(*, invited: invitations.Sent | None = None) -> Any:
+def list_page(*, invited: Sequence[invitations.Sent] = ()) -> Any:
+    """The list; with the links of those who have just been invited, where nothing was mailed."""
     account = actor().account
     found = _search(account)
     total = found.count()
@@ -77,69 +87,137 @@ def _page(*, invited: invitations.Sent | None = None) -> Any:
         status=201 if invited else 200,
         members=shown,
         sources=member_roles.role_sources(account, shown),
+        ways=_ways(shown),
+        seen=_last_seen(shown),
+        not_counted=_not_counted(account),
         providers=_provider_names(account),
         total=total,
         number=number,
         pages=max(-(-total // PAGE), 1),
         states=STATES,
-        invitations=list(invitations.pending(account).order_by(Invitation.id.desc())),
-        accept_url=f"{base_url()}/invitations/{invited.token}" if invited else None,
-        invited=invited.invitation if invited else None,
+        **_invitations(account),
+        invited=invited,
+        base_url=base_url(),
         seats=seats.count(account),
         role_names=role_names(account),
     )
 
 
+def _invitations(account: Account) -> dict[str, Any]:
+    pending = list(invitations.pending(account).order_by(Invitation.id.desc()))
+    lapsed, mails = invitations.lapsed(account, pending), invitations.mails(pending)
+    return {"invitations": pending, "lapsed": lapsed, "mails": mails}
+
+
 def _search(account: Account) -> Any:
-    found = Member.select().where(Member.account == account, Member.removed_at.is_null())
-    text = request.args.get("q", "").strip()
-    if text:
-        found = found.where(Member.name.contains(text) | Member.email.contains(text))
-    _, kept = STATES.get(request.args.get("state", ""), STATES[""])
-    return found if kept is None else found.where(kept)
+    asked = request.args.get("state", "")
+    state = members.State(asked) if asked and asked in STATES else None
+    return members.search(account, text=request.args.get("q", "").strip(), state=state)
+
+
+def _ways(shown: Sequence[Member]) -> dict[str, list[str]]:
+    """How each member comes in: by her password, and by which providers, the one that manages her before she ever came.
+    Two statements however many members."""
+    ids = [member.id for member in shown]
+    with_password = Member.select(Member.id).join(Person)
+    by_password = set(column(with_password.where(Member.id.in_(ids), Person.password_hash.is_null(False))))
+    linked: Any = IdentityLink.select(IdentityLink.member).where(IdentityLink.member == Member.id)
+    by_provider: Any = (
+        Member.select(Member.id, IdentityProvider.name)
+        .join(
+            IdentityProvider,
+            on=(IdentityProvider.id == Member.identity_provider)
+            | fn.EXISTS(linked.where(IdentityLink.identity_provider == IdentityProvider.id)),
+        )
+        .where(Member.id.in_(ids), IdentityProvider.enabled)
+    )
+    found = {id: ["Password"] if id in by_password else [] for id in ids}
+    for id, name in by_provider.order_by(IdentityProvider.name).tuples():
+        found[id].append(name)
+    return found
+
+
+def _last_seen(shown: Sequence[Member]) -> dict[str, datetime | None]:
+    """When a session of each was last used; else when she last signed in."""
+    found = {member.id: member.last_login_at for member in shown}
+    reaching: Any = SessionReach.select(SessionReach.member, Session.seen_at).join(Session)
+    for id, moment in reaching.where(SessionReach.member.in_(list(found))).tuples():
+        found[id] = max(moment, found[id] or moment)
+    return found
+
+
+def _not_counted(account: Account) -> dict[str, int]:
+    """Who takes no seat."""
+    return {
+        "suspended": members.search(account, state=members.State.SUSPENDED).count(),
+        "bots": bots.of_account(account).count(),
+    }
 
 
 def _provider_names(account: Account) -> dict[str, str]:
     return {provider.id: provider.name for provider in idps.of_account(account)}
 
 
-@blueprint.post("/members/invitations")
-@refused_on(members_list)
-@guard(Permission.MEMBERS_WRITE)
-def invite() -> Any:
-    """Ask an address to join; the link is shown once."""
-    form = forms.read(InviteForm)
-    names = form["roles"] or roles.DEFAULT
-    return _page(invited=invitations.create(actor(), form["email"], role_names=names))
-
-
-@blueprint.post("/members/invitations/<invitation_id>/cancel")
-@refused_on(members_list)
-@guard(Permission.MEMBERS_WRITE)
-def cancel_invitation(invitation_id: str) -> Any:
-    """The link stops working, the seat is free."""
-    found = invitations.get(actor().account, invitation_id)
-    invitations.cancel(actor(), found)
-    return done(f"The invitation of {found.email} is cancelled.", "members")
-
-
 @blueprint.get("/members/<member_id>")
 @guard(Permission.MEMBERS_READ)
 def member(member_id: str) -> Any:
     """One member: her roles with the reason for each, her state, her sessions."""
+    return _member_page(members.get(actor().account, member_id))
+
+
+def _member_page(found: Member, *, password_link: str | None = None) -> Any:
     account = actor().account
-    found = members.get(account, member_id)
+    explained = member_roles.explain(account, found)
     provider = found.identity_provider_id and IdentityProvider.get_by_id(found.identity_provider_id)
     return render(
         "member.html",
+        status=201 if password_link else 200,
         member=found,
-        sources=member_roles.role_sources(account, [found])[found.id],
+        explained=explained,
+        losses=_losses(explained),
         provider=provider or None,
         role_names=role_names(account),
-        sessions=sessions.of_person(found.person, account) if found.active else [],
-        mapped={row.id: row for row in directory_groups.mappings(account)},
+        sessions=account_sessions.of_member(found),
+        owned=Credential.select().where(Credential.member == found).count(),
+        ways=_ways([found])[found.id],
         links=list(identity_links.of_member(found)),
+        may_set_up=actor().administrator and password_changes.may_setup(account, found),
+        password_link=password_link,
+        password_link_days=people.LIFETIME[people.PASSWORD_SETUP].days,
     )
+
+
+def _losses(explained: member_roles.Explanation) -> list[tuple[str, member_roles.Loss]]:
+    """What she would lose without each group that gives her a role, and without each mapping."""
+    groups = {one.group_id: one.group_display_name for one in explained.sources if one.group_id}
+    mappings = {one.mapping_id: one for one in explained.sources if one.mapping_id}
+    return [
+        *((f"the group {name}", explained.without(group_id=id)) for id, name in groups.items()),
+        *(
+            (f"the mapping of {one.group_display_name} to {one.role}", explained.without(mapping_id=id))
+            for id, one in mappings.items()
+        ),
+    ]
+
+
+@blueprint.post("/members/<member_id>/password-link")
+@refused_on(member, "member_id")
+@guard(Permission.MEMBERS_WRITE)
+def make_password_link(member_id: str) -> Any:
+    """A link by which a member without a password sets one; shown once."""
+    found = members.get(actor().account, member_id)
+    link = password_changes.setup_link(actor(), found)
+    return _member_page(found, password_link=f"{base_url()}/login/password/{link}")
+
+
+@blueprint.post("/members/<member_id>/restore")
+@refused_on(members_list)
+@guard(Permission.MEMBERS_WRITE)
+def restore(member_id: str) -> Any:
+    """Undo a directory's DELETE."""
+    found = members.deprovisioned(actor().account, member_id)
+    member_lifecycle.restore(actor(), found)
+    return done(f"{found.email} is a member again.", "member", member_id=member_id)
 
 
 @blueprint.post("/members/<member_id>/unlink")
@@ -178,7 +256,8 @@ def reactivate(member_id: str) -> Any:
     """Lift the hold."""
     found = members.get(actor().account, member_id)
     member_lifecycle.unsuspend(actor(), found)
-    return done(f"{found.email} is active again.", "member", member_id=member_id)
+    words = "is active again" if found.active else "is not suspended by hand any more, and inactive by the directory"
+    return done(f"{found.email} {words}.", "member", member_id=member_id)
 
 
 @blueprint.post("/members/<member_id>/remove")

@@ -33,6 +33,8 @@ NAVIGATION = {
     "Access": (
         Entry("dashboard.members", "Team members", Permission.MEMBERS_READ, "people"),
         Entry("dashboard.groups", "Groups and roles", Permission.GROUPS_READ, "groups"),
+        Entry("dashboard.conflicts", "Who is this?", Permission.IDPS_READ, "shield"),
+        Entry("dashboard.roles", "Roles", Permission.ACCOUNT_READ, "shield"),
         Entry("dashboard.bot_users", "Bot users", Permission.BOTS_READ, "bot"),
         Entry("dashboard.credentials", "Credentials", Permission.CREDENTIALS_OWN, "key"),
     ),
@@ -40,6 +42,7 @@ NAVIGATION = {
         Entry("dashboard.settings", "Settings", Permission.ACCOUNT_READ, "settings"),
         Entry("dashboard.provisioning", "Provisioning", Permission.IDPS_READ, "sync"),
         Entry("dashboard.events", "Events", Permission.EVENTS_READ, "events"),
+        Entry("dashboard.webhooks", "Webhooks", Permission.ACCOUNT_WRITE, "sync"),
         Entry("dashboard.usage", "Plan and seats", Permission.USAGE_READ, "meter"),
     ),
 }
@@ -55,7 +58,12 @@ def _same_account(_: str, values: dict[str, Any]) -> None:
 def render(template: str, *, status: int = 200, **context: Any) -> Response:
     """The page; with the refusal and its status where a form of it has just been refused."""
     refusal = g.get("refusal")
-    page = render_template(f"dashboard/{template}", marked_pages=attention.marked_pages(g.actor), **context)
+    page = render_template(
+        f"dashboard/{template}",
+        marked_pages=attention.marked_pages(g.actor),
+        banners=attention.banners(g.actor),
+        **context,
+    )
     return Response(page, STATUS[type(refusal)] if refusal else status)
 
 

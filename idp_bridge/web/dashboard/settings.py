@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import g
 
-from idp_bridge import accounts, idps, recovery
+from idp_bridge import accounts, enforcement, idps, recovery, sign_in_mode
 from idp_bridge.models import IdentityProvider
 from idp_bridge.roles import Permission
 from idp_bridge.web import forms
@@ -19,12 +19,6 @@ class NameForm(forms.Form):
     """The account's name."""
 
     name = forms.Text(required=True)
-
-
-class ModeForm(forms.Form):
-    """mixed or enforced."""
-
-    sso_mode = forms.Text(required=True)
 
 
 @dataclass(frozen=True)
@@ -50,13 +44,14 @@ def settings_page() -> Any:
 
 def _page(*, codes: list[str] | None = None) -> Any:
     account = actor().account
+    mode = sign_in_mode.of(account)
     return render(
         "settings.html",
         status=201 if codes else 200,
         account=account,
         providers=[_row(provider) for provider in idps.of_account(account).order_by(IdentityProvider.id)],
-        gaps=accounts.enforcement_gaps(account) if account.sso_mode == "mixed" else [],
-        unlinked=accounts.without_single_sign_on(account) if account.sso_mode == "mixed" else [],
+        mode=mode,
+        gaps=[enforcement.GAPS[gap] for gap in enforcement.gaps(account)] if mode == sign_in_mode.MIXED else [],
         codes=codes,
         codes_left=recovery.left(g.member),
         codes_number=recovery.NUMBER,
@@ -70,22 +65,6 @@ def rename() -> Any:
     """Give the account another name."""
     accounts.rename(actor(), forms.read(NameForm)["name"])
     return done("The name is saved.", "settings")
-
-
-@blueprint.post("/settings/sign-in-mode")
-@refused_on(settings_page)
-@guard(Permission.ACCOUNT_WRITE)
-def set_mode() -> Any:
-    """Mixed, or single sign-on only."""
-    mode = forms.read(ModeForm)["sso_mode"]
-    accounts.set_sso_mode(actor(), mode)
-    return done(_MODE_SET[actor().account.sso_mode], "settings")
-
-
-_MODE_SET = {
-    "mixed": "Members may sign in by password again.",
-    "enforced": "Single sign-on is enforced. Sessions opened by password have ended.",
-}
 
 
 @blueprint.post("/settings/recovery-codes")

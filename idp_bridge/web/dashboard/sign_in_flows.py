@@ -10,10 +10,10 @@ from idp_bridge import flow_history, flow_pruning, idps, ids, providers, saml_me
 from idp_bridge.models import IdentityProvider, Member, SignInFlow
 from idp_bridge.plans import Feature
 from idp_bridge.roles import Permission
+from idp_bridge.saml import pinned
 from idp_bridge.saml.checks import CHECKS
 from idp_bridge.saml.errors import REASONS, Check, Reason
-from idp_bridge.saml.pinned import WARNINGS
-from idp_bridge.sign_in import PUBLIC, Outcome
+from idp_bridge.sign_in import PUBLIC, WARNINGS, Outcome
 from idp_bridge.web.dashboard import time_line
 from idp_bridge.web.dashboard.advice import marked
 from idp_bridge.web.dashboard.connection import kind_of, show, urls
@@ -22,6 +22,8 @@ from idp_bridge.web.dashboard.xml_lines import pretty
 from idp_bridge.web.guard import actor, guard
 
 PAGE = 50
+
+_WARNINGS = {**pinned.WARNINGS, **WARNINGS}
 
 KINDS = {
     sign_in_flows.SP_INITIATED: "Started here",
@@ -53,6 +55,7 @@ _LATER_CHECKS = {
     "signer": "By a key that is pinned still",
     "logout": "Not signed out at the identity provider meanwhile",
     "email": "One usable e-mail address",
+    "groups": "The groups themselves, where it speaks of groups",
     "browser": "In the browser that began it",
     "decision": "May come in",
 }
@@ -151,7 +154,7 @@ def flow_page(provider_id: str, flow_id: str) -> Any:
         steps=time_line.steps(flow, checks),
         checks=checks,
         check_words=CHECK_WORDS,
-        warnings=[WARNINGS.get(warning, warning) for warning in flow.warnings or ()],
+        warnings=[_WARNINGS.get(warning, warning) for warning in flow.warnings or ()],
         refusal_words=_words(flow.reason) if flow.reason else "",
         side=SIDES[flow_history.side(flow.reason)] if flow.reason else "",
         fix=_fix(provider, flow.reason, checks) if flow.reason else None,

@@ -228,6 +228,7 @@ def _said(asked: Checks, provider: IdentityProvider, assertion: Assertion) -> Sa
         display_name=claims.display_name or "",
         # Entra sends a link instead of more than 150 groups: the roles held stay, and nobody loses any.
         groups=None if claims.groups_overage else claims.groups,
+        groups_overage=claims.groups_overage,
     )
     session = {
         "not_after": assertion.session_not_on_or_after,
@@ -243,9 +244,12 @@ def _said(asked: Checks, provider: IdentityProvider, assertion: Assertion) -> Sa
         attributes=assertion.attributes,
         issued_at=assertion.issue_instant,
         signed_by=assertion.signed_by,
-        checks=(*assertion.checks, *asked.made),
+        checks=(*assertion.checks, *asked.made, *([_OVERAGE] if claims.groups_overage else [])),
         warnings=assertion.warnings,
     )
+
+
+_OVERAGE = Check("groups", True, "a link to them: the roles held stay", "the groups themselves")
 
 
 def _claims(provider: IdentityProvider, assertion: Assertion) -> Claims:

@@ -7,6 +7,7 @@ is a refusal.
 from typing import Any
 
 from flask import redirect, render_template, request
+from peewee import IntegrityError
 from werkzeug.wrappers import Response
 
 from idp_bridge import db, idps, saml_messages, sign_in, sign_in_flows, single_logout
@@ -17,7 +18,7 @@ from idp_bridge.saml.errors import Check, Reason, Rejected
 from idp_bridge.sign_in import Way
 from idp_bridge.sign_in_flows import SP_INITIATED, TEST, Ended, Held, Said
 from idp_bridge.web import cookies, guard
-from idp_bridge.web.entering import landing, lead, open_for
+from idp_bridge.web.entering import Entered, landing, lead, open_for
 from idp_bridge.web.guard import public
 from idp_bridge.web.saml import refusing
 from idp_bridge.web.saml.blueprint import blueprint
@@ -106,34 +107,49 @@ def finish_flow(provider: IdentityProvider, flow: SignInFlow, said: Said, docume
     ``document``: the response, where it is not kept yet."""
     if flow.kind == TEST:
         return _finish_test(provider, flow, said, document)
-    asked = Checks()
-    actor = guard.provider_actor(provider.account, provider, source="saml")
+    row, asked = provider, Checks()
+
+    def work() -> Entered:
+        nonlocal row, asked
+        if asked.made:  # an attempt was undone, but not in the rows that it had in hand
+            row, asked = idps.with_account(provider.id), Checks()
+        return _let_in(row, flow, said, document=document, asked=asked)
+
     try:
-        with db.transaction():
-            _check_still(asked, provider, said)
-            admission = sign_in.by_assertion(actor, provider, said.identity)
-            entered = open_for(
-                admission.member,
-                Way.SAML,
-                facts=_facts(provider, flow, said),
-                identity_provider_id=provider.id,
-                **said.session,
-            )
-            ended = Ended(
-                checks=said.checked(*asked.made, _decided(admission.outcome.value)).checks,
-                event_id=entered.event_id,
-                decision=admission.outcome.value,
-                member_id=admission.member.id,
-                session_digest=entered.opened.session.digest,
-                email=said.identity.email,
-                name_id=said.identity.name_id,
-                warnings=said.warnings,
-            )
-            sign_in_flows.end(provider, flow, ended)
-            saml_messages.keep(provider, flow.id, "response", document)
+        try:
+            entered = db.repeated(work)
+        except IntegrityError:  # she was removed at this moment, or what gave her a role was: it is decided anew
+            entered = db.repeated(work)
     except (DomainError, Rejected) as refused:
         return refuse_flow(provider, refused, flow, said.checked(*asked.made), document)
     return cookies.unbind(lead(entered, flow.next_path), flow.id)
+
+
+def _let_in(provider: IdentityProvider, flow: SignInFlow, said: Said, *, document: bytes, asked: Checks) -> Entered:
+    _check_still(asked, provider, said)
+    actor = guard.provider_actor(provider.account, provider, source="saml")
+    admission = sign_in.by_assertion(actor, provider, said.identity, way=_way(flow))
+    warnings = (*said.warnings, *admission.warnings)
+    entered = open_for(
+        admission.member,
+        Way.SAML,
+        facts=_facts(provider, flow, said, warnings),
+        identity_provider_id=provider.id,
+        **said.session,
+    )
+    ended = Ended(
+        checks=said.checked(*asked.made, _decided(admission.outcome.value)).checks,
+        event_id=entered.event_id,
+        decision=admission.outcome.value,
+        member_id=admission.member.id,
+        session_digest=entered.opened.session.digest,
+        email=said.identity.email,
+        name_id=said.identity.name_id,
+        warnings=warnings,
+    )
+    sign_in_flows.end(provider, flow, ended)
+    saml_messages.keep(provider, flow.id, "response", document)
+    return entered
 
 
 def _check_still(asked: Checks, provider: IdentityProvider, said: Said) -> None:
@@ -161,12 +177,17 @@ def _pinned_still(provider: IdentityProvider, signed_by: tuple[str, ...]) -> Non
             raise Rejected(Reason.SIGNATURE_INVALID, got=f"by {fingerprint[:16]}", want="a key that is pinned still")
 
 
-def _facts(provider: IdentityProvider, flow: SignInFlow, said: Said) -> dict[str, Any]:
+def _way(flow: SignInFlow) -> Way:
+    """A bounce answers a request of ours, whoever began it."""
+    return Way.IDP_INITIATED if flow.request_id is None else Way.SAML
+
+
+def _facts(provider: IdentityProvider, flow: SignInFlow, said: Said, warnings: tuple[str, ...]) -> dict[str, Any]:
     return {
         "identity_provider_id": provider.id,
         "email": said.identity.email,
         "name_id": said.identity.name_id,
-        "warnings": list(said.warnings),
+        "warnings": list(warnings),
         "flow_id": flow.id,
     }
 
@@ -214,7 +235,7 @@ def _finish_test(provider: IdentityProvider, flow: SignInFlow, said: Said, docum
         member_id=rehearsed.member_id,
         email=said.identity.email,
         name_id=said.identity.name_id,
-        warnings=said.warnings,
+        warnings=(*said.warnings, *rehearsed.warnings),
         attributes=said.attributes,
         groups=said.identity.groups,
         roles=rehearsed.roles,

@@ -14,9 +14,21 @@ from typing import Any, NamedTuple
 from flask import g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from idp_bridge import clock, db, events, flow_history, ids, rates, saml_messages, sign_in_flows, tokens
+from idp_bridge import (
+    clock,
+    db,
+    events,
+    flow_history,
+    identity_conflicts,
+    ids,
+    rates,
+    saml_messages,
+    sign_in_flows,
+    tokens,
+)
 from idp_bridge.errors import DomainError
 from idp_bridge.events import Type
+from idp_bridge.identity_conflicts import Case
 from idp_bridge.models import IdentityProvider, SignInFlow
 from idp_bridge.saml.errors import Check, NotSaml, Reason, Rejected
 from idp_bridge.sign_in import Refused
@@ -37,6 +49,7 @@ class _Told(NamedTuple):
     status: int
     decision: str | None = None
     checks: Sequence[Check] = ()
+    case: Case | None = None
 
 
 def refuse(
@@ -102,7 +115,8 @@ def _told(refusal: Rejected | DomainError) -> _Told:
         return _Told(refusal.reason.value, refusal.text.public, refusal.facts, status, checks=refusal.checks)
     if isinstance(refusal, Refused):
         said = refusal.outcome.value
-        return _Told(said, refusal.message, refusal.facts, 403, said, [Check("decision", False, said, "")])
+        check = Check("decision", False, said, "")
+        return _Told(said, refusal.message, refusal.facts, 403, said, [check], refusal.case)
     return _Told(refusal.code.value, refusal.message, {}, 403)
 
 
@@ -118,6 +132,8 @@ def _paying(flow: SignInFlow | None, kind: str, name_id: str | None) -> tuple[Bu
 def _event(provider: IdentityProvider, told: _Told, flow_id: str) -> str:
     actor = guard.provider_actor(provider.account, provider, source="saml")
     facts = {name: value for name, value in told.facts.items() if value is not None}
+    if told.case is not None:
+        facts["identity_conflict_id"] = identity_conflicts.note(actor, provider, told.case)
     refused = {"id": provider.id, "reason": told.reason, "facts": facts, "flow_id": flow_id}
     return events.record(actor, Type.SIGN_IN_REFUSED, refused)
 

@@ -4,7 +4,7 @@ from flask import request
 from limits import RateLimitItemPerMinute, RateLimitItemPerSecond
 from werkzeug.wrappers import Response
 
-from idp_bridge import clock, db, flow_pruning, idps, ids, plans, saml_messages, sign_in, sign_in_flows, sp_keys
+from idp_bridge import clock, db, flow_pruning, idps, ids, saml_messages, sign_in, sign_in_flows, sp_keys
 from idp_bridge.errors import TooManyRequests
 from idp_bridge.models import IdentityProvider, SignInFlow
 from idp_bridge.rates import Limit, site
@@ -36,7 +36,7 @@ def start(provider_id: str) -> Response:
 
 def _begin(provider: IdentityProvider) -> Response:
     try:
-        _check_usable(provider)
+        sign_in.check_usable(provider)
     except Refused as refused:
         return refusing.refuse(provider, refused, kind=SP_INITIATED)
     request_id = sign_in_flows.new_request_id(ids.new("flow"))
@@ -77,7 +77,7 @@ def _go_on(provider: IdentityProvider, request_id: str) -> Response:
         with db.transaction():
             flow = _claimed(provider, request_id)
             if flow.kind != TEST:
-                _check_usable(provider)
+                sign_in.check_usable(provider)
             sent = _send(provider, request_id)
     except (Refused, Rejected) as refusal:
         return refusing.refuse(provider, refusal, flow=flow, kind=SP_INITIATED)
@@ -89,14 +89,6 @@ def _claimed(provider: IdentityProvider, request_id: str) -> SignInFlow:
     if flow is None:
         raise Rejected(Reason.REQUEST_UNKNOWN)
     return flow
-
-
-def _check_usable(provider: IdentityProvider) -> None:
-    """Nobody is sent to the provider who would be refused whatever it says. Raises Refused, as `sign_in` would."""
-    if not plans.has(provider.account, plans.Feature.SSO):
-        raise Refused(sign_in.Outcome.SSO_NOT_IN_PLAN)
-    if not provider.enabled:
-        raise Refused(sign_in.Outcome.PROVIDER_DISABLED)
 
 
 def _send(provider: IdentityProvider, request_id: str) -> Sent:

@@ -13,7 +13,8 @@ from typing import Any
 
 from flask import Response
 
-from idp_bridge import db
+from idp_bridge import db, identity_conflicts
+from idp_bridge.identity_conflicts import Disputed
 from idp_bridge.provisioning.directory import Directory
 from idp_bridge.provisioning.records import Kind, Written
 from idp_bridge.web.errors import OF_ONE_CHANGE, scim_error
@@ -96,6 +97,8 @@ class _Run:
                 for current in [operation for operation in step if operation.later]:
                     made.append((current, self._perform(completion(current, ids))))
         except OF_ONE_CHANGE as error:
+            if isinstance(error, Disputed):
+                identity_conflicts.note(self.directory.actor, self.directory.identity_provider, error.case)
             return [self._failed(asked, error if asked is current else _together_with(current)) for asked in step]
         self.ids.update(ids.maps[0])
         self.made.extend(made)

@@ -1,12 +1,12 @@
 """What stands before every view: a connection, and the token that opens one directory. Nothing is parsed before it."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import wraps
 from typing import Any, cast
 
 from flask import Response, g, request
 
-from idp_bridge import clock, db, plans, schema_extensions, tokens
+from idp_bridge import clock, db, last_uses, plans, schema_extensions, tokens
 from idp_bridge.models import Account, IdentityProvider, ScimToken
 from idp_bridge.plans import Feature
 from idp_bridge.provisioning.directory import Directory
@@ -15,8 +15,6 @@ from idp_bridge.web import guard
 from idp_bridge.web.scim.blueprint import PREFIX, View
 from scim import errors
 from scim.schemas import MAX_PAYLOAD_BYTES, STANDARD, Catalogue
-
-USED_STEP = timedelta(minutes=1)  # how exactly the last use of a token is kept: a write a minute, not one a request
 
 _WRONG_KIND = {
     tokens.Kind.API_KEY: "That is an API key, not a SCIM token.",
@@ -41,8 +39,7 @@ def authenticate() -> Directory:
     guard.rates().scim.take(token.id)
     provider = token.identity_provider
     plans.require(provider.account, Feature.SCIM)
-    if token.last_used_at is None or moment - token.last_used_at > USED_STEP:
-        ScimToken.update(last_used_at=moment).where(ScimToken.id == token.id).execute()
+    last_uses.note(ScimToken, token.id)
     actor = guard.provider_actor(provider.account, provider, source="scim", credential_id=token.id)
     return Directory(provider, provider.account, actor, guard.base_url() + PREFIX, catalogue)
 
@@ -81,7 +78,7 @@ def _bearer() -> str | None:
 
 
 # Of the provider what provisioning reads, of the account everything: both are handed down to all that acts in them.
-_OF_TOKEN: tuple[Any, ...] = (ScimToken.id, ScimToken.expires_at, ScimToken.last_used_at)
+_OF_TOKEN: tuple[Any, ...] = (ScimToken.id, ScimToken.expires_at)
 _OF_PROVIDER: tuple[Any, ...] = (
     IdentityProvider.id,
     IdentityProvider.name,

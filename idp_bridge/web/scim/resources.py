@@ -10,7 +10,8 @@ from typing import Any
 from flask import Response, request
 from werkzeug.exceptions import MethodNotAllowed
 
-from idp_bridge import db
+from idp_bridge import db, identity_conflicts
+from idp_bridge.identity_conflicts import Disputed
 from idp_bridge.provisioning import groups, users
 from idp_bridge.provisioning.cursors import Query
 from idp_bridge.provisioning.directory import Directory
@@ -131,7 +132,12 @@ def _written(
             response = _one(directory, kind, row, projection.with_named(written.named), created=status == 201)
         return keep_change(response, written)
 
-    return db.repeated(work)
+    try:
+        return db.repeated(work)
+    except Disputed as refused:  # its own transaction is rolled back by now
+        with db.transaction():
+            identity_conflicts.note(directory.actor, directory.identity_provider, refused.case)
+        raise
 
 
 def _one(directory: Directory, kind: Kind, row: Any, projection: Projection, *, created: bool) -> Response:

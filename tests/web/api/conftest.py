@@ -100,9 +100,14 @@ def push(api: Caller, token: str, kind: str, body: dict[str, Any]) -> Any:
 
 def push_user(api: Caller, token: str, address: str) -> Any:
     """A user as a directory pushes her."""
+    return push(api, token, "Users", user(address))
+
+
+def user(address: str) -> dict[str, Any]:
+    """A SCIM User with this address."""
     schemas = ["urn:ietf:params:scim:schemas:core:2.0:User"]
     emails = [{"value": address, "type": "work", "primary": True}]
-    return push(api, token, "Users", {"schemas": schemas, "userName": address, "emails": emails, "active": True})
+    return {"schemas": schemas, "userName": address, "emails": emails, "active": True}
 
 
 def push_group(api: Caller, token: str, name: str, *members: str) -> Any:
@@ -113,12 +118,25 @@ def push_group(api: Caller, token: str, name: str, *members: str) -> Any:
     )
 
 
+def question(api: Caller, connection: dict[str, Any], token: str) -> str:
+    """Somebody whom two directories of the account push: the id of the question whose she is."""
+    push_user(api, token, "quinn@acme.test")
+    second = api.post(
+        "identity_providers", {**connection, "name": "Second", "entity_id": "https://second.example.test"}
+    )
+    its_token = api.post(f"identity_providers/{second['id']}/scim_tokens", {})["token"]
+    directory = Caller(api.app, its_token, {"Content-Type": "application/scim+json"})
+    directory.call("POST", "/scim/v2/Users", user("quinn@acme.test"), expect=409)
+    return str(api.get("identity_conflicts")["identity_conflicts"][0]["id"])
+
+
 def furnish(api: Caller, connection: dict[str, Any]) -> dict[str, str]:
     """One of everything in the caller's account: collection -> id."""
     provider = api.post("identity_providers", connection)
     token = api.post(f"identity_providers/{provider['id']}/scim_tokens", {})
     group = push_group(api, token["token"], "Engineering")
     flow = api.post(f"identity_providers/{provider['id']}/sign_in_flows", {"kind": "test"})
+    webhook = api.post("webhooks", {"url": "https://hooks.example.com/acme"})
     mapping = {"identity_provider_id": provider["id"], "group_id": group["id"], "role": "viewer"}
     return {
         "bot_users": api.post("bot_users", {"name": "deploy"})["id"],
@@ -132,8 +150,12 @@ def furnish(api: Caller, connection: dict[str, Any]) -> dict[str, str]:
         "service_provider_keys": api.post(f"identity_providers/{provider['id']}/service_provider_keys", None)["id"],
         "scim_requests": api.get(f"identity_providers/{provider['id']}/scim_requests")["scim_requests"][0]["id"],
         "sign_in_flows": flow["id"],
+        "identity_conflicts": question(api, connection, token["token"]),
         "groups": group["id"],
         "role_mappings": api.post("role_mappings", mapping)["id"],
+        "roles": api.post("roles", {"name": "auditor", "permissions": ["events:read"]})["id"],
         "schema_extensions": api.post("schema_extensions", EXTENSION)["id"],
+        "webhooks": webhook["id"],
+        "deliveries": api.post(f"webhooks/{webhook['id']}/test", None)["id"],
         "events": api.get("events?limit=1")["events"][0]["event_id"],
     }

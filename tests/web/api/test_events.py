@@ -1,7 +1,11 @@
 """Events, as the API tells of them."""
 
+import json
 from urllib.parse import quote
 
+import pytest
+
+from idp_bridge import events
 from tests.web.api.conftest import Caller, member_with
 
 
@@ -24,7 +28,10 @@ def test_an_event_tells_who_did_what_to_which(api: Caller) -> None:
             "credential": {"id": key["id"], "uri": key["uri"]},
         },
         "object": event["object"],
+        "address": "127.0.0.1",
+        "request_id": event["request_id"],
     }
+    assert event["request_id"].startswith("op_")
     assert event["object"]["id"] == bot["id"]
     assert api.get(f"events/{event['event_id']}") == event
 
@@ -68,3 +75,21 @@ def test_a_change_of_nothing_is_no_event(api: Caller) -> None:
     api.patch(f"bot_users/{bot['id']}", {"name": "one"})
     api.patch(f"credentials/{key['id']}", {"description": "x"})
     assert api.get("events?limit=1")["events"][0]["event_type"] == "tunnel_credential_created.v0"
+
+
+def test_an_export_holds_every_event_in_the_order_of_time(api: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page after page, each event as it is answered alone; the same filters as the list."""
+    monkeypatch.setattr(events, "PAGE", 3)
+    for number in range(7):
+        api.post("bot_users", {"name": f"bot {number}"})
+    response = api.call("GET", "events/export")
+    assert response.mimetype == "application/x-ndjson"
+    assert response.headers["Content-Disposition"] == 'attachment; filename="events-acme.jsonl"'
+    told = [json.loads(line) for line in response.text.splitlines()]
+    assert told == api.get("events")["events"][::-1]
+    assert len(told) > 7
+    one = told[-1]["object"]["id"]
+    only = api.call("GET", f"events/export?object_id={one}&type=bot_user_created.v0").text
+    assert [json.loads(line) for line in only.splitlines()] == told[-1:]
+    assert api.call("GET", "events/export?type=bot_user_deleted.v0").text == ""
+    assert api.call("GET", "events/export?page=2").status_code == 400

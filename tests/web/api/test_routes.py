@@ -20,10 +20,12 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "identity_providers"): {"enabled": False},
     ("PATCH", "role_mappings"): {"role": "viewer"},
     ("PATCH", "schema_extensions"): {"name": "Mine now"},
+    ("PATCH", "webhooks"): {"active": False},
     ("PATCH", "roles"): {"description": "mine now"},
     ("POST", "scim_tokens"): {},
     ("POST", "sign_in_flows"): {"kind": "test"},
     ("POST", "accept"): {"digest": "0" * 64},
+    ("POST", "resolve"): {"member_id": "usr_00000000000000000000000000"},
 }
 
 
@@ -112,7 +114,8 @@ def furnish_still_there(other: Caller, ids: dict[str, str]) -> bool:
     provider = f"identity_providers/{ids['identity_providers']}/"
     below = {"scim_requests", "scim_tokens", "service_provider_keys", "sign_in_flows"}
     for collection, id in ids.items():
-        other.get(f"{provider if collection in below else ''}{collection}/{id}")
+        above = f"webhooks/{ids['webhooks']}/" if collection == "deliveries" else provider
+        other.get(f"{above if collection in below | {'deliveries'} else ''}{collection}/{id}")
     return True
 
 

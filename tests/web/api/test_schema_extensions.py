@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from idp_bridge import accounts, db
+from idp_bridge import db, plan_changes
 from tests.conftest import World
 from tests.web.api.conftest import EXTENSION, Caller, member_with, push
 
@@ -123,7 +123,7 @@ def test_only_administrators_of_an_enterprise_account_may(api: Caller, world: Wo
     developer.post("schema_extensions", EXTENSION, expect=403)
     developer.delete(f"schema_extensions/{made['id']}", expect=403)
     with db.connection(), db.transaction():
-        accounts.set_plan(world.system, "pro")
+        plan_changes.set_plan(world.system, "pro")
     assert api.post("schema_extensions", {**EXTENSION, "urn": "urn:acme:2"}, expect=403)["error_code"] == (
         "ERR_PLAN_REQUIRED"
     )

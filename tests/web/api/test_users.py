@@ -104,6 +104,10 @@ def test_a_group_gives_a_role_and_says_so(api: Caller, directory: tuple[str, str
         "group_id": group["id"],
         "group_display_name": "Finance",
         "identity_provider_id": provider,
+        "identity_provider_name": "Okta",
+        "given_by_id": None,
+        "given_by": None,
+        "given_at": None,
     } in dana["role_sources"]
     refusal = api.patch(f"users/{dana['id']}", {"roles": []}, expect=409)
     assert refusal["error_code"] == "ERR_MANAGED_BY_DIRECTORY"
@@ -133,6 +137,78 @@ def test_a_restored_name_must_still_be_free(api: Caller, directory: tuple[str, s
     push_user(api, token, "dana@acme.test")
     assert _member(api, "dana@acme.test")["id"] == dana["id"]
     api.post(f"users/{dana['id']}/restore", None, expect=404)
+
+
+def test_a_hold_is_shown_and_lifted_while_the_directory_says_inactive(api: Caller, directory: tuple[str, str]) -> None:
+    """Inactive and not held is the directory's word; without a hold there is nothing to lift by hand."""
+    _, token = directory
+    pushed, path = push_user(api, token, "dana@acme.test"), f"users/{_member(api, 'dana@acme.test')['id']}"
+    scim = Caller(api.app, token, {"Content-Type": "application/scim+json"})
+    record = {"schemas": pushed["schemas"], "userName": "dana@acme.test", "active": False}
+    assert api.patch(path, {"active": False})["held"] is True
+    scim.call("PUT", f"/scim/v2/Users/{pushed['id']}", record, expect=200)
+    lifted = api.patch(path, {"active": True})
+    assert (lifted["held"], lifted["active"]) == (False, False)
+    assert api.patch(path, {"active": True}, expect=409)["error_code"] == "ERR_MANAGED_BY_DIRECTORY"
+    scim.call("PUT", f"/scim/v2/Users/{pushed['id']}", {**record, "active": True}, expect=200)
+    assert api.get(path)["active"] is True
+
+
+def test_the_list_is_narrowed_by_words_and_state(api: Caller, directory: tuple[str, str]) -> None:
+    """By name or address; those whom a directory deleted only where they are asked for, to be restored."""
+    _, token = directory
+    dana, _ = member_with(api, "viewer")
+    member_with(api, "viewer", email="100%@acme.test")
+    left = push_user(api, token, "left@acme.test")
+    Caller(api.app, token).call("DELETE", f"/scim/v2/Users/{left['id']}", expect=204)
+    api.patch(f"users/{dana}", {"active": False})
+
+    def listed(query: str) -> list[str]:
+        return [row["email"] for row in api.get(f"users?{query}")["users"]]
+
+    assert listed("q=DANA%40") == ["dana@acme.test"]
+    assert listed("q=%25") == ["100%@acme.test"]
+    assert listed("q=Olive") == ["owner@acme.test"]
+    assert listed("state=suspended") == ["dana@acme.test"]
+    assert listed("state=active") == ["100%@acme.test", "owner@acme.test"]
+    assert listed("state=deprovisioned") == ["left@acme.test"]
+    assert "left@acme.test" not in listed("")
+    assert "q=acme" in api.get("users?q=acme&limit=1")["next_page_uri"]
+    api.get("users?state=gone", expect=400)
+
+
+def test_why_she_may_do_this_and_what_she_would_lose(api: Caller, directory: tuple[str, str]) -> None:
+    """The whole chain of one permission or of each; without the group, what only it gave."""
+    provider, token = directory
+    pushed = push_user(api, token, "dana@acme.test")
+    group = push_group(api, token, "Finance", pushed["id"])
+    body = {"identity_provider_id": provider, "group_id": group["id"], "role": "billing"}
+    mapping = api.post("role_mappings", body)
+    path = f"users/{_member(api, 'dana@acme.test')['id']}/explain"
+    (one,) = api.get(f"{path}?permission=billing:write")["permissions"]
+    (why,) = one["because"]
+    assert (why["role"], why["source"], why["group_id"], why["mapping_id"], why["identity_provider_name"]) == (
+        "billing", "group", group["id"], mapping["id"], "Okta",
+    )  # fmt: skip
+    whole = api.get(path)
+    assert (whole["roles"], whole["would_lose"]) == (["billing", "developer"], None)
+    both = next(one for one in whole["permissions"] if one["permission"] == "account:read")
+    assert {why["source"] for why in both["because"]} == {"default", "group"}
+    for query in (f"without_group={group['id']}", f"without_mapping={mapping['id']}"):
+        lost = api.get(f"{path}?{query}")["would_lose"]
+        assert (lost["roles"], lost["permissions"]) == (["billing"], ["billing:read", "billing:write"])
+    (nothing,) = api.get(f"{path}?permission=idps:write")["permissions"]
+    assert nothing == {"permission": "idps:write", "because": []}
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("permission=idps:eat", 400), ("without=x", 400), ("without_group=grp_x", 404), ("without_mapping=map_x", 404)],
+)
+def test_a_question_about_what_is_not_there_is_refused(api: Caller, query: str, status: int) -> None:
+    """An unknown word is 400, a group or mapping of nobody 404."""
+    me = api.get("whoami")["principal"]["id"]
+    api.get(f"users/{me}/explain?{query}", expect=status)
 
 
 def test_a_list_costs_the_same_whatever_its_length(api: Caller, monkeypatch: pytest.MonkeyPatch) -> None:

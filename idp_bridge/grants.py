@@ -1,0 +1,28 @@
+"""Grants: who may give which role away, to a member, an invited address, a bot user or a group, or as a default.
+
+Every door that gives a role asks ``check``, so that none of them has a rule of its own.
+"""
+
+from collections.abc import Iterable
+
+from idp_bridge import db, plans, roles
+from idp_bridge.actors import Actor
+from idp_bridge.models import Role
+
+
+def check(actor: Actor, names: Iterable[str]) -> tuple[str, ...]:
+    """``names`` in order and without repetition, where the actor may give every one of them now. An own role among them
+    stays as it is until the transaction ends, so that nobody holds one that is being deleted or renamed.
+
+    Raises Invalid (no such role), Forbidden (own roles are not in the plan any more, above the actor's own rights).
+    """
+    wanted = set(names)
+    own = wanted - roles.BUILT_IN.keys()
+    if own:
+        named = Role.select(Role.id).where(Role.account == actor.account, Role.name.in_(own))
+        list(db.locked(named.order_by(Role.id)))
+    known = roles.known(actor.account.id, wanted)
+    if own:
+        plans.require(actor.account, plans.Feature.OWN_ROLES)
+    roles.check_grant(actor.account.id, actor.permissions, known, administrator=actor.administrator)
+    return known

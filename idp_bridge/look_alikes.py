@@ -1,0 +1,69 @@
+"""Addresses that pass for others: letters of several scripts in one, or of another script in the shape of Latin ones.
+
+UTS 39 (Unicode security mechanisms) is what this follows: section 5.2's restriction level *Highly Restrictive* says
+which scripts may stand in one part of an address, section 4 what passes for what. Python knows no script of a
+character, but its name begins with it (``CYRILLIC SMALL LETTER A``).
+
+What is plain ASCII is never a look-alike here: it is what the others are compared with, and costs nothing.
+"""
+
+import re
+import unicodedata
+
+from idp_bridge.errors import Invalid
+from idp_bridge.text import fold
+
+#: Scripts that are written together (UTS 39 section 5.2): the script of Japan, of Taiwan and of Korea.
+_TOGETHER = (
+    frozenset({"LATIN", "CJK", "HIRAGANA", "KATAKANA"}),
+    frozenset({"LATIN", "CJK", "BOPOMOFO"}),
+    frozenset({"LATIN", "CJK", "HANGUL"}),
+)
+
+#: Latin letter -> small letters of Cyrillic, Greek and Armenian, and the dotless i, that pass for it (confusables.txt
+#: of UTS 39, small capitals included). A compatibility form of an ASCII letter, such as a full-width one, needs no row.
+_SHAPES = {
+    "a": "аα", "b": "в", "c": "сϲ", "d": "ԁ", "e": "е", "g": "ց", "h": "һհ", "i": "іιı", "j": "јϳյ", "k": "кκ",
+    "l": "ӏ", "m": "м", "n": "ո", "o": "оοσօ", "p": "рρ", "q": "ԛզ", "r": "г", "s": "ѕ", "t": "тτ", "u": "υս",
+    "v": "ѵν", "w": "ԝա", "x": "хχ", "y": "уγ",
+}  # fmt: skip
+_LATIN = str.maketrans({other: letter for letter, others in _SHAPES.items() for other in others})
+
+
+def mixed_scripts(address: str) -> tuple[str, ...]:
+    """The scripts that one part of an address mixes, its local part or a label of its domain; empty where none does."""
+    if address.isascii():
+        return ()
+    local, _, domain = address.rpartition("@")
+    for part in (local, *domain.split(".")):
+        scripts = {_script(character) for character in unicodedata.normalize("NFC", part) if _is_letter(character)}
+        if len(scripts) > 1 and not any(scripts <= allowed for allowed in _TOGETHER):
+            return tuple(sorted(script.capitalize() for script in scripts))
+    return ()
+
+
+def passes_for(address: str) -> str | None:
+    """The folded ASCII address that this one looks like without being it; None where it looks like none."""
+    if address.isascii():
+        return None
+    shape = unicodedata.normalize("NFKC", address).lower().translate(_LATIN)
+    return fold(shape) if shape.isascii() else None
+
+
+def check(address: str) -> None:
+    """For an address that somebody types: one that mixes scripts is hardly what she means. Raises Invalid."""
+    if mixed := mixed_scripts(address):
+        raise Invalid(
+            f"{address} mixes {' and '.join(mixed)} letters, so that it could pass for another address. "
+            "Type it instead of pasting it.",
+            fields={"email": [f"It mixes {' and '.join(mixed)} letters."]},
+        )
+
+
+def _is_letter(character: str) -> bool:
+    return unicodedata.category(character).startswith("L")
+
+
+def _script(character: str) -> str:
+    """The first word of its name; what has none stands for itself."""
+    return re.split(r"[ -]", unicodedata.name(character, character), maxsplit=1)[0]

@@ -1,0 +1,143 @@
+"""Changing the plan: what leaves with it and what comes back, without locking anybody out and without deleting.
+
+The plans are a table (plans.py). Leaving single sign-on turns the providers off, ends what they opened and goes back to
+mixed mode; coming back turns on those again that this turned off. Seats above a new limit stay taken: only no more are
+given. The product's billing calls this.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from idp_bridge import accounts, enforcement, idps, member_roles, notices, plans, seats
+from idp_bridge.actors import Actor
+from idp_bridge.errors import Code, Conflict
+from idp_bridge.models import Account, IdentityProvider, Member, Person
+from idp_bridge.notices import Notice
+from idp_bridge.plans import Feature, Plan
+from idp_bridge.roles import ADMIN
+from idp_bridge.sign_in_mode import MIXED
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanChange:
+    """What a change of plan did; members and providers as they are told of: id and name, of a member the address."""
+
+    plan_before: str
+    identity_providers_disabled: tuple[dict[str, str], ...] = ()
+    identity_providers_enabled: tuple[dict[str, str], ...] = ()
+    sessions_ended: int = 0
+    sso_mode_before: str
+    enforcement_missing: tuple[str, ...] = ()
+    """What kept enforcement from coming back with the plan; empty where it did, or was not there before."""
+    administrators_added: tuple[dict[str, str], ...] = ()
+    """Who is an administrator by the plan that has no roles, and was none before."""
+    administrators_removed: tuple[dict[str, str], ...] = ()
+    """Who was one by that plan alone: the stored roles count again."""
+    seats_over: int = 0
+
+    def told(self) -> dict[str, Any]:
+        """As the event and the command line tell of it."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+def set_plan(
+    actor: Actor, plan: str, *, seat_limit: int | None = None, administrator: Member | None = None
+) -> PlanChange:
+    """Change the plan, and the seats with it (None: the plan's own number).
+
+    ``administrator`` becomes one by hand, for an account whose only ones are so by the plan that it leaves. Raises
+    Invalid, and Conflict where nobody would be an administrator.
+    """
+    chosen = plans.get(plan)
+    account, limit = actor.account, chosen.seats if seat_limit is None else seat_limit
+    seats.lock_anew(account)
+    enforcement.settle(account)
+    leaving = Feature.SSO not in chosen.features
+    disabled, ended = _switch_off(actor) if leaving else ([], 0)
+    added, removed = _administrators(account, chosen, administrator)
+    change = PlanChange(
+        plan_before=account.plan,
+        identity_providers_disabled=_named(disabled),
+        sessions_ended=ended,
+        sso_mode_before=account.sso_mode,
+        administrators_added=added,
+        administrators_removed=removed,
+        seats_over=0 if limit is None else max(0, seats.count(account).used - limit),
+    )
+    fields = {"plan": chosen.name, "seats": limit, **(_mixed(account) if leaving else {})}
+    accounts.change(actor, {"reason": "plan", **change.told()}, **fields)
+    if administrator is not None:
+        stored = {source.role for source in member_roles.role_sources(account, [administrator])[administrator.id]}
+        member_roles.set_roles(actor, administrator, stored | {ADMIN})
+    if disabled:
+        _tell(account, change)
+    return change if leaving else _come_back(actor, change)
+
+
+def _switch_off(actor: Actor) -> tuple[list[IdentityProvider], int]:
+    """The providers that were on, and how many sessions ended with them."""
+    enabled = list(idps.of_account(actor.account).where(IdentityProvider.enabled).order_by(IdentityProvider.id))
+    return enabled, sum(idps.switch_by_plan(actor, provider, on=False) for provider in enabled)
+
+
+def _mixed(account: Account) -> dict[str, Any]:
+    """Passwords work, and it is kept that they did not; a trial that nobody has confirmed is not kept."""
+    if account.sso_mode == MIXED:
+        return {}
+    return {"sso_mode": MIXED, "enforced_until": None, "enforced_before": account.enforced_until is None}
+
+
+def _come_back(actor: Actor, change: PlanChange) -> PlanChange:
+    """What this plan had turned off is on again, and enforced where it was and every condition holds."""
+    waiting = idps.of_account(actor.account).where(IdentityProvider.off_by_plan).order_by(IdentityProvider.id)
+    enabled = list(waiting)
+    for provider in enabled:
+        idps.switch_by_plan(actor, provider, on=True)
+    missing = enforcement.restore(actor) or ()
+    return replace(
+        change, identity_providers_enabled=_named(enabled), enforcement_missing=tuple(gap.value for gap in missing)
+    )
+
+
+def _administrators(
+    account: Account, chosen: Plan, named: Member | None
+) -> tuple[tuple[dict[str, str], ...], tuple[dict[str, str], ...]]:
+    """Who becomes an administrator by the change, and who ceases to be one. The account is held, so nobody else
+    changes that meanwhile. Raises Conflict."""
+    now = member_roles.administrators(account)
+    then = member_roles.administrators(Account(id=account.id, plan=chosen.name))
+    if named is not None and named.active:
+        then |= {named.id}
+    if not then:
+        raise Conflict(
+            f"On the {chosen.name.capitalize()} plan nobody would be an administrator: the roles that members had "
+            "before count again, and nobody active has that one. Name who is to be (set-plan --administrator EMAIL).",
+            code=Code.LAST_ADMINISTRATOR,
+        )
+    return _people(then - now), _people(now - then)
+
+
+def _people(ids: set[str]) -> tuple[dict[str, str], ...]:
+    rows = Member.select().where(Member.id.in_(ids)).order_by(Member.id) if ids else ()
+    return tuple({"id": row.id, "email": row.email, "name": row.name} for row in rows)
+
+
+def _named(providers: list[IdentityProvider]) -> tuple[dict[str, str], ...]:
+    return tuple({"id": provider.id, "name": provider.name} for provider in providers)
+
+
+def without_password(account: Account) -> Any:
+    """The active members who have no password, as a query: whoever came by single sign-on alone."""
+    return Member.select().join(Person).where(Member.account == account, Member.active, Person.password_hash.is_null())
+
+
+def _tell(account: Account, change: PlanChange) -> None:
+    notices.to_administrators(
+        account,
+        Notice.PLAN_LEFT_SSO,
+        plan=account.plan,
+        identity_providers=[provider["name"] for provider in change.identity_providers_disabled],
+        sessions_ended=change.sessions_ended,
+        administrators=[member["email"] for member in change.administrators_added],
+        without_password=without_password(account).count(),
+    )

@@ -1,0 +1,71 @@
+"""Deprovisioning receipts: what a deactivation did, and how soon, told once all of it is known.
+
+The change itself is told by its own event, in its own transaction: sessions ended, credentials stopped and roles lost
+at that commit. Which webhooks heard of it, and when, is known only later: so the receipt is an event of its own,
+written when the last webhook has heard, or after a while without those that have not.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from peewee import fn
+
+from idp_bridge import actors, clock, db, events
+from idp_bridge.events import Type
+from idp_bridge.models import Account, Event, Receipt, Webhook, WebhookDelivery
+
+PATIENCE = timedelta(minutes=5)  # for webhooks that do not answer
+
+OF = frozenset({Type.USER_SUSPENDED, Type.USER_DEPROVISIONED, Type.USER_DELETED})
+
+
+def expect(happened: list[Event], now: datetime) -> bool:
+    """Note the deactivations among these, in the transaction that seals them; whether there are any."""
+    rows = [{"event": event.id, "due_at": now + PATIENCE} for event in happened if event.type in OF]
+    if rows:
+        Receipt.insert_many(rows).execute()
+    return bool(rows)
+
+
+def write(now: datetime) -> None:
+    """Write the receipts of which all is known, or whose time is over; each once among all processes."""
+    waiting = WebhookDelivery.select().where(WebhookDelivery.event == Receipt.event, WebhookDelivery.state == "waiting")
+    known = Receipt.select(Receipt.event).where((Receipt.due_at <= now) | ~fn.EXISTS(waiting))
+    for event_id in db.column(known.limit(500)):
+        with db.transaction():
+            if Receipt.delete().where(Receipt.event == event_id).execute():
+                event = Event.get_by_id(event_id)
+                account = Account.get_by_id(event.account_id)
+                events.record(actors.system(account, subject="receipts"), Type.MEMBER_DEPROVISIONED, _receipt(event))
+
+
+def _receipt(event: Event) -> dict[str, Any]:
+    told = event.object
+    asked = clock.parse(told["requested_at"]) if "requested_at" in told else event.timestamp
+    done = _since(asked, event.timestamp)
+    return {
+        "id": told["id"],
+        "email": told.get("email"),
+        "event_id": event.id,
+        "event_type": event.type,
+        "requested_at": clock.rfc3339(asked),
+        "request_id": event.request_id,
+        "sessions_ended": {"count": told.get("sessions_ended", 0), "milliseconds": done},
+        "credentials_suspended": {"ids": told.get("credentials", []), "milliseconds": done},
+        "roles_lost": {"roles": told.get("roles", []), "milliseconds": done},
+        "webhooks": [_heard(row, asked) for row in _deliveries(event)],
+    }
+
+
+def _deliveries(event: Event) -> list[WebhookDelivery]:
+    query = WebhookDelivery.select(WebhookDelivery, Webhook).join(Webhook).where(WebhookDelivery.event == event)
+    return list(query.order_by(WebhookDelivery.webhook))
+
+
+def _heard(row: WebhookDelivery, asked: datetime) -> dict[str, Any]:
+    heard = _since(asked, row.finished_at) if row.state == "delivered" and row.finished_at else None
+    return {"id": row.webhook_id, "url": row.webhook.url, "state": row.state, "milliseconds": heard}
+
+
+def _since(begin: datetime, end: datetime) -> int:
+    return max(0, round((end - begin) / timedelta(milliseconds=1)))

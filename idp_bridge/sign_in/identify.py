@@ -1,0 +1,212 @@
+"""Who is this, in this account? The first search that knows her decides; nobody is ever adopted silently."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from peewee import SQL
+
+from idp_bridge import clock, identity_links, invitations, look_alikes, members
+from idp_bridge.models import (
+    Account,
+    DirectoryEmail,
+    DirectoryUser,
+    IdentityLink,
+    IdentityProvider,
+    Invitation,
+    Member,
+)
+from idp_bridge.sign_in.table import State
+from idp_bridge.statement import Statement, among, parameter
+from idp_bridge.text import fold
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a verified assertion says of somebody: SAML's NameID and the claims that were mapped.
+
+    ``groups`` None: the assertion said nothing of groups, or only where they can be asked for (``groups_overage``, as
+    Entra ID does for many); the roles held stay.
+    """
+
+    name_id: str
+    name_id_format: str
+    email: str
+    first_name: str = ""
+    last_name: str = ""
+    display_name: str = ""
+    groups: tuple[str, ...] | None = None
+    groups_overage: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name to show."""
+        return self.display_name or " ".join(part for part in (self.first_name, self.last_name) if part)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Who it is, as far as this account knows. ``candidates``: who could be meant where nobody is taken for her."""
+
+    state: State
+    member: Member | None = None
+    invitation: Invitation | None = None
+    by_link: bool = False  # the one that another link would be
+    candidates: tuple[str, ...] = ()
+
+
+def may_assert(provider: IdentityProvider, email: str) -> bool:
+    """Whether the provider's ``domains`` allow the address: whole domains, none named means any."""
+    domain = fold(email.rpartition("@")[2])  # lower() would read the Kelvin sign as a k
+    return not provider.domains or domain in provider.domains
+
+
+def identify(account: Account, provider: IdentityProvider, identity: Identity) -> Found:
+    """Who is this, in this account: the first of these that knows her decides.
+
+    1. this provider's directory, by externalId; 2. a link made before, at a sign-in or by an administrator; 3. this
+    provider's directory, by userName; 4. its record's e-mail addresses; 5. a member of the account with the address;
+    6. an invitation to it. An address may have been somebody else's once: whom this provider knows by another NameID,
+    she is not. Nor is she found by an address that passes for another (look_alikes.py).
+    """
+    asked = {
+        "account": account.id,
+        "provider": provider.id,
+        "name_id": identity.name_id,
+        "name_id_format": identity.name_id_format,
+        "names": sorted({fold(identity.name_id), fold(identity.email)}),
+        "email_key": fold(identity.email),
+    }
+    passes = _passes_for_another(account, identity.email)
+    named = _BY_ID.instances(**asked)
+    linked = [member for member, step in named if step == Step.LINK]
+    left: list[Member] = []
+    for step, known in _searches(identity, asked, named, by_address=passes is None):
+        live = [member for member in known if member.removed_at is None]
+        if live:
+            return _known(live, provider, identity, step=step, linked=linked)
+        left += known
+    return _absent(account, identity.email, left) if passes is None else Found(State.LOOK_ALIKE, candidates=passes)
+
+
+class Step(IntEnum):
+    """The searches, in their order."""
+
+    EXTERNAL_ID = 1
+    LINK = 2
+    USER_NAME = 3
+    RECORDED_ADDRESS = 4
+    ADDRESS = 5
+
+
+def _searches(
+    identity: Identity, asked: dict[str, Any], named: list[Any], *, by_address: bool
+) -> Iterator[tuple[Step, list[Member]]]:
+    """Whom each finds, asked for one after the other: most sign-ins end at the second."""
+    for step in (Step.EXTERNAL_ID, Step.LINK):
+        yield step, [member for member, its_step in named if its_step == step]
+    yield Step.USER_NAME, [member for (member,) in _BY_USER_NAME.instances(**asked)]
+    if by_address:
+        recorded = _BY_RECORDED_ADDRESS.instances(**asked)
+        yield Step.RECORDED_ADDRESS, [member for member, record in recorded if _has_address(record, identity.email)]
+        yield Step.ADDRESS, [member for (member,) in _BY_ADDRESS.instances(**asked)]
+
+
+_COLUMNS = tuple(Member._meta.sorted_fields)
+
+
+def _in_directory(condition: Any, *columns: Any) -> Any:
+    return (
+        Member.select(*columns)
+        .join(DirectoryUser, on=(DirectoryUser.member == Member.id))
+        .where(
+            DirectoryUser.identity_provider == parameter("provider"), Member.account == parameter("account"), condition
+        )
+    )
+
+
+def _by_id() -> Any:
+    """What the provider says by a NameID, in one statement: of whom it has pushed, and of whom it has signed in."""
+    pushed = _in_directory(DirectoryUser.external_id == parameter("name_id"), *_COLUMNS, SQL(f"{Step.EXTERNAL_ID:d}"))
+    linked = (
+        Member.select(*_COLUMNS, SQL(f"{Step.LINK:d}"))
+        .join(IdentityLink, on=(IdentityLink.member == Member.id))
+        .where(
+            IdentityLink.identity_provider == parameter("provider"),
+            IdentityLink.name_id_format == parameter("name_id_format"),
+            IdentityLink.name_id == parameter("name_id"),
+            Member.account == parameter("account"),
+        )
+    )
+    return pushed.distinct().union_all(linked)
+
+
+def _recorded_under_address() -> Any:
+    """Apart from the userName, which the index of addresses leaves out. That is coarser than our comparison (see
+    provisioning/emails.py), so the documents come with it."""
+    named = DirectoryEmail.select(DirectoryEmail.user).where(
+        DirectoryEmail.identity_provider == parameter("provider"), DirectoryEmail.value_key == parameter("email_key")
+    )
+    live = DirectoryUser.id.in_(named) & DirectoryUser.deleted_at.is_null()
+    return _in_directory(live, *_BY_RECORDED_ADDRESS.columns)
+
+
+def _at_address() -> Any:
+    return Member.select(*_COLUMNS).where(
+        Member.account == parameter("account"), Member.email_key == parameter("email_key")
+    )
+
+
+_BY_ID = Statement((*_COLUMNS, SQL("")), _by_id)
+_BY_USER_NAME = Statement(
+    _COLUMNS, lambda: _in_directory(among(DirectoryUser.user_name_key, "names"), *_COLUMNS).distinct()
+)
+_BY_RECORDED_ADDRESS: Statement = Statement(
+    (*_COLUMNS, DirectoryUser.id, DirectoryUser.resource), _recorded_under_address
+)
+_BY_ADDRESS = Statement(_COLUMNS, _at_address)
+
+
+def _has_address(record: DirectoryUser, email: str) -> bool:
+    return any(fold(str(entry.get("value", ""))) == fold(email) for entry in record.resource.get("emails", ()))
+
+
+def _known(
+    live: list[Member], provider: IdentityProvider, identity: Identity, *, step: Step, linked: list[Member]
+) -> Found:
+    """Of several, the one whom an administrator or a sign-in has linked is meant."""
+    if len(live) > 1 and (chosen := [member for member in live if member in linked]):
+        live, step = chosen, Step.LINK
+    ids = tuple(sorted({member.id for member in live}))
+    if len(ids) > 1:
+        return Found(State.AMBIGUOUS, candidates=ids)
+    member, by_link = live[0], step is Step.LINK
+    if not by_link and member.identity_provider_id not in (None, provider.id):
+        return Found(State.ELSEWHERE, member, candidates=ids)
+    by_address = step in (Step.RECORDED_ADDRESS, Step.ADDRESS)
+    if by_address and identity_links.known_otherwise(provider, member, name_id=identity.name_id):
+        return Found(State.OTHERWISE, candidates=ids)
+    return Found(State.ACTIVE if member.active else State.SUSPENDED, member, by_link=by_link)
+
+
+def _passes_for_another(account: Account, email: str) -> tuple[str, ...] | None:
+    """Whether the address mixes scripts, or is another script's picture of a member's; then the members whom it passes
+    for, who may be none. What is plain ASCII costs nothing here."""
+    if email.isascii():
+        return None
+    passed_for = members.passed_for(account, email)
+    if not passed_for and not look_alikes.mixed_scripts(email):
+        return None
+    return tuple(sorted(member.id for member in passed_for))
+
+
+def _absent(account: Account, address: str, left: list[Member]) -> Found:
+    """Nobody who is a member now. An invitation made since her directory deleted her counts for more than that; past
+    the days in which the DELETE can be undone she is somebody new."""
+    since = clock.now() - members.RESTORABLE
+    deleted = [member for member in left if member.removed_at is not None and member.removed_at > since]
+    invitation = invitations.standing(account, address)
+    if invitation and all(invitation.created_at > member.removed_at for member in deleted):
+        return Found(State.INVITED, invitation=invitation)
+    return Found(State.DEPROVISIONED, deleted[0]) if deleted else Found(State.UNKNOWN)

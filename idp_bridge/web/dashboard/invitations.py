@@ -1,0 +1,61 @@
+"""Inviting: several addresses at once, sending again, taking back. The list of members shows them all."""
+
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate
+
+from idp_bridge import invitations, roles
+from idp_bridge.roles import Permission
+from idp_bridge.web import forms
+from idp_bridge.web.dashboard.members import list_page, members_list
+from idp_bridge.web.dashboard.page import blueprint, done, refused_on
+from idp_bridge.web.guard import actor, guard
+
+MOST = 100  # addresses at once
+
+
+class Addresses(fields.Field[list[str]]):
+    """Addresses parted by commas, semicolons, spaces or lines; each once."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> list[str]:
+        addresses = list(dict.fromkeys(str(value).replace(",", " ").replace(";", " ").split()))
+        if not 0 < len(addresses) <= MOST:
+            raise ValidationError(f"Write an address such as ana@example.com, or up to {MOST} of them.")
+        for address in addresses:
+            validate.Email(error=f"{address[:100]} is no e-mail address.")(address)
+        return addresses
+
+
+class InviteForm(forms.Form):
+    """Whom to invite, with the roles that all of them will have."""
+
+    email = Addresses(required=True, error_messages={"required": "Fill this in."})
+    roles = forms.Several()
+
+
+@blueprint.post("/members/invitations")
+@refused_on(members_list)
+@guard(Permission.MEMBERS_WRITE)
+def invite() -> Any:
+    """Ask addresses to join, all of them or none. Where nothing is mailed, each link is shown once."""
+    form = forms.read(InviteForm)
+    names = form["roles"] or roles.DEFAULT
+    return list_page(invited=[invitations.create(actor(), email, role_names=names) for email in form["email"]])
+
+
+@blueprint.post("/members/invitations/<invitation_id>/resend")
+@refused_on(members_list)
+@guard(Permission.MEMBERS_WRITE)
+def resend_invitation(invitation_id: str) -> Any:
+    """A new link with a new end; the former one is dead."""
+    return list_page(invited=[invitations.resend(actor(), invitations.get(actor().account, invitation_id))])
+
+
+@blueprint.post("/members/invitations/<invitation_id>/cancel")
+@refused_on(members_list)
+@guard(Permission.MEMBERS_WRITE)
+def cancel_invitation(invitation_id: str) -> Any:
+    """The link stops working, the seat is free."""
+    found = invitations.get(actor().account, invitation_id)
+    invitations.cancel(actor(), found)
+    return done(f"The invitation of {found.email} is cancelled.", "members")
