@@ -15,7 +15,15 @@ from idp_bridge import clock, db, events, ids, last_uses, member_roles, roles, s
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Conflict, Forbidden, Invalid, NotFound
 from idp_bridge.events import Type
-from idp_bridge.models import Account, BotUser, Credential, CredentialUse, Member
+from idp_bridge.models import (
+    Account,
+    BotUser,
+    Credential,
+    CredentialUse,
+    IdentityProvider,
+    Member,
+    RecoveryCode,
+)
 from idp_bridge.roles import Permission
 from idp_bridge.statement import Statement, parameter
 
@@ -157,6 +165,24 @@ def delete(actor: Actor, credential: Credential) -> None:
     events.record(actor, KINDS[credential.kind].deleted, describe(credential))
 
 
+def is_last_way_in(credential: Credential) -> bool:
+    """Whether it is all that the account's only administrator has: no password, no identity provider, no recovery code
+    and no other API key would let her in once it is gone."""
+    member = credential.member
+    if credential.kind != API_KEY.name or member is None:
+        return False
+    if member_roles.administrators(credential.account) != {member.id} or member.person.password_hash:
+        return False
+    others: tuple[Any, ...] = (
+        IdentityProvider.select().where(IdentityProvider.account == credential.account, IdentityProvider.enabled),
+        RecoveryCode.select().where(RecoveryCode.member == member, RecoveryCode.used_at.is_null()),
+        Credential.select().where(
+            Credential.member == member, Credential.kind == API_KEY.name, Credential.id != credential.id
+        ),
+    )
+    return not any(query.exists() for query in others)
+
+
 def find(kind: Kind, token: str) -> Credential | None:
     """The live credential behind a secret, with ``account`` and its owner loaded, of both what says who acts, and what
     the owner may do; None where the secret is unknown or expired, or its owner not active. One statement."""
@@ -229,10 +255,14 @@ def uses(owner: Owner) -> list[Uses]:
     """What would break if the owner were off: each of its credentials, those used most before the others. Two
     statements."""
     of_owner = Credential.bot_user if isinstance(owner, BotUser) else Credential.member
-    owned = list(Credential.select().where(of_owner == owner.id))
-    days = last_uses.of_month(credential.id for credential in owned)
-    found = [Uses(credential, days[credential.id]) for credential in owned]
+    found = uses_of(list(Credential.select().where(of_owner == owner.id)))
     return sorted(found, key=lambda uses: (-uses.total, uses.credential.id))
+
+
+def uses_of(found: Sequence[Credential]) -> list[Uses]:
+    """The uses of each of these, in the same order."""
+    days = last_uses.of_month(credential.id for credential in found)
+    return [Uses(credential, days[credential.id]) for credential in found]
 
 
 def describe(credential: Credential) -> dict[str, Any]:

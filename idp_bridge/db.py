@@ -464,6 +464,11 @@ def unclaimed(query: "ModelSelect[Any]") -> "ModelSelect[Any]":
     return query.for_update("FOR NO KEY UPDATE SKIP LOCKED") if database.for_update else query  # type: ignore[arg-type]
 
 
+def kept(query: "ModelSelect[Any]") -> "ModelSelect[Any]":
+    """``query`` with its rows there until the transaction ends, changed or not. Waits only for who deletes one."""
+    return query.for_update("FOR KEY SHARE") if database.for_update else query  # type: ignore[arg-type]
+
+
 def shared(query: "ModelSelect[Any]") -> "ModelSelect[Any]":
     """``query`` with its rows kept as they are until the transaction ends, together with others who ask the same."""
     return query.for_update("FOR SHARE") if database.for_update else query  # type: ignore[arg-type]

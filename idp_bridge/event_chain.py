@@ -145,7 +145,7 @@ def _prove(account: Account, proof: Proof, expected: Head | None, progress: Prog
     for seal in _seals(account):
         _check_link(seal, proof)
         _check_events(account, seal)
-        unsealed.without([event_id for event_id, _ in seal.events])
+        unsealed.without([event_id for event_id, _ in seal.events], seal=seal.number)
         proof.seals, proof.events = proof.seals + 1, proof.events + len(seal.events)
         proof.head = Head(seal.number, seal.digest)
         if expected is not None and expected.number == seal.number and expected != proof.head:
@@ -204,15 +204,15 @@ class _Unsealed:
     _named: set[str] = field(default_factory=set)  # the other way round
     _passed: str = ""
 
-    def without(self, named: Sequence[str]) -> None:
-        """A link names these."""
+    def without(self, named: Sequence[str], *, seal: int) -> None:
+        """This link names these."""
         for event_id in named:
             if event_id in self._made:
                 self._made.remove(event_id)
             elif event_id > self._passed and event_id not in self._named:
                 self._named.add(event_id)
             else:
-                raise _BrokenLink("the event is in the chain twice", event_id=event_id)
+                raise _BrokenLink("the event is in the chain twice", seal=seal, event_id=event_id)
         while self._named and self._passed < max(self._named):
             if not self._pass_on():
                 break

@@ -249,7 +249,8 @@ def join(actor: Actor, invitation: Invitation, **member: Any) -> Member:
     # The reservation is given up before the seat is taken, so that an account that is exactly full can be joined.
     if not Invitation.update(accepted_at=moment).where(unused).execute():
         raise _gone()
-    joined = member_lifecycle.create(actor, roles=invitation.roles, given_by=(invitation.invited_by_id, invitation.invited_by), **member)
+    inviting = (invitation.invited_by_id, invitation.invited_by)
+    joined = member_lifecycle.create(actor, roles=invitation.roles, given_by=inviting, **member)
     events.record(actor, Type.INVITATION_ACCEPTED, {**describe(invitation), "user_id": joined.id})
     return joined
 

@@ -10,6 +10,7 @@ the row sends it again: twice is possible, never is not. Both then carry one Mes
 
 import json
 import logging
+import re
 import smtplib
 import ssl
 import threading
@@ -35,6 +36,8 @@ LEASE = timedelta(minutes=10)  # after this another process takes up what one ha
 KEPT = timedelta(days=30)  # rows of what was sent or given up
 BATCH = 500  # of one pass
 TIMEOUT = 20  # seconds for each answer of the server
+
+_PLAIN = re.compile(r"""[^\s"'(),:;<>@\[\]\\]+@[^\s"'(),:;<>@\[\]\\]+""")
 
 log = logging.getLogger(__name__)
 
@@ -265,7 +268,11 @@ def _message(row: Mail) -> EmailMessage:
 
 
 def _address(text: str) -> Address | None:
-    """One address, and nothing that a header would read as several; None where it is none."""
+    """One address, and nothing that a header would read as several; None where it is none. Python's parser takes only
+    ASCII, so of others (RFC 6531) none is taken whose meaning would rest on a quote, a bracket or a comma."""
+    if _PLAIN.fullmatch(text) and text.isprintable():
+        local, _, domain = text.rpartition("@")
+        return Address(username=local, domain=domain)
     try:
         return Address(addr_spec=text)
     except (ValueError, IndexError, MessageError):

@@ -238,9 +238,9 @@ def set_roles(actor: Actor, member: Member, names: Iterable[str]) -> None:
     """Make the member's roles those. What a group or claim gives cannot be taken away by hand. Raises Conflict,
     Forbidden, Invalid, NotFound (removed meanwhile)."""
     account = actor.account
-    if not list(db.locked(Member.select(Member.id).where(Member.id == member.id))):
-        raise NotFound(f"There is no member {member.id} any more.")
     seats.lock(account)  # of two who set her roles, the second sees what the first has made of them
+    if not list(db.kept(Member.select(Member.id).where(Member.id == member.id))):
+        raise NotFound(f"There is no member {member.id} any more.")
     plans.require(account, plans.Feature.ROLES)
     check_touch(actor, member)
     wanted = set(names)

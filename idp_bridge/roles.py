@@ -54,6 +54,7 @@ BUILT_IN: dict[str, frozenset[Permission]] = {
     "viewer": frozenset({P.ACCOUNT_READ, P.MEMBERS_READ, P.GROUPS_READ, P.EVENTS_READ, P.BOTS_READ, P.USAGE_READ}),
 }
 
+
 class CredentialKind(StrEnum):
     """With what a caller has shown who she is; the value is how a refusal names it."""
 

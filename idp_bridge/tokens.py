@@ -29,7 +29,7 @@ class Kind(StrEnum):
 
 
 _KINDS = {kind.value: kind for kind in Kind}
-_ID = re.compile(r"[a-z]{2,5}_[0-9a-z]{26}")
+_ID = re.compile(r"[a-z]{2,5}_[0-9a-z]{4,26}")
 
 
 def new(kind: Kind) -> str:
@@ -53,8 +53,8 @@ def kind_of(text: str) -> Kind | None:
 
 
 def is_id(text: str) -> bool:
-    """Whether a text has the form of an id (ids.py)."""
-    return _ID.fullmatch(text) is not None
+    """Whether a text has the form of an id (ids.py), be it cut short, and not the beginning of a secret's."""
+    return _ID.fullmatch(text) is not None and text.partition("_")[0] not in _KINDS
 
 
 def fault(text: str) -> str | None:
@@ -64,9 +64,8 @@ def fault(text: str) -> str | None:
         return None
     if is_id(text):
         return "That is an id, not the secret. The secret was shown once, when it was made."
-    if text.partition("_")[0] in _KINDS:
-        return "That secret is mistyped or incomplete: its checksum does not fit."
-    return None
+    mistyped = text.partition("_")[0] in _KINDS
+    return "That secret is mistyped or incomplete: its checksum does not fit." if mistyped else None
 
 
 def _checksum(kind: Kind, body: str) -> str:

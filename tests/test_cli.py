@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from idp_bridge import credentials, db, member_lifecycle, operator_keys, people, tokens
+from idp_bridge import clock, credentials, db, event_sealing, member_lifecycle, operator_keys, people, tokens
 from idp_bridge.cli import main
-from idp_bridge.models import Account, Event, Member
+from idp_bridge.models import Account, Event, EventPending, Member
 from tests import postgres as pg
 from tests.conftest import PASSWORD, SECRET_KEY, World, add_provider
 from tests.saml import idp as signing_idp
@@ -203,3 +203,82 @@ def test_nothing_runs_on_an_unmigrated_postgresql(
     close()
     assert result.exit_code == 1
     assert "run `idp-bridge migrate` first" in result.output
+
+
+# --- events -----------------------------------------------------------------------------------------------------
+
+
+def seal(database_url: str) -> None:
+    """What the server's job does."""
+    db.open_database(database_url)
+    with db.connection():
+        event_sealing.seal(clock.now())
+    close()
+
+
+def test_verify_proves_the_chain_and_prints_its_head(run: Any, database_url: str) -> None:
+    """All accounts or one; exit code 0 where all holds. A head that was kept is still in it later."""
+    make(run)
+    before = run("events", "verify")
+    assert (before.exit_code, before.stdout) == (0, "acme: 0 events in 0 links hold; 3 not sealed yet; head none\n")
+    seal(database_url)
+    first = run("events", "verify", "--account", "acme")
+    head = first.stdout.rpartition("head ")[2].strip()
+    assert (first.exit_code, first.stdout) == (0, f"acme: 3 events in 1 links hold; head {head}\n")
+    assert run("set-plan", "--account", "acme", "--plan", "pro").exit_code == 0
+    seal(database_url)
+    assert run("events", "verify", "--account", "acme", "--head", head).exit_code == 0
+    told = json.loads(run("events", "verify", "--json").stdout)["accounts"]
+    assert [(one["slug"], one["seals"], one["pending"], one["broken"]) for one in told] == [("acme", 2, 0, None)]
+
+
+def test_verify_names_what_is_broken(run: Any, database_url: str) -> None:
+    """Exit code 1, in words and as JSON."""
+    make(run)
+    seal(database_url)
+    db.open_database(database_url)
+    with db.connection(), db.transaction():
+        row = Event.select().order_by(Event.id).first()
+        EventPending.insert(event_id=row.id).execute()  # as if it were sealed twice
+    close()
+    seal(database_url)
+    result = run("events", "verify")
+    assert result.exit_code == 1
+    assert result.stdout == (
+        f"acme: 3 events in 1 links hold, then BROKEN: link 2: the event is in the chain twice ({row.id})\n"
+    )
+    (told,) = json.loads(run("events", "verify", "--json").stdout)["accounts"]
+    assert told["broken"] == {"what": "the event is in the chain twice", "seal": 2, "event_id": row.id}
+    other = run("events", "verify", "--account", "acme", "--head", f"1:{'0' * 64}")
+    assert (other.exit_code, "was remade" in other.stdout) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--account", "nobody"), "There is no account"),
+        (("--head", f"1:{'0' * 64}"), "give --account too"),
+        (("--account", "acme", "--head", "1:abc"), "it is written NUMBER:DIGEST"),
+    ],
+)
+def test_verify_says_where_nothing_can_be_proven(run: Any, arguments: tuple[str, ...], words: str) -> None:
+    """Exit code 2: neither proven nor broken."""
+    make(run)
+    result = run("events", "verify", *arguments)
+    assert (result.exit_code, words in result.stderr) == (2, True)
+
+
+def test_export_prints_json_lines(run: Any) -> None:
+    """Oldest first, narrowed by type and time."""
+    made = make(run)
+    lines = run("events", "export", "--account", "acme").stdout.splitlines()
+    assert [json.loads(line)["event_type"] for line in lines] == [
+        "account_created.v0",
+        "user_created.v0",
+        "api_key_created.v0",
+    ]
+    assert json.loads(lines[1])["object"]["id"] == made["owner"]["id"]
+    assert made["api_key"] not in "".join(lines)
+    only = run("events", "export", "--account", "acme", "--type", "user_created.v0", "--since", "2026-01-01").stdout
+    assert only.splitlines() == lines[1:2]
+    assert run("events", "export", "--account", "acme", "--since", "2126-01-01").stdout == ""

@@ -5,7 +5,7 @@ GET only shows what the link does: mail scanners follow links, and must not use 
 
 from typing import Any
 
-from flask import Blueprint, Response, flash, render_template
+from flask import Blueprint, Response, flash, g, render_template, request
 from peewee import DoesNotExist
 
 from idp_bridge import (
@@ -68,7 +68,7 @@ def set_password(token: str) -> Any:
     try:
         form = forms.read(NewPasswordForm)
         member = _member(link)
-        attempt(Way.PASSWORD, _address(member))
+        _count(member)
         passwords.check(form["password"])  # nobody has one that this refuses, so it tells of nobody's
         sign_in.check_member(member, Way.PASSWORD)  # before others' passwords are tried: a guess uses the link up
         hers = people.with_password(_address(member), form["password"])
@@ -82,6 +82,14 @@ def set_password(token: str) -> Any:
         return _password_page(link, refused)
 
 
+def _count(member: Member) -> None:
+    """A first password has a count of its own: whoever guesses at the login must not shut the link as well."""
+    if member.person.password_hash is None:
+        guard.rates().try_for("password_link", _address(member))
+    else:
+        attempt(Way.PASSWORD, _address(member))
+
+
 def _prove(member: Member, password: str, hers: list[Person]) -> None:
     """Whoever is one of those with that password is she; a membership whose person has another is not to be had."""
     if member.person in hers:
@@ -91,6 +99,8 @@ def _prove(member: Member, password: str, hers: list[Person]) -> None:
     if hers:
         people.hand_over(member, hers[0])
         return
+    if provider := password_changes.provider_of(member):  # it is on again since the link was made
+        raise Conflict(f"You sign in through {provider.name}, and need no password.")
     if member.person.email is None:  # only a provider has spoken of her until now
         people.give_address(member.person, member.email)
     people.set_password(member.person, password, about=password_changes.names([member]))
@@ -240,7 +250,14 @@ def _membership(person: Person, account: Account) -> Member | None:
 
 
 def _invited(found: Invitation) -> Actor:
-    return Actor(account=found.account, type="user", subject=found.email, source="dashboard")
+    return Actor(
+        account=found.account,
+        type="user",
+        subject=found.email,
+        source="dashboard",
+        address=request.remote_addr,
+        request_id=g.get("request_id"),
+    )
 
 
 def _invitation_page(found: Invitation, refused: DomainError | None = None) -> Response:

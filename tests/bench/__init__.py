@@ -5,6 +5,7 @@
     floor       the floor application
     lanes       slices of load run in turns, so that a noisy machine slows both sides alike
     directory   the SCIM and API benchmarks
+    introspection   the product's hot path, and its cost against stored credentials
     sign_in     the SAML benchmarks
     statements  how many SQL statements each request takes
     shapes      cost against stored users and group size; plot draws them into docs/shapes.svg

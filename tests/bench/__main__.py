@@ -12,7 +12,7 @@ warnings.filterwarnings("ignore", "CFB has been moved")
 
 from idp_bridge.simulator.serve import default_providers  # noqa: E402
 from tests import postgres as pg  # noqa: E402
-from tests.bench import plot, report, shapes  # noqa: E402
+from tests.bench import introspection, plot, report, shapes  # noqa: E402
 from tests.bench.directory import Directory  # noqa: E402
 from tests.bench.lanes import Figures  # noqa: E402
 from tests.bench.servers import busy_seconds  # noqa: E402
@@ -93,8 +93,10 @@ def main(
 def _draw_shapes() -> None:
     """Every shape as a table, with the largest size against the smallest, and all as a plot."""
     by_users, by_group = shapes.measure(say=click.echo)
+    by_credentials = [shapes.Shape(name, points) for name, points in introspection.shape(say=click.echo).items()]
+    of_size = (("stored users", by_users), ("members of a group", by_group), ("stored credentials", by_credentials))
     panels = []
-    for number, (title, lines) in enumerate((("stored users", by_users), ("members of a group", by_group))):
+    for number, (title, lines) in enumerate(of_size):
         for line in lines:
             sizes = sorted(line.points)
             told = " · ".join(f"{size:,}: {line.points[size]:.3f}" for size in sizes)

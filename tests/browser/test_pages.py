@@ -9,7 +9,15 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-PUBLIC = ("/login", "/login/acme", "/login/nobody-knows", "/login/recovery", "/login/forgot", "/logout", "/nothing/here")
+PUBLIC = (
+    "/login",
+    "/login/acme",
+    "/login/nobody-knows",
+    "/login/recovery",
+    "/login/forgot",
+    "/logout",
+    "/nothing/here",
+)
 MISSING = ("/nothing/here", "/usr_nobody")
 PAGES = (
     "members",

@@ -93,13 +93,13 @@ def test_a_row_is_written_by_names_and_python_values(database: None) -> None:
     accounts, bots = Table(Account), Table(BotUser)
     with db.transaction():
         account("a")
-        accounts.update("acct_a", password_sessions_after=now, seats=3)
+        accounts.update("acct_a", enforced_until=now, seats=3)
         bots.insert(id="bot_1", account="acct_a", name="B", name_key="b", roles=["é", "b"], created_at=now)
         bot = BotUser.get_by_id("bot_1")
         bot.name, bot.roles, bot.active = "C", [], False
         bots.save(bot, "name", "roles")
     changed, bot = Account.get_by_id("acct_a"), BotUser.get_by_id("bot_1")
-    assert (changed.password_sessions_after, changed.seats, changed.name) == (now, 3, "a")
+    assert (changed.enforced_until, changed.seats, changed.name) == (now, 3, "a")
     assert (bot.name, bot.roles, bot.active, bot.metadata, bot.created_at) == ("C", [], True, "", now)
 
 

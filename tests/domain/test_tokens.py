@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from pathlib import Path
 
 import pytest
 
@@ -45,3 +46,31 @@ def test_a_spoilt_secret_is_of_no_kind(spoil: object) -> None:
 def test_only_the_digest_is_kept() -> None:
     """SHA-256 in hex: the secret has too many bits to be guessed, so no slow hash is needed."""
     assert tokens.digest("abc") == hashlib.sha256(b"abc").hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (tokens.new(Kind.API_KEY), None),
+        (tokens.new(Kind.API_KEY)[:-1], "checksum"),
+        ("ibat_short", "checksum"),
+        ("ak_01m882q9e814sbwghmvbk183fa", "an id, not the secret"),
+        ("op_01m882q9e8", "an id, not the secret"),
+        ("hello", None),
+        ("", None),
+        ("ghp_0123456789ABCdef", None),
+    ],
+)
+def test_the_form_alone_tells_what_is_wrong(text: str, words: str | None) -> None:
+    """Of what was never ours nothing is said."""
+    said = tokens.fault(text)
+    assert said == words or (said and words and words in said)
+
+
+def test_scanners_have_a_pattern_of_every_kind() -> None:
+    """The one that the security page gives."""
+    page = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+    pattern = re.search(r"^\\bib.*$", page, flags=re.MULTILINE)
+    assert pattern
+    for kind in Kind:
+        assert re.fullmatch(pattern[0], tokens.new(kind))

@@ -5,12 +5,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from idp_bridge import clock, db, jobs, keyring
-from idp_bridge.models import Event, JobRun
+import requests
+
+from idp_bridge import clock, db, event_chain, jobs, keyring, member_lifecycle
+from idp_bridge.models import Event, EventPending, JobRun
 from tests.conftest import SECRET_KEY, add_provider, make_account
 from tests.saml import idp as signing_idp
 
@@ -19,8 +22,8 @@ EXPIRING = "identity_provider_certificate_expiring.v0"
 
 
 @contextmanager
-def serving(database_url: str) -> Iterator[subprocess.Popen[str]]:
-    """`idp-bridge serve --workers 2`, until it has ended on SIGTERM."""
+def serving(database_url: str) -> Iterator[str]:
+    """`idp-bridge serve --workers 2`, until it has ended on SIGTERM; where it is."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -36,7 +39,7 @@ def serving(database_url: str) -> Iterator[subprocess.Popen[str]]:
         try:
             assert server.stdout is not None
             assert "2 processes" in server.stdout.readline(), "it says so once it listens"
-            yield server
+            yield environment["IDP_BRIDGE_BASE_URL"]
         finally:
             server.terminate()
             server.wait(timeout=SECONDS)
@@ -50,6 +53,44 @@ def wait_until_every_job_ran() -> None:
     while set(db.column(JobRun.select(JobRun.name).where(JobRun.due_at > clock.now()))) != names:
         assert time.monotonic() < deadline, "no process ran them"
         time.sleep(0.1)
+
+
+def wait_until(holds: Callable[[], Any]) -> Any:
+    """What ``holds`` comes to, once it is something."""
+    deadline = time.monotonic() + SECONDS
+    while not (found := holds()):
+        assert time.monotonic() < deadline, "nobody did it"
+        time.sleep(0.05)
+    return found
+
+
+def test_a_suspension_is_sealed_and_has_its_receipt_soon(database_url: str) -> None:
+    """The process that wrote it wakes its sealer, which wakes who writes receipts: long before either is due again."""
+    real = db.open_database(database_url)
+    keyring.unlock(SECRET_KEY)
+    try:
+        with db.connection():
+            world = make_account("acme")
+            with db.transaction():
+                member = member_lifecycle.create(world.system, email="ann@acme.test", managed_by="local")
+            receipt = Event.select().where(Event.type == "member_deprovisioned.v0", Event.object_id == member.id)
+            with serving(database_url) as base_url:
+                wait_until_every_job_ran()
+                began = time.monotonic()
+                answer = requests.patch(
+                    f"{base_url}/api/users/{member.id}", json={"active": False}, headers=world.headers, timeout=SECONDS
+                )
+                assert answer.status_code == 200
+                told = wait_until(receipt.first)
+                wait_until(lambda: not EventPending.select().exists())
+                assert time.monotonic() - began < jobs.PAUSE.total_seconds()
+            assert told.object["request_id"] == answer.headers["X-Request-Id"]
+            assert 0 < told.object["sessions_ended"]["milliseconds"] < 1000 * SECONDS
+            with db.snapshot():
+                proof = event_chain.verify(world.account)
+            assert (proof.broken, proof.pending, proof.events) == (None, 0, Event.select().count())
+    finally:
+        real.close_all() if hasattr(real, "close_all") else real.close()
 
 
 def test_jobs_begin_with_the_server_and_are_done_once(database_url: str) -> None:

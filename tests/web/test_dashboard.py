@@ -17,6 +17,7 @@ from idp_bridge import (
     idps,
     ids,
     invitations,
+    last_uses,
     member_lifecycle,
     member_roles,
     people,
@@ -32,6 +33,7 @@ from idp_bridge.models import (
     IdentityProvider,
     Invitation,
     Member,
+    Person,
     RoleMapping,
     ScimToken,
 )
@@ -609,6 +611,47 @@ def test_ones_own_credentials_are_made_and_revoked(
     assert submit(signed_in, f"credentials/{kind}/{row.id}/delete").status_code == 303
     with db.connection():
         assert Credential.get_or_none(Credential.id == row.id) is None
+
+
+def test_revoking_what_is_used_is_asked_back(signed_in: FlaskClient, world: World) -> None:
+    """With who used it last, and from where; a bot user's page tells it before anything is touched."""
+    with db.connection(), db.transaction():
+        bot = bots.create(world.system, "ci")
+        used, unused = (
+            credentials.issue(world.system, credentials.AUTHTOKEN, bot, description=name).credential
+            for name in ("pipeline", "spare")
+        )
+    for _ in range(3):
+        credentials.used(used, "192.0.2.44")
+    last_uses.write()
+    page = text_of(signed_in, f"bot-users/{bot.id}").partition("What would break if it were off")[2]
+    assert page.index("pipeline") < page.index("spare")
+    assert "192.0.2.44" in page
+    path = f"bot-users/{bot.id}/credentials"
+    assert submit(signed_in, f"{path}/{unused.id}/delete").status_code == 303
+    asked = submit(signed_in, f"{path}/{used.id}/delete")
+    assert asked.status_code == 200
+    assert "3 times in the last 30 days" in asked.get_data(as_text=True)
+    assert "192.0.2.44" in asked.get_data(as_text=True)
+    assert "last way in" not in asked.get_data(as_text=True)
+    with db.connection():
+        assert Credential.get_or_none(Credential.id == used.id) is not None
+    assert submit(signed_in, f"{path}/{used.id}/delete", sure="yes").status_code == 303
+    with db.connection():
+        assert Credential.get_or_none(Credential.id == used.id) is None
+
+
+def test_revoking_the_last_way_in_is_asked_back(signed_in: FlaskClient, world: World) -> None:
+    """Of the only administrator, who has no password by now and nothing else; a second key is one more way."""
+    with db.connection():
+        Person.update(password_hash=None).execute()
+        (key,) = Credential.select()
+    path = f"credentials/api_key/{key.id}/delete"
+    asked = submit(signed_in, path)
+    assert "the last way in" in asked.get_data(as_text=True)
+    with db.connection(), db.transaction():
+        credentials.issue(world.system, credentials.API_KEY, world.owner)
+    assert submit(signed_in, path).status_code == 303
 
 
 def test_a_private_key_is_sent_back_with_a_warning(signed_in: FlaskClient) -> None:

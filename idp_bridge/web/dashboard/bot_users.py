@@ -133,9 +133,10 @@ def create_bot_credential(bot_id: str) -> Any:
 @refused_on(bot_user, "bot_id")
 @guard(Permission.BOTS_WRITE)
 def delete_bot_credential(bot_id: str, credential_id: str) -> Any:
-    """Revoke one credential for good."""
+    """Revoke one credential for good; asked back where that would be felt."""
     bot = bots.get(actor().account, bot_id)
     kinds = column(Credential.select(Credential.kind).where(Credential.id == credential_id, Credential.bot_user == bot))
     found = credentials.get(actor(), issuing.kind_of(kinds[0] if kinds else ""), credential_id)
-    credentials.delete(actor(), found)
+    if asked := issuing.revoke(actor(), found):
+        return asked
     return done(f"{credential_id} is revoked.", "bot_user", bot_id=bot_id)

@@ -58,7 +58,8 @@ def create_credential() -> Any:
 @refused_on(credential_list)
 @guard(Permission.CREDENTIALS_OWN)
 def delete_credential(kind: str, credential_id: str) -> Any:
-    """Revoke for good."""
+    """Revoke for good; asked back where that would be felt."""
     found = credentials.get(actor(), issuing.kind_of(kind), credential_id)
-    credentials.delete(actor(), found)
+    if asked := issuing.revoke(actor(), found):
+        return asked
     return done(f"{credential_id} is revoked.", "credentials", of=request.form.get("of") or None)

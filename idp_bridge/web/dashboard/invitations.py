@@ -22,7 +22,7 @@ class Addresses(fields.Field[list[str]]):
         if not 0 < len(addresses) <= MOST:
             raise ValidationError(f"Write an address such as ana@example.com, or up to {MOST} of them.")
         for address in addresses:
-            validate.Email(error=f"{address[:100]} is no e-mail address.")(address)
+            validate.Email(error=f"Write an address such as ana@example.com, which {address[:100]} is not.")(address)
         return addresses
 
 

@@ -142,7 +142,7 @@ class Walk:
 
 
 def _order(operation: tuple[str, str]) -> tuple[bool, bool, int, str]:
-    """What deletes comes last, what hangs on something before that, and the connection, on which most hangs, at last."""
+    """What deletes comes last, what hangs on something before that, and last of all what most hangs on."""
     method, rule = operation
     deletes = method == "DELETE"
     of_connection = rule == "/api/identity_providers/<id:id>"

@@ -101,7 +101,7 @@ def test_whoever_makes_a_role_gives_no_more_than_she_has(api: Caller) -> None:
 
 @pytest.mark.parametrize("plan", ["free", "pro"])
 def test_own_roles_need_enterprise_and_stay_when_it_ends(api: Caller, plan: str) -> None:
-    """Making and changing are refused by the name of the plan; they are still read and deleted, and built in ones too."""
+    """Making and changing are refused by the name of the plan; they are still read and deleted."""
     made = _make(api)
     _plan(api, plan)
     for refusal in (
