@@ -4,6 +4,7 @@ The owner is named at creation and never changes. A credential works while its o
 use, so suspending an owner suspends every credential with it, and reviving revives exactly those.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -54,6 +55,9 @@ SSH_PUBLIC_KEY = Kind(
 )
 KINDS = {kind.name: kind for kind in (AUTHTOKEN, API_KEY, SSH_PUBLIC_KEY)}
 
+ACL_ENTRY = r"^bind:[!-~]{1,250}$"  # what a credential may start: endpoints under a name, ``*`` for any part of it
+MOST_ACL_ENTRIES = 100
+
 Owner = Member | BotUser
 
 
@@ -86,6 +90,7 @@ def issue(
         raise Conflict(f"{owner.id} is not active; an inactive owner gets no credential.", code=Code.OWNER_INACTIVE)
     if expires_at is not None and expires_at <= clock.now():
         raise Invalid("expires_at lies in the past.", fields={"expires_at": ["in the past"]})
+    _check_acl(acl)
     token = tokens.new(kind.secret) if kind.secret else None
     line, fingerprint = ssh_keys.read(public_key or "") if kind.secret is None else (None, None)
     with db.unique(Credential, _registered), db.savepoint():
@@ -106,6 +111,14 @@ def issue(
         )
     events.record(actor, kind.created, describe(credential))
     return Issued(credential, token)
+
+
+def _check_acl(acl: Sequence[str]) -> None:
+    wrong = next((entry for entry in acl if not re.fullmatch(ACL_ENTRY[1:-1], entry)), None)
+    if wrong is not None:
+        raise Invalid(f"{wrong!r} is no entry of an acl; one is bind:NAME.", fields={"acl": ["bind:NAME"]})
+    if len(acl) > MOST_ACL_ENTRIES:
+        raise Invalid(f"An acl has at most {MOST_ACL_ENTRIES} entries.", fields={"acl": ["too many"]})
 
 
 def _check_owner(actor: Actor, owner: Owner) -> None:
@@ -147,8 +160,9 @@ def get(actor: Actor, kind: Kind, credential_id: str) -> Credential:
 
 
 def change(actor: Actor, credential: Credential, **fields: Any) -> None:
-    """Set description, metadata or acl. No change, no event. Raises Forbidden (an administrator's)."""
+    """Set description, metadata or acl. No change, no event. Raises Forbidden (an administrator's), Invalid (acl)."""
     _check_touch(actor, credential)
+    _check_acl(fields.get("acl", ()))
     changed = {name: value for name, value in fields.items() if getattr(credential, name) != value}
     if not changed:
         return

@@ -320,7 +320,7 @@ def transaction() -> Iterator[None]:
 
 @contextmanager
 def snapshot() -> Iterator[None]:
-    """All that is read inside is of one moment, whatever others write meanwhile; nothing can be written."""
+    """All that is read inside is of one moment, whatever others write meanwhile. Nothing is to be written."""
     if isinstance(database.obj, SqliteDatabase):
         with database.transaction("DEFERRED"):  # takes no lock: a reader of the log as it is now
             yield

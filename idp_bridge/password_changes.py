@@ -29,9 +29,7 @@ RESET = Letter(
 )
 CHANGED = Letter(
     "Your password was changed",
-    (
-        "The password with which {email} signs in to {accounts} was changed. Every other session is ended.",
-    ),
+    ("The password with which {email} signs in to {accounts} was changed. Every other session is ended.",),
     "It was not me: choose a new password",
     ("If it was you, there is nothing to do.",),
 )

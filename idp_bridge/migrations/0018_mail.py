@@ -1,5 +1,5 @@
-"""The outbox, each message written in the transaction of what it tells of; who asked for a new password; and which member
-or bot user an invitation is from, so that it is worth no more than what they may do."""
+"""The outbox, each message written in the transaction of what it tells of; who asked for a new password; and which
+member or bot user an invitation is from, so that it is worth no more than what they may do."""
 
 from typing import Any
 

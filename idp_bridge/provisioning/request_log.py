@@ -164,6 +164,17 @@ def _read(document: str | bytes) -> Mapping[str, Any]:
 # --- reading ----------------------------------------------------------------------------------------------------
 
 
+def latest(identity_provider: IdentityProvider) -> str | None:
+    """The id of its newest request; ids sort by time. None where none is kept."""
+    return (
+        ScimRequest.select(ScimRequest.id)
+        .where(ScimRequest.identity_provider == identity_provider)
+        .order_by(ScimRequest.id.desc())
+        .limit(1)
+        .scalar()
+    )
+
+
 def of_directory(
     provider: IdentityProvider,
     *,

@@ -139,7 +139,7 @@ def _by_api_key(token: str) -> Actor:
     kind = tokens.kind_of(token)
     if kind in _WRONG_KIND:
         raise Unauthenticated(_WRONG_KIND[kind], code=Code.WRONG_CREDENTIAL_KIND)
-    if fault := tokens.fault(token):
+    if kind is None and (fault := tokens.fault(token)):
         raise Unauthenticated(fault, code=Code.WRONG_CREDENTIAL_KIND if tokens.is_id(token) else None)
     credential = credentials.find(credentials.API_KEY, token) if kind is tokens.Kind.API_KEY else None
     if credential is None:

@@ -167,3 +167,35 @@ def test_a_public_key_is_registered_once_over_the_whole_service(acme: World) -> 
     with db.transaction():
         credentials.delete(acme.system, first)
     assert _issue(other, SSH_PUBLIC_KEY, other.owner, public_key=line).token is None
+
+
+@pytest.mark.parametrize("acl", [["a.test"], ["bind:"], ["bind:a b"], ["bind:a", "connect:b"], ["bind:a"] * 101])
+def test_an_acl_is_of_entries_that_bind(acme: World, acl: list[str]) -> None:
+    """Whoever makes it, and at a change as at the beginning."""
+    row = _issue(acme, AUTHTOKEN, acme.owner, acl=["bind:*.a.test"]).credential
+    with pytest.raises(Invalid) as caught:
+        _issue(acme, AUTHTOKEN, acme.owner, acl=acl)
+    assert list(caught.value.fields) == ["acl"]
+    with pytest.raises(Invalid), db.transaction():
+        credentials.change(acme.system, row, acl=acl)
+    assert cast.again(row).acl == ["bind:*.a.test"]
+
+
+def test_the_last_way_in_is_known(sso: World) -> None:
+    """The only administrator's only API key, where nothing else lets her in."""
+    key = _issue(sso, API_KEY, sso.owner).credential
+    assert not credentials.is_last_way_in(key), "there is an identity provider"
+    assert sso.provider is not None
+    type(sso.provider).update(enabled=False).execute()
+    assert credentials.is_last_way_in(cast.again(key))
+    authtoken = _issue(sso, AUTHTOKEN, sso.owner).credential
+    assert not credentials.is_last_way_in(authtoken)
+    second = _issue(sso, API_KEY, sso.owner).credential
+    assert not credentials.is_last_way_in(key)
+    with db.transaction():
+        credentials.delete(sso.system, second)
+    other = cast.join(sso, "two@acme.test", "admin")
+    assert not credentials.is_last_way_in(cast.again(key)), "another administrator"
+    with db.transaction():
+        member_lifecycle.suspend(sso.system, other)
+    assert credentials.is_last_way_in(cast.again(key))

@@ -205,6 +205,26 @@ def test_foreign_keys_are_kept(acme: World) -> None:
     assert MemberRole.select().count() == 1
 
 
+def test_a_snapshot_is_of_one_moment(database: None) -> None:
+    """What others commit meanwhile is not in it, and they do not wait for it."""
+
+    def add() -> None:
+        with db.connection():
+            with db.transaction():
+                _person()
+            if not db.database.is_closed():
+                db.database.close()
+
+    with db.snapshot():
+        before = Person.select().count()
+        writer = threading.Thread(target=add)
+        writer.start()
+        writer.join(timeout=20)
+        assert not writer.is_alive()
+        assert Person.select().count() == before
+    assert Person.select().count() == before + 1
+
+
 def test_a_migrated_database_has_nothing_pending(database: None) -> None:
     """And migrating again does nothing."""
     assert db.pending_migrations() == []

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from idp_bridge.errors import Invalid, TooManyRequests
-from idp_bridge.fetching import AT_ONCE, Limits, fetch
+from idp_bridge.fetching import AT_ONCE, Answer, Limits, fetch, post
 from tests import https
 
 stopped = threading.Event()
@@ -41,6 +41,10 @@ class _Site(BaseHTTPRequestHandler):
             self.send_header("Location", "/good")
         self.end_headers()
         self.wfile.write({"/large": b"x" * 2048, "/binary": b"\xff\xfe"}.get(self.path, b"<good/>"))
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
 
     def log_message(self, *_: object) -> None:
         """Nobody reads it."""
@@ -82,6 +86,31 @@ def test_a_server_that_misbehaves_is_refused(local: Callable[[str], str], path: 
     with pytest.raises(Invalid, match=words) as refused:
         local(path)
     assert list(refused.value.fields) == ["metadata_url"]
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/good", Answer(200, b"<good/>")),
+        ("/missing", Answer(404, b"<good/>")),
+        ("/moved", Answer(302, b"<good/>")),
+        ("/large", Answer(200, b"x" * 1024)),
+    ],
+)
+def test_a_post_hears_the_answer_whatever_it_is(site: tuple[str, str], path: str, answer: Answer) -> None:
+    """No redirect is followed, and no more is read than was asked for."""
+    limits = Limits(octets=1024, seconds=1.0, loopback=True, authority=site[1])
+    assert post(site[0] + path, b"{}", headers={"webhook-id": "x"}, limits=limits) == answer
+
+
+@pytest.mark.parametrize("path", ["/drip/header", "/drip/status"])
+def test_a_post_that_nobody_answers_is_over_in_time(site: tuple[str, str], path: str) -> None:
+    """Whoever drips does not keep the job."""
+    limits = Limits(octets=1024, seconds=1.0, loopback=True, authority=site[1])
+    began = time.monotonic()
+    with pytest.raises(Invalid, match="did not answer within 1 seconds"):
+        post(site[0] + path, b"{}", headers={}, limits=limits)
     assert time.monotonic() - began < 2
 
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 import time_machine
 
-from idp_bridge import accounts, clock, db, enforcement, idps, member_lifecycle, plan_changes, sessions, tokens
-from idp_bridge.models import Account, Member, Session, SessionReach
+from idp_bridge import clock, db, enforcement, idps, member_lifecycle, plan_changes, sessions, tokens
+from idp_bridge.models import Account, Member, Session
 from tests.conftest import World
 from tests.domain import cast
 

@@ -81,7 +81,7 @@ def test_a_suspension_is_sealed_and_has_its_receipt_soon(database_url: str) -> N
                     f"{base_url}/api/users/{member.id}", json={"active": False}, headers=world.headers, timeout=SECONDS
                 )
                 assert answer.status_code == 200
-                told = wait_until(receipt.first)
+                told = wait_until(lambda: receipt.clone().first())
                 wait_until(lambda: not EventPending.select().exists())
                 assert time.monotonic() - began < jobs.PAUSE.total_seconds()
             assert told.object["request_id"] == answer.headers["X-Request-Id"]

@@ -72,6 +72,7 @@ def authorizations(world: World) -> list[tuple[str | None, str]]:
         (f"Bearer {tokens.new(tokens.Kind.SCIM_TOKEN)}", "Invalid SCIM token"),
         ("Bearer eyJhbGciOiJSUzI1NiJ9.e30.x", "Invalid SCIM token"),
         (f"Bearer {world.scim_token[:-1]}", "Invalid SCIM token"),
+        ("Bearer tok_01m882q9e814sbwghmvbk183fa", "That is an id, not a SCIM token"),
         (f"Bearer {world.api_key}", "That is an API key, not a SCIM token"),
         (f"Bearer {authtoken}", "That is an authtoken, not a SCIM token"),
     ]

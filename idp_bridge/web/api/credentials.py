@@ -7,7 +7,7 @@ from flask import Response
 from marshmallow import fields
 
 from idp_bridge import bots, credentials, members
-from idp_bridge.credentials import API_KEY, AUTHTOKEN, SSH_PUBLIC_KEY, Kind, Owner
+from idp_bridge.credentials import ACL_ENTRY, API_KEY, AUTHTOKEN, MOST_ACL_ENTRIES, SSH_PUBLIC_KEY, Kind, Owner
 from idp_bridge.errors import Code, Conflict, Forbidden, NotFound
 from idp_bridge.models import Credential
 from idp_bridge.roles import Permission
@@ -42,7 +42,7 @@ class _Described(NullIsAbsent, Body):
 
 
 class _WithAcl(_Described):
-    acl = Names(pattern=r"^bind:[!-~]+$", allow_none=True)
+    acl = Names(most=MOST_ACL_ENTRIES, pattern=ACL_ENTRY, allow_none=True)
 
 
 class CredentialPatch(_Described, Patch):

@@ -10,26 +10,29 @@ from idp_bridge.models import Webhook, WebhookDelivery
 from idp_bridge.roles import Permission
 from idp_bridge.web.api.dialect import Blueprint, no_content
 from idp_bridge.web.api.paging import Page, page
-from idp_bridge.web.api.schemas import DESCRIPTION_BYTES, Answer, Body, Flag, Instant, Names, Patch, Text, Uri, listing
+from idp_bridge.web.api.schemas import DESCRIPTION_BYTES, Answer, Body, Flag, Instant, Patch, Text, Uri, listing
 from idp_bridge.web.guard import actor, guard
 
 blueprint = Blueprint("Webhooks", __name__, "URLs that are told of events, signed as Standard Webhooks describes.")
 
 PATTERN = r"^[a-z0-9_]*(\*|\.v[0-9]+)$"
 WORDS = "Must be an event type, or the beginning of one and a *."
+URL = (
+    r"^https://[A-Za-z0-9._~-]+(:[0-9]{1,5})?"
+    r"([/?]([A-Za-z0-9._~:/?@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)?$"
+)
 
 
 def _url(**options: Any) -> Text:
-    return Text(least=9, most=2048, pattern=r"^https://[!-~]+$", words="Must be an https:// URL.", **options)
+    return Text(least=9, most=2048, pattern=URL, words="Must be an https:// URL.", **options)
 
 
 class _Fields(Body):
     """What can be said of a webhook."""
 
-    events = Names(
-        pattern=PATTERN,
-        words=WORDS,
-        each=64,
+    events = fields.List(
+        Text(least=1, most=64, pattern=PATTERN, words=WORDS),
+        validate=validate.Length(min=1, max=100),
         metadata={"description": "Which types; `user_*` stands for all that begin so, `*` for all."},
     )
     description = Text(most=DESCRIPTION_BYTES, lines=True)

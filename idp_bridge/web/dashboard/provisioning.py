@@ -38,7 +38,7 @@ def provisioning_page() -> Any:
         groups=_groups(providers),
         base_url=f"{base_url()}/scim/v2",
         kinds=catalogue(),
-        log=_log(providers, heard),
+        log=_log(providers),
     )
 
 
@@ -56,14 +56,14 @@ def _groups(providers: list[IdentityProvider]) -> dict[str, int]:
 # --- the log ----------------------------------------------------------------------------------------------------
 
 
-def _log(providers: list[IdentityProvider], heard: dict[str, Any]) -> dict[str, Any] | None:
+def _log(providers: list[IdentityProvider]) -> dict[str, Any] | None:
     """What the page shows of the request log; None where nobody can have sent anything."""
     if not providers:
         return None
     if wanted_id := request.args.get("provider"):
         provider = idps.get(actor().account, wanted_id)
     else:
-        provider = max(providers, key=lambda one: (heard[one.id] is not None, heard[one.id] or one.id))
+        provider = max(providers, key=lambda one: (request_log.latest(one) or "", one.id))
     wanted: dict[str, Any] = {name: value for name in FILTERS if (value := request.args.get(name, "").strip())}
     if wanted.get("status") not in (None, "failed"):
         del wanted["status"]

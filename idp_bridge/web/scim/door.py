@@ -117,6 +117,8 @@ def _complaint(*, expired: bool) -> str:
     if expired:
         return f"This SCIM token has expired. {_WHERE}"
     wrong = _WRONG_KIND.get(tokens.kind_of(bearer))  # type: ignore[arg-type]  # None is in no table
+    if tokens.is_id(bearer):
+        wrong = "That is an id, not a SCIM token."
     return f"{wrong or 'Invalid SCIM token: it is mistyped, incomplete, or was deleted.'} {_WHERE}"
 
 

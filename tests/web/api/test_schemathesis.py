@@ -31,9 +31,12 @@ BEYOND_SCHEMA = {
     "create_credential": "expires_at lies in the future",
     "create_api_key": "expires_at lies in the future",
     "create_scim_token": "expires_at lies in the future",
+    "introspect": "client_address is an IP address",
     "create_ssh_credential": "a public key is more than a pattern",
     "create_schema_extension": "what an attribute may be depends on its type",
     "update_schema_extension": "what an attribute may be depends on its type",
+    "create_webhook": "an event type must be one that there is",
+    "update_webhook": "an event type must be one that there is",
     "create_identity_provider": "certificates and metadata are more than a pattern",
     "update_identity_provider": "certificates and metadata are more than a pattern",
 }
