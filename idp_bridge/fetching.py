@@ -184,6 +184,8 @@ def _exchange(method: str, url: str, field: str, limits: Limits, **sent: Any) ->
     )
     with manager.get_session() as session:
         session.trust_env = False
+        # requests reads the body of a redirect, however large, to say where it would go on.
+        session.get_redirect_target = lambda _: None
         session.get_adapter("https://").init_poolmanager(1, 1, ssl_context=tls)
         headers = {"Accept-Encoding": "identity", **sent.pop("headers", {})}
         verify = limits.authority or True

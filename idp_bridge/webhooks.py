@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from peewee import chunked
+
 from idp_bridge import actors, clock, db, events, ids, keyring
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Conflict, Invalid, NotFound
@@ -21,6 +23,7 @@ from idp_bridge.models import Account, Event, Webhook, WebhookDelivery
 MOST = 20  # of one account
 OVERLAP = timedelta(hours=24)  # both secrets sign for so long after a new one was made
 PATIENCE = timedelta(days=1)  # a delivery is tried for so long
+ROWS = 500  # of one statement: databases have a limit of parameters
 WAITING, DELIVERED, GIVEN_UP = "waiting", "delivered", "given_up"
 FAILING, GONE = "failing", "gone"  # why we switch one off
 
@@ -174,8 +177,9 @@ def fan_out(account: Account, happened: Sequence[Event], *, position: int, now: 
         for webhook in listening
         if _wants(webhook, event)
     ]
+    for part in chunked(wanted, ROWS):
+        WebhookDelivery.insert_many(part).execute()
     if wanted:
-        WebhookDelivery.insert_many(wanted).execute()
         db.after_commit(arrived.set)
 
 

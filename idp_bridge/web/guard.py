@@ -1,11 +1,13 @@
 """The guard before every view: authenticate, authorise, check the plan, then one transaction around the view.
 
 ``@guard`` stands outermost, so nothing of a request is parsed before its caller is known. Reads run without a
-transaction; every other method runs inside one that commits when the view returns and rolls back when it raises.
+transaction; every other method runs inside one that commits when the view returns and rolls back when it raises, and
+that is begun anew where PostgreSQL undid it because two waited for each other in a circle.
 """
 
 from collections.abc import Callable
 from functools import wraps
+from itertools import count
 from typing import Any, TypeVar, cast
 
 from flask import current_app, g, request
@@ -44,19 +46,30 @@ def guard(
     """
 
     def decorate(view: View) -> View:
+        def let_in(slug: str | None) -> None:
+            g.actor = _authenticate(slug)
+            if permission is not None:
+                require(permission)
+            if feature is not None:
+                plans.require(g.actor.account, feature)
+
         @wraps(view)
         def guarded(*args: Any, **values: Any) -> Any:
+            slug = values.pop("slug", None)
+            rounds = count()
+
+            def work() -> Any:
+                if next(rounds):  # what was read of the caller, or changed of her in memory, was undone with the rest
+                    g.pop("reached", None)
+                    let_in(slug)
+                return view(*args, **values)
+
             with db.connection():
-                g.actor = _authenticate(values.pop("slug", None))
-                if permission is not None:
-                    require(permission)
-                if feature is not None:
-                    plans.require(g.actor.account, feature)
+                let_in(slug)
                 if request.method in READING or not transaction:
-                    return view(*args, **values)
+                    return work()
                 request.get_data()  # a client that sends its body slowly must not hold the lock meanwhile
-                with db.transaction():
-                    return view(*args, **values)
+                return db.repeated(work)
 
         guarded.guard = permission or "any"  # type: ignore[attr-defined]  # tests walk all routes and read it
         return cast(View, guarded)

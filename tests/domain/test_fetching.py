@@ -30,6 +30,11 @@ class _Site(BaseHTTPRequestHandler):
     """A server that behaves as its path says."""
 
     def do_GET(self) -> None:
+        if self.path == "/moved/drip":
+            self.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: /good\r\n\r\n")
+            while not stopped.wait(0.05):
+                self.wfile.write(b"x")
+            return
         if self.path in _DRIPS:
             self.wfile.write(_DRIPS[self.path])
             while not stopped.wait(0.05):
@@ -74,6 +79,7 @@ def test_a_document_is_fetched(local: Callable[[str], str]) -> None:
     ("path", "words"),
     [
         ("/moved", "redirects"),
+        ("/moved/drip", "redirects"),
         ("/missing", "404"),
         ("/large", "larger"),
         ("/binary", "UTF-8"),

@@ -30,6 +30,7 @@ from idp_bridge import (
 )
 from idp_bridge.config import Config
 from idp_bridge.errors import Conflict, Invalid
+from idp_bridge.events import Type
 from idp_bridge.fetching import Limits
 from idp_bridge.models import Event, Webhook, WebhookDelivery
 from idp_bridge.webhooks import DELIVERED, GIVEN_UP, WAITING
@@ -302,6 +303,17 @@ def test_an_account_has_so_many_webhooks_and_no_more(acme: World) -> None:
             webhooks.create(acme.system, f"https://example.com/{number}")
     with pytest.raises(Conflict), db.transaction():
         webhooks.create(acme.system, "https://example.com/more")
+
+
+def test_every_webhook_hears_of_a_full_batch(acme: World) -> None:
+    """More rows than one statement may have parameters for."""
+    with db.transaction():
+        for number in range(webhooks.MOST):
+            webhooks.create(acme.system, f"https://example.com/{number}", events=["account_*"])
+        for _ in range(event_sealing.BATCH):
+            events.record(acme.system, Type.ACCOUNT_UPDATED, {"id": acme.account.id})
+    event_sealing.seal(clock.now())
+    assert WebhookDelivery.select().count() == webhooks.MOST * event_sealing.BATCH
 
 
 def test_many_processes_tell_each_event_once(acme: World, receiver: Receiver) -> None:

@@ -1,10 +1,16 @@
-"""The guard: which kind of credential may use which permission."""
+"""The guard: which kind of credential may use which permission, and the one transaction around a view."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp_bridge import bots, credentials, db, roles
+from idp_bridge import bots, credentials, db, member_lifecycle, member_roles, roles
+from idp_bridge.actors import Actor
+from idp_bridge.models import Member
 from idp_bridge.roles import CredentialKind, Permission, kinds_of
 from tests.conftest import World
 from tests.web.pages import sign_in
@@ -70,3 +76,32 @@ def test_every_permission_of_today_is_decided() -> None:
     assert set(roles.BESIDE_SESSIONS) == set(Permission)
     keys = {CredentialKind.USER_API_KEY, CredentialKind.BOT_API_KEY}
     assert all(keys <= kinds_of(permission) for permission in Permission)
+
+
+def test_two_who_waited_for_each_other_in_a_circle_both_succeed(
+    app: Flask, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL undoes one of them, which is begun anew with its caller; neither learns of it."""
+    with db.connection(), db.transaction():
+        pair = [member_lifecycle.create(world.system, email=f"{name}@acme.test", managed_by="local") for name in "ab"]
+    met, begun = Barrier(2, timeout=20), Counter[str]()
+    set_roles = member_roles.set_roles
+
+    def crossing(actor: Actor, member: Member, names: list[str]) -> None:
+        begun[member.id] += 1
+        member_lifecycle.hold(member.id)
+        if begun[member.id] == 1 and db.database.for_update:  # SQLite's writers come one after the other
+            met.wait()
+        member_lifecycle.hold(next(other.id for other in pair if other.id != member.id))
+        set_roles(actor, member, names)
+
+    monkeypatch.setattr(member_roles, "set_roles", crossing)
+
+    def patch(member: Member) -> int:
+        headers = {"Authorization": f"Bearer {world.api_key}"}
+        body = {"roles": ["viewer"]}
+        return app.test_client().patch(f"/api/users/{member.id}", json=body, headers=headers).status_code
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(patch, pair)) == [200, 200]
+    assert sorted(begun.values()) == ([1, 2] if db.database.for_update else [1, 1])

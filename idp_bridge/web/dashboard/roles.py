@@ -20,7 +20,7 @@ LONGEST_LIST = 200
 #: What a person may do with it.
 MEANINGS = {
     P.ACCOUNT_READ: "See the account and its roles",
-    P.ACCOUNT_WRITE: "Rename the account, choose its sign-in mode",
+    P.ACCOUNT_WRITE: "Rename the account, choose its sign-in mode, have webhooks",
     P.MEMBERS_READ: "See members and invitations",
     P.MEMBERS_WRITE: "Invite, edit, suspend and remove members who are no administrators",
     P.GROUPS_READ: "See directory groups",
