@@ -51,8 +51,8 @@ def test_only_the_digest_is_kept() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (tokens.new(Kind.API_KEY), None),
-        (tokens.new(Kind.API_KEY)[:-1], "checksum"),
+        pytest.param(tokens.new(Kind.API_KEY), None, id="whole"),
+        pytest.param(tokens.new(Kind.API_KEY)[:-1], "checksum", id="cut short"),
         ("ibat_short", "checksum"),
         ("ak_01m882q9e814sbwghmvbk183fa", "an id, not the secret"),
         ("op_01m882q9e8", "an id, not the secret"),

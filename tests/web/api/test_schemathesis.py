@@ -37,6 +37,7 @@ BEYOND_SCHEMA = {
     "update_schema_extension": "what an attribute may be depends on its type",
     "create_webhook": "an event type must be one that there is",
     "update_webhook": "an event type must be one that there is",
+    "update_account": "only enforcing may be on trial",
     "create_identity_provider": "certificates and metadata are more than a pattern",
     "update_identity_provider": "certificates and metadata are more than a pattern",
 }
