@@ -26,6 +26,8 @@ from idp_bridge import (
     member_lifecycle,
     member_roles,
     own_roles,
+    webhook_delivery,
+    webhooks,
 )
 from idp_bridge.models import DirectoryGroup, DirectoryUser, GroupMember, Member
 from idp_bridge.provisioning import request_log
@@ -77,6 +79,7 @@ def site(sqlite_template: bytes, idp_certificate: str, tmp_path_factory: pytest.
     keyring.unlock(secret)
     with db.connection():
         made = fill(idp_certificate)
+        webhook_delivery.deliver(clock.now())  # into our own network, where nothing is sent: the log has a refusal
     db.database.close()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -140,6 +143,8 @@ def fill(certificate_pem: str) -> dict[str, str]:
         groups.map_role(system, provider, role="billing", group_display_name="Finance")
         groups.map_role(system, provider, role="team_manager", group_display_name="Leads")
         invitations.create(system, "gil@acme.test")
+        hook, _ = webhooks.create(system, "https://127.0.0.1/acme/hooks/idp-bridge", description="Our SIEM")
+        webhooks.test(system, hook)
         bot = bots.create(system, "ci", description="Builds and deploys")
         _push_over_scim(provider)
         credentials.issue(system, credentials.API_KEY, bot, description="pipeline")
@@ -154,6 +159,7 @@ def fill(certificate_pem: str) -> dict[str, str]:
         "bot": bot.id,
         "mapping": mapping.id,
         "role": role.id,
+        "webhook": hook.id,
     }
 
 

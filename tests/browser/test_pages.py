@@ -41,6 +41,8 @@ PAGES = (
     "credentials",
     "credentials?of=all",
     "events",
+    "webhooks",
+    "webhooks/{webhook}",
     "provisioning",
     "provisioning?path=nobody",
     "usage",

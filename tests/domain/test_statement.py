@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peewee import IntegrityError, SqliteDatabase
+from peewee import SQL, IntegrityError, SqliteDatabase
 
 from idp_bridge import clock, db
 from idp_bridge.models import Account, BotUser, OneTimeLink, Person
-from idp_bridge.statement import Statement, Table, among
+from idp_bridge.statement import Statement, Table, among, gathered, parameter, texts
 
 
 def account(slug: str) -> Account:
@@ -101,6 +101,42 @@ def test_a_row_is_written_by_names_and_python_values(database: None) -> None:
     changed, bot = Account.get_by_id("acct_a"), BotUser.get_by_id("bot_1")
     assert (changed.enforced_until, changed.seats, changed.name) == (now, 3, "a")
     assert (bot.name, bot.roles, bot.active, bot.metadata, bot.created_at) == ("C", [], True, "", now)
+
+
+def test_a_statement_runs_once_for_each_set_of_values(database: None) -> None:
+    """In order, within the transaction; nothing is sent for none, and what refuses one refuses all."""
+    rename = Statement(
+        (), lambda: Account.update({Account.name: parameter("name")}).where(Account.id == parameter("id"))
+    )
+    with db.transaction():
+        for slug in "ab":
+            account(slug)
+        rename.each({"id": f"acct_{name}", "name": f"{name}{turn}"} for name in "ab" for turn in range(3))
+        rename.each([])
+    assert [row.name for row in Account.select().order_by(Account.id)] == ["a2", "b2"]
+    with pytest.raises(IntegrityError), db.transaction():
+        rename.each([{"id": "acct_a", "name": "x"}, {"id": "acct_b", "name": None}])
+    assert [row.name for row in Account.select().order_by(Account.id)] == ["a2", "b2"]
+
+
+def test_texts_are_read_along_with_the_row_that_they_belong_to(database: None) -> None:
+    """Whatever is in them, and as an empty list where there are none."""
+    now = clock.now()
+    with db.transaction():
+        for slug in "ab":
+            account(slug)
+        for number, name in enumerate(('say "hi"', "é, b")):
+            BotUser.create(id=f"bot_{number}", account="acct_a", name=name, name_key=name, roles=[], created_at=now)
+    named = Statement(
+        (Account.id, SQL("")),
+        lambda: Account.select(
+            Account.id, gathered(BotUser.select(BotUser.name).where(BotUser.account == Account.id), "name")
+        ).order_by(Account.id),
+    )
+    assert [(id, sorted(texts(found))) for id, found in named.rows()] == [
+        ("acct_a", ['say "hi"', "é, b"]),
+        ("acct_b", []),
+    ]
 
 
 # --- writes that wait for a reader ------------------------------------------------------------------------------
