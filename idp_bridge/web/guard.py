@@ -117,7 +117,7 @@ def require(permission: Permission) -> None:
     if credential_kind() not in allowed:
         raise Forbidden(
             f"Your roles allow {permission.value}, but not with {credential_kind().value}: use {_either(allowed)}.",
-            code=Code.CREDENTIAL_KIND,
+            code=Code.CREDENTIAL_KIND_NOT_ALLOWED,
         )
 
 
