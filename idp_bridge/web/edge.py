@@ -29,6 +29,7 @@ def edge(permission: Permission) -> Callable[[View], View]:
             token = guard.bearer()
             if token is None or tokens.kind_of(token) is not tokens.Kind.OPERATOR_KEY:
                 return by_others(*args, **values)
+            request.get_data()  # as guard does
             with db.connection():
                 _authenticate(token)
                 return view(*args, **values)

@@ -1,6 +1,7 @@
 """The guard before every view: authenticate, authorise, check the plan, then one transaction around the view.
 
-``@guard`` stands outermost, so nothing of a request is parsed before its caller is known. Reads run without a
+``@guard`` stands outermost, so nothing of a request is parsed before its caller is known. It is only read: who she is
+counts for the moment in which all of it is there, not for the one in which she began to send. Reads run without a
 transaction; every other method runs inside one that commits when the view returns and rolls back when it raises, and
 that is begun anew where PostgreSQL undid it because two waited for each other in a circle.
 """
@@ -64,11 +65,12 @@ def guard(
                     let_in(slug)
                 return view(*args, **values)
 
+            if request.method not in READING:
+                request.get_data()  # all of it: nobody is let in now to act, or to hold a lock, until she pleases
             with db.connection():
                 let_in(slug)
                 if request.method in READING or not transaction:
                     return work()
-                request.get_data()  # a client that sends its body slowly must not hold the lock meanwhile
                 return db.repeated(work)
 
         guarded.guard = permission or "any"  # type: ignore[attr-defined]  # tests walk all routes and read it

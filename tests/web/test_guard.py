@@ -1,8 +1,12 @@
 """The guard: which kind of credential may use which permission, and the one transaction around a view."""
 
+import json
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from threading import Barrier
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -10,9 +14,10 @@ from flask.testing import FlaskClient
 
 from idp_bridge import bots, credentials, db, member_lifecycle, member_roles, roles
 from idp_bridge.actors import Actor
-from idp_bridge.models import Member
+from idp_bridge.models import Member, ScimToken
 from idp_bridge.roles import CredentialKind, Permission, kinds_of
-from tests.conftest import World
+from idp_bridge.web.scim import door
+from tests.conftest import World, add_provider
 from tests.web.pages import sign_in
 
 
@@ -105,3 +110,65 @@ def test_two_who_waited_for_each_other_in_a_circle_both_succeed(
     with ThreadPoolExecutor(2) as threads:
         assert list(threads.map(patch, pair)) == [200, 200]
     assert sorted(begun.values()) == ([1, 2] if db.database.for_update else [1, 1])
+
+
+class Held(BytesIO):
+    """A body whose sender waits before its end until something has happened."""
+
+    def __init__(self, body: bytes, meanwhile: Callable[[], object]) -> None:
+        super().__init__(body)
+        self._meanwhile = meanwhile
+
+    def readinto(self, buffer: Any) -> int:  # by which werkzeug reads
+        self._meanwhile()
+        return super().readinto(buffer)
+
+
+def _sent_slowly(app: Flask, meanwhile: Callable[[], object], path: str, method: str, token: str, body: object) -> int:
+    sent = json.dumps(body).encode()
+    return (
+        app.test_client()
+        .open(
+            path,
+            method=method,
+            headers={"Authorization": f"Bearer {token}", "Content-Length": str(len(sent))},
+            content_type="application/json",
+            input_stream=Held(sent, meanwhile),
+        )
+        .status_code
+    )
+
+
+def test_a_request_that_is_held_open_does_not_act_for_who_she_was(app: Flask, world: World) -> None:
+    """She is who she is when all of it has come: suspended meanwhile, she does not lift that with it."""
+    with db.connection(), db.transaction():
+        other = member_lifecycle.create(world.system, email="b@acme.test", managed_by="local", roles=["admin"])
+        key = credentials.issue(world.system, credentials.API_KEY, other).token
+    assert key is not None
+    url = f"/api/users/{other.id}"
+
+    def suspend() -> None:
+        headers = {"Authorization": f"Bearer {world.api_key}"}
+        assert app.test_client().patch(url, json={"active": False}, headers=headers).status_code == 200
+
+    assert _sent_slowly(app, suspend, url, "PATCH", key, {"active": True}) == 401
+    with db.connection():
+        assert not Member.get_by_id(other.id).active
+
+
+def test_a_push_that_is_held_open_ends_with_its_token(
+    app: Flask, world: World, idp_certificate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here strangers are turned away before their body is read, so whoever takes long over it is asked again."""
+    with db.connection():
+        add_provider(world, idp_certificate)
+    monkeypatch.setattr(door, "LONG", 0.0)
+
+    def delete() -> None:
+        with db.connection(), db.transaction():
+            ScimToken.delete().execute()
+
+    status = _sent_slowly(app, delete, "/scim/v2/Users", "POST", world.scim_token, {"userName": "late@acme.test"})
+    assert status == 401
+    with db.connection():
+        assert not Member.select().where(Member.email == "late@acme.test").exists()

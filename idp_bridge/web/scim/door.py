@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from functools import wraps
+from time import monotonic
 from typing import Any, cast
 
 from flask import Response, g, request
@@ -15,6 +16,8 @@ from idp_bridge.web import guard
 from idp_bridge.web.scim.blueprint import PREFIX, View
 from scim import errors
 from scim.schemas import MAX_PAYLOAD_BYTES, STANDARD, Catalogue
+
+LONG = 1.0  # seconds; what comes all at once is here in milliseconds
 
 _WRONG_KIND = {
     tokens.Kind.API_KEY: "That is an API key, not a SCIM token.",
@@ -123,13 +126,29 @@ def _complaint(*, expired: bool) -> str:
 
 
 def opened(view: View) -> View:
-    """The guard of this blueprint: a connection, then the token, then the view with the directory."""
+    """The guard of this blueprint: a connection, then the token, then the view with the directory.
+
+    Strangers are turned away before their body is read. Whoever takes long over it is asked for her token again: else a
+    request that is held open would act on long after its token was deleted.
+    """
 
     @wraps(view)
     def guarded(**values: Any) -> Response:
         request.max_content_length = MAX_PAYLOAD_BYTES
         with db.connection():
-            return view(authenticate(), **values)
+            directory = authenticate()
+            if _took_long_to_come():
+                directory = authenticate()
+            return view(directory, **values)
 
     guarded.guard = "scim"  # type: ignore[attr-defined]  # tests walk all routes and read it
     return guarded
+
+
+def _took_long_to_come() -> bool:
+    """Read the body, where there is one."""
+    if request.method in guard.READING:
+        return False
+    begun = monotonic()
+    request.get_data()
+    return monotonic() - begun > LONG
