@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck, settings
 from peewee import JOIN, fn
 
 from idp_bridge import accounts, actors, credentials, db, idps, keyring, member_lifecycle, people, roles, scim_tokens
@@ -21,7 +22,12 @@ from tests import postgres as pg
 from tests.saml import idp as signing_idp
 
 SECRET_KEY = "a secret key of the test suite, 32 characters and more"
-UNLIMITED = dict.fromkeys(("api_rate", "scim_rate", "login_rate"), 1000000000)  # a fast test is no attack
+RATES = ("api_rate", "scim_rate", "login_rate", "invitation_rate")
+UNLIMITED = dict.fromkeys(RATES, 1000000000)  # a fast test is no attack
+
+# What a machine is busy with besides is no fault of an example.
+settings.register_profile("idp-bridge", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("idp-bridge")
 
 
 @pytest.fixture(scope="session")
