@@ -1,8 +1,11 @@
 """The sessions of members as their account sees and ends them.
 
-An account sees of a session that it reaches one of its members, and ends that reach alone: where a password's session
-reaches other accounts too, it goes on there, and whoever ends it here learns nothing of them.
+An account sees of a session that it reaches one of its members, from its first use there on, and ends that reach
+alone: where a password's session reaches other accounts too, it goes on there, and whoever sees or ends it here learns
+nothing of them: not when and from where it was opened, nor that it was opened elsewhere.
 """
+
+from datetime import datetime
 
 from idp_bridge import events, sessions
 from idp_bridge.actors import Actor
@@ -23,6 +26,14 @@ def get(member: Member, reach_id: str) -> SessionReach:
         if reach.id == reach_id:
             return reach
     raise NotFound(f"{member.email} has no live session {reach_id} here.")
+
+
+def ends_at(reach: SessionReach) -> datetime:
+    """When it ends at the latest. Of one that was opened in another account, exactly would be when it was opened."""
+    session: Session = reach.session
+    if session.account_id == reach.member.account_id:
+        return session.expires_at
+    return reach.used_at + sessions.ABSOLUTE
 
 
 def end(actor: Actor, member: Member, reach: SessionReach) -> None:

@@ -227,6 +227,7 @@ _PLAN_LINES = {
     "administrators_added": "administrators now",
     "administrators_removed": "administrators no more",
     "seats_over": "members above the seats, who stay while nobody more can join",
+    "members_without_password": "active members without a password, who cannot sign in before they have set one",
 }
 
 
@@ -237,6 +238,9 @@ def _told(done: PlanChange, account: Account) -> Iterator[str]:
     for name, value in done.told().items():
         if value and name in _PLAN_LINES:
             yield f"{_PLAN_LINES[name]}: {_listed(value) if isinstance(value, list) else value}"
+    if done.no_administrator_has_password:
+        break_glass = f"idp-bridge break-glass --account {account.slug} --email ..."
+        yield f"no administrator has a password: {break_glass} lets one in"
 
 
 def _listed(found: list[Any]) -> str:

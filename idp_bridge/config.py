@@ -33,7 +33,7 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True)
 class Config:
-    """What the operator decides. Rates are requests per ``second`` or ``minute``, as their names say."""
+    """What the operator decides. The rates are of requests a second, sign-in attempts a minute, invitations an hour."""
 
     database_url: str
     base_url: str
@@ -45,6 +45,7 @@ class Config:
     api_rate: int = 200
     scim_rate: int = 500
     login_rate: int = 20
+    invitation_rate: int = 200
 
     @property
     def secure(self) -> bool:
@@ -95,9 +96,9 @@ def load(*, dotenv: bool = False) -> Config:
     smtp_url: str | None = read(env.str, "SMTP_URL", None, _smtp_url)
     mail_from: str | None = read(env.str, "MAIL_FROM", None, _mail_from)
     log_format = read(env.str, "LOG_FORMAT", "console", validate.OneOf(["json", "console"]))
-    api_rate, scim_rate, login_rate = (
+    api_rate, scim_rate, login_rate, invitation_rate = (
         read(env.int, name, default, positive)
-        for name, default in (("API_RATE", 200), ("SCIM_RATE", 500), ("LOGIN_RATE", 20))
+        for name, default in (("API_RATE", 200), ("SCIM_RATE", 500), ("LOGIN_RATE", 20), ("INVITATION_RATE", 200))
     )
     faults = unreadable + _faults(env)
     if not faults and not secret_key:
@@ -119,6 +120,7 @@ def load(*, dotenv: bool = False) -> Config:
         api_rate=api_rate,
         scim_rate=scim_rate,
         login_rate=login_rate,
+        invitation_rate=invitation_rate,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from peewee import JOIN, SQL
 
-from idp_bridge import clock, db, events, ids, last_uses, member_roles, roles, ssh_keys, tokens
+from idp_bridge import clock, db, events, ids, last_uses, member_roles, ssh_keys, tokens
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Conflict, Forbidden, Invalid, NotFound
 from idp_bridge.events import Type
@@ -80,12 +80,11 @@ def issue(
     expires_at: datetime | None = None,
     public_key: str | None = None,
 ) -> Issued:
-    """A new credential for ``owner``. Raises NotFound (an owner of another account), Forbidden (somebody else's
-    without ``credentials:all``, or of somebody who may do more), Conflict (inactive owner; a public key registered
-    already), Invalid."""
+    """A new credential for ``owner``. Raises NotFound (an owner of another account), Forbidden (somebody else's, by
+    others than administrators), Conflict (inactive owner; a public key registered already), Invalid."""
     if owner.account_id != actor.account.id:
         raise NotFound(f"There is no {owner.id} in this account.")
-    _check_owner(actor, owner)
+    check_owner(actor, owner.id)
     if not owner.active:
         raise Conflict(f"{owner.id} is not active; an inactive owner gets no credential.", code=Code.OWNER_INACTIVE)
     if expires_at is not None and expires_at <= clock.now():
@@ -121,16 +120,11 @@ def _check_acl(acl: Sequence[str]) -> None:
         raise Invalid(f"An acl has at most {MOST_ACL_ENTRIES} entries.", fields={"acl": ["too many"]})
 
 
-def _check_owner(actor: Actor, owner: Owner) -> None:
-    """A credential acts as its owner. So nobody makes one for somebody who may do more than she."""
-    if owner.id == actor.id or actor.administrator:
-        return
-    if not actor.may(Permission.CREDENTIALS_ALL):
+def check_owner(actor: Actor, owner_id: str) -> None:
+    """A credential acts as its owner, also in what she or it will be allowed later on. So only an administrator, who
+    may do everything already, makes one for somebody else: a member or a bot user. Raises Forbidden."""
+    if owner_id != actor.id and not actor.administrator:
         raise Forbidden("Only an administrator may name another owner.", code=Code.ADMINISTRATORS_ONLY)
-    if isinstance(owner, Member):
-        member_roles.check_touch(actor, owner)
-    held = owner.roles if isinstance(owner, BotUser) else member_roles.roles_of(actor.account, owner)
-    roles.check_grant(actor.account.id, actor.permissions, held, administrator=False)
 
 
 def _check_touch(actor: Actor, credential: Credential) -> None:
@@ -144,7 +138,7 @@ def _registered() -> Conflict:
 
 
 def of_kind(actor: Actor, kind: Kind) -> Any:
-    """The credentials of that kind that the actor may see, as a query: all for an administrator, else her own."""
+    """The credentials of that kind that the actor may see, as a query: all with ``credentials:all``, else her own."""
     query = Credential.select().where(Credential.account == actor.account, Credential.kind == kind.name)
     if actor.may(Permission.CREDENTIALS_ALL):
         return query

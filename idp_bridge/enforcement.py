@@ -4,9 +4,11 @@ What the mode is at a moment says sign_in_mode.py; here is what changes it. A tr
 clock; the job, or whoever changes the mode next, brings the row after it, with its event and notice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from peewee import SQL, fn
@@ -57,6 +59,8 @@ def gaps(account: Account) -> list[Gap]:
 
 
 def _good_for_a_while(provider: IdentityProvider) -> bool:
+    """Any pinned one counts, also one that does not sign yet. The end of a certificate refuses no sign-in: what it
+    foretells is that the provider will sign by another, and whose next one is pinned already is ready for that."""
     limit = clock.now() + CERTIFICATE_GOOD_FOR
     return any(one.not_after >= limit for one in idps.usable_certificates(provider))
 
@@ -68,18 +72,29 @@ def _recovery_codes(account: Account) -> bool:
 
 
 def unable_to_sign_in(account: Account) -> Any:
-    """The active members whom no enabled provider is known to let in, as a query: she has not come in by one, and none
-    has her in its directory."""
-    enabled = IdentityProvider.select(IdentityProvider.id).where(
-        IdentityProvider.account == account, IdentityProvider.enabled
-    )
+    """The active members whom no enabled provider is known to let in, as a query."""
+    enabled = idps.of_account(account).where(IdentityProvider.enabled)
+    return Member.select().where(Member.account == account, Member.active, ~known_to_let_in(enabled))
+
+
+def known_to_let_in(providers: Iterable[IdentityProvider]) -> Any:
+    """The condition on a member that one of these providers is known to let her in: she has come in by it or is in its
+    directory, and its domains allow her address (sign_in.identify.may_assert, as SQL: there may be thousands)."""
+    return reduce(or_, (_knows(provider) & _may_assert(provider) for provider in providers), SQL("1 = 0"))
+
+
+def _knows(provider: IdentityProvider) -> Any:
     linked = IdentityLink.select(SQL("1")).where(
-        IdentityLink.member == Member.id, IdentityLink.identity_provider.in_(enabled)
+        IdentityLink.member == Member.id, IdentityLink.identity_provider == provider.id
     )
-    in_a_directory = (
-        (Member.managed_by == "scim") & Member.identity_provider.is_null(False) & Member.identity_provider.in_(enabled)
-    )
-    return Member.select().where(Member.account == account, Member.active, ~fn.EXISTS(linked), ~in_a_directory)
+    # Without IS NOT NULL, NOT would leave out everybody whom no provider manages.
+    managed = Member.identity_provider.is_null(False) & (Member.identity_provider == provider.id)
+    return fn.EXISTS(linked) | (managed & (Member.managed_by == "scim"))
+
+
+def _may_assert(provider: IdentityProvider) -> Any:
+    ends = (Member.email_key.endswith(f"@{domain}") for domain in provider.domains)
+    return reduce(or_, ends) if provider.domains else SQL("1 = 1")
 
 
 # --- changing it ------------------------------------------------------------------------------------------------
@@ -99,7 +114,8 @@ def enforce(actor: Actor, *, fall_back_minutes: int | None = None, session: Sess
     settle(account)
     plans.require(account, plans.Feature.SSO)
     if account.sso_mode == ENFORCED:
-        if until is not None and accounts.change(actor, {"reason": "on_trial"}, enforced_until=until):
+        trial = {"enforced_until": until, "enforced_at": clock.now()}
+        if until is not None and accounts.change(actor, {"reason": "on_trial"}, **trial):
             _tell(actor, "enforced")
         return
     missing = gaps(account)
@@ -124,6 +140,7 @@ def _enforce(actor: Actor, reason: str, until: datetime | None, spared: Session 
         told,
         sso_mode=ENFORCED,
         enforced_until=until,
+        enforced_at=clock.now(),
         enforced_before=False,
         password_epoch=account.password_epoch + 1,
     )
@@ -141,7 +158,10 @@ def relax(actor: Actor) -> None:
     """Back to mixed mode: asks for nothing, since it locks nobody out. What enforcing ended stays ended."""
     seats.lock_anew(actor.account)
     settle(actor.account)
-    if accounts.change(actor, {"reason": "mixed"}, sso_mode=MIXED, enforced_until=None):
+    was = actor.account.sso_mode
+    # Who says mixed while the plan has nothing else means it for when the plan is back.
+    accounts.change(actor, {"reason": "mixed"}, sso_mode=MIXED, enforced_until=None, enforced_before=False)
+    if was != MIXED:
         _tell(actor, "mixed")
 
 
@@ -177,8 +197,9 @@ def _tell(actor: Actor, change: str, missing: list[Gap] | None = None) -> None:
 # --- the trial --------------------------------------------------------------------------------------------------
 
 
-def administrator_came_in(actor: Actor, provider: IdentityProvider, member: Member) -> None:
-    """An administrator has signed in through the provider: it is proven to work, and a trial that runs is over.
+def administrator_came_in(actor: Actor, provider: IdentityProvider, member: Member, *, began_at: datetime) -> None:
+    """An administrator has signed in through the provider, which ``began_at`` that time: it is proven to work as it was
+    then, and a trial that had begun by then is over.
 
     Where one runs, the account is taken before the provider's row, as by everybody who changes both.
     """
@@ -186,13 +207,20 @@ def administrator_came_in(actor: Actor, provider: IdentityProvider, member: Memb
     on_trial = account.enforced_until is not None
     if on_trial:
         seats.lock_anew(account, provider)
-    proven = IdentityProvider.update(administrator_signed_in_at=clock.now()).where(IdentityProvider.id == provider.id)
-    proven.execute()
-    if on_trial and account.enforced_until is not None and not sign_in_mode.trial_is_over(account) and provider.enabled:
+    proven = IdentityProvider.update(administrator_signed_in_at=began_at, proven_by=member.id)
+    proven.where(IdentityProvider.id == provider.id).execute()
+    if on_trial and provider.enabled and _confirms(account, began_at):
         told = {"reason": "confirmed", "confirmed_by": member.id, "identity_provider_id": provider.id}
         # Her session at the switch was spared for this; now nobody is in by password any more.
         accounts.change(actor, told, enforced_until=None, password_epoch=account.password_epoch + 1)
         _tell(actor, "confirmed")
+
+
+def _confirms(account: Account, began_at: datetime) -> bool:
+    """Whether a trial runs, and what began then shows that it can be survived: what began before it shows nothing."""
+    if account.enforced_until is None or sign_in_mode.trial_is_over(account):
+        return False
+    return account.enforced_at is None or began_at >= account.enforced_at
 
 
 def settle(account: Account) -> None:

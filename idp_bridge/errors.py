@@ -25,6 +25,7 @@ class Code(StrEnum):
     SEATS_FULL = "ERR_SEATS_FULL"
     GRANT_ABOVE_OWN_RIGHTS = "ERR_GRANT_ABOVE_OWN_RIGHTS"
     ADMINISTRATORS_ONLY = "ERR_ADMINISTRATORS_ONLY"
+    PROVIDER_MAY_NOT_GRANT_ADMIN = "ERR_PROVIDER_MAY_NOT_GRANT_ADMIN"
     BUILT_IN_ROLE = "ERR_BUILT_IN_ROLE"
     ROLE_IN_USE = "ERR_ROLE_IN_USE"
     NOT_FOUND = "ERR_NOT_FOUND"
@@ -39,8 +40,10 @@ class Code(StrEnum):
     MANAGED_BY_DIRECTORY = "ERR_MANAGED_BY_DIRECTORY"
     ENFORCEMENT_CONDITIONS = "ERR_ENFORCEMENT_CONDITIONS"
     OWNER_INACTIVE = "ERR_OWNER_INACTIVE"
+    IDEMPOTENCY_KEY_REUSED = "ERR_IDEMPOTENCY_KEY_REUSED"
     CONFLICT = "ERR_CONFLICT"
     GONE = "ERR_GONE"
+    PRECONDITION_FAILED = "ERR_PRECONDITION_FAILED"
     TOO_LARGE = "ERR_TOO_LARGE"
     UNSUPPORTED_MEDIA_TYPE = "ERR_UNSUPPORTED_MEDIA_TYPE"
     TOO_MANY_REQUESTS = "ERR_TOO_MANY_REQUESTS"
@@ -96,6 +99,12 @@ class Gone(DomainError):
     """A one-time link that was used, cancelled or has expired."""
 
     default_code = Code.GONE
+
+
+class PreconditionFailed(DomainError):
+    """It is not as the caller last saw it: somebody has changed it since."""
+
+    default_code = Code.PRECONDITION_FAILED
 
 
 class TooManyRequests(DomainError):

@@ -81,6 +81,7 @@ class Type(StrEnum):
     WEBHOOK_TESTED = "webhook_tested.v0"
     WEBHOOK_DISABLED = "webhook_disabled.v0"
     WEBHOOK_DELIVERY_FAILED = "webhook_delivery_failed.v0"
+    USAGE_THRESHOLD_REACHED = "usage_threshold_reached.v0"
     MEMBER_DEPROVISIONED = "member_deprovisioned.v0"
     RECOVERY_CODES_CREATED = "recovery_codes_created.v0"
     RECOVERY_CODE_USED = "recovery_code_used.v0"

@@ -15,7 +15,7 @@ from idp_bridge.actors import Actor
 from idp_bridge.db import column
 from idp_bridge.errors import Code, Conflict, Forbidden, Invalid, NotFound
 from idp_bridge.events import Type
-from idp_bridge.models import Account, DirectoryGroup, GroupMember, IdentityProvider, MemberRole, RoleMapping
+from idp_bridge.models import Account, DirectoryGroup, GroupMember, IdentityProvider, Member, MemberRole, RoleMapping
 from idp_bridge.roles import ADMIN
 from idp_bridge.statement import Statement, parameter
 from idp_bridge.text import fold
@@ -66,7 +66,22 @@ def bind_mappings(identity_provider_id: str, group: DirectoryGroup) -> None:
     RoleMapping.update(group_key=group.display_name_key, group_display_name=group.display_name).where(
         RoleMapping.group == group, RoleMapping.role.not_in(there)
     ).execute()
-    RoleMapping.update(group=group).where(named, RoleMapping.group.is_null()).execute()
+    if RoleMapping.update(group=group).where(named, RoleMapping.group.is_null()).execute():
+        _leave_to_directory(identity_provider_id, group)
+
+
+def _leave_to_directory(identity_provider_id: str, group: DirectoryGroup) -> None:
+    """A group that is pushed has in it whom its directory says: what sign-ins of those whom it manages have claimed by
+    the mappings that waited for it is gone. Raises Conflict for the last administrator."""
+    managed = Member.select(Member.id).where(
+        Member.identity_provider == identity_provider_id, Member.managed_by == "scim"
+    )
+    mapped = RoleMapping.select(RoleMapping.id).where(RoleMapping.group == group)
+    claims = MemberRole.mapping_id.in_(mapped) & MemberRole.member.in_(managed)
+    if MemberRole.select().where(claims).exists():
+        provider = IdentityProvider.select(IdentityProvider, Account).join(Account)
+        with keeping_an_administrator(provider.where(IdentityProvider.id == identity_provider_id).get().account):
+            MemberRole.delete().where(claims).execute()
 
 
 # --- role mappings ----------------------------------------------------------------------------------------------

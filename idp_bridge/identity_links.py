@@ -43,7 +43,7 @@ def remember(provider: IdentityProvider, member: Member, *, name_id: str, name_i
         created_at=clock.now(),
     ).on_conflict(
         conflict_target=[IdentityLink.identity_provider, IdentityLink.name_id_format, IdentityLink.name_id],
-        preserve=[IdentityLink.member],
+        preserve=[IdentityLink.member, IdentityLink.created_at],
     ).execute()
 
 

@@ -12,6 +12,7 @@ from idp_bridge import (
     groups,
     ids,
     member_lifecycle,
+    member_roles,
     plans,
     roles,
     seats,
@@ -49,8 +50,11 @@ _TRUST = {
 }
 
 
+#: Who sets one of these decides whom the provider can speak as.
+_DECIDING = {*_TRUST, "metadata_url", "metadata_certificate", "trusted_with_administrators"}
+
 #: What an account that has lost single sign-on may still set of a connection, beside switching it off.
-_WITHOUT_PLAN = {"name", "description", "enabled", "redact_sign_in_flows"}
+_WITHOUT_PLAN = {"name", "description", "enabled", "off_by_plan", "redact_sign_in_flows"}
 
 
 @dataclass(frozen=True)
@@ -139,12 +143,14 @@ def create(actor: Actor, *, name: str, trust: Trust, **options: Any) -> Identity
         default_roles=list(roles.DEFAULT),
         domains=[],
         attribute_mapping=dict.fromkeys(MAPPED_CLAIMS),
+        trusted_with_administrators=actor.administrator,
         created_at=moment,
         changed_at=moment,
     )
     _apply(actor, provider, {**_trusted(trust), **options})
-    if provider.may_grant_admin:
+    if provider.may_grant_admin or provider.trusted_with_administrators:
         _check_makes_administrators(actor)
+    _check_trusted(provider)
     _settled(provider, trust)
     provider.save(force_insert=True)
     events.record(actor, Type.IDENTITY_PROVIDER_CREATED, describe(provider))
@@ -156,11 +162,16 @@ def change(actor: Actor, provider: IdentityProvider, *, trust: Trust | None = No
     enforcement), NotFound (deleted meanwhile)."""
     seats.lock_anew(actor.account, provider)
     wanted = {**(_trusted(trust) if trust else {}), **options}
-    before = {name: getattr(provider, name) for name in wanted}
+    if "enabled" in wanted:  # whoever says so has chosen: a plan that comes back does not choose otherwise
+        wanted["off_by_plan"] = False
+    before, was_trusted = {name: getattr(provider, name) for name in wanted}, provider.trusted_with_administrators
     _apply(actor, provider, wanted)
     changed = {name for name, value in before.items() if getattr(provider, name) != value}
-    if "may_grant_admin" in changed:
+    if changed & {"may_grant_admin", "trusted_with_administrators"}:
         _check_makes_administrators(actor)
+    _check_trusted(provider)
+    if was_trusted and (changed & _DECIDING or ("enabled" in changed and provider.enabled)):
+        grants.check_decides(actor, provider)
     if changed - _WITHOUT_PLAN or ("enabled" in changed and provider.enabled):
         plans.require(actor.account, plans.Feature.SSO)
     if trust is not None or "metadata_url" in changed:
@@ -178,6 +189,7 @@ def change(actor: Actor, provider: IdentityProvider, *, trust: Trust | None = No
         provider.save(only=provider.dirty_fields)
         if "may_grant_admin" in changed and not provider.may_grant_admin:
             groups.forget_claims(provider, role=roles.ADMIN)
+            member_roles.forget_default(provider, roles.ADMIN)
     if going:  # not before the row says so, which is what a sign-in that comes at this moment asks
         sessions.end_all_by(provider.id)
     events.record(
@@ -210,9 +222,11 @@ def switch_by_plan(actor: Actor, provider: IdentityProvider, *, on: bool) -> int
 
 
 def is_proven(provider: IdentityProvider) -> bool:
-    """Whether an administrator has come in by it since it was last changed."""
+    """Whether somebody who is an active administrator now has come in by it since it was last changed."""
     came = provider.administrator_signed_in_at
-    return came is not None and came >= provider.changed_at
+    if came is None or came < provider.changed_at:
+        return False
+    return provider.proven_by in member_roles.administrators(provider.account)
 
 
 def check_reachable_without(actor: Actor, provider: IdentityProvider) -> None:
@@ -247,10 +261,22 @@ def only_way_in(provider: IdentityProvider) -> bool:
 
 
 def _check_makes_administrators(actor: Actor) -> None:
-    """A provider that may grant admin makes administrators, and takes them away when it may no longer."""
+    """A provider that may grant admin makes administrators, and takes them away when it may no longer; one that is
+    trusted with them speaks for those that there are."""
     if not actor.administrator:
         raise Forbidden(
-            "Only an administrator decides whether an identity provider may grant admin.", code=Code.ADMINISTRATORS_ONLY
+            "Only an administrator decides whether an identity provider may grant admin, or is trusted with "
+            "administrators.",
+            code=Code.ADMINISTRATORS_ONLY,
+        )
+
+
+def _check_trusted(provider: IdentityProvider) -> None:
+    """Who makes administrators is trusted with those that there are."""
+    if provider.may_grant_admin and not provider.trusted_with_administrators:
+        raise Invalid(
+            "An identity provider that may grant admin must be trusted with administrators.",
+            fields={"may_grant_admin": ["needs trusted_with_administrators"]},
         )
 
 
@@ -262,6 +288,7 @@ def _apply(actor: Actor, provider: IdentityProvider, fields: Mapping[str, Any]) 
     if roles.ADMIN in provider.default_roles and not provider.may_grant_admin:
         raise Invalid(
             "admin cannot be a default role while the identity provider may not grant it (may_grant_admin).",
+            code=Code.PROVIDER_MAY_NOT_GRANT_ADMIN,
             fields={"default_roles": ["admin needs may_grant_admin"]},
         )
     if "domains" in fields:
@@ -387,6 +414,7 @@ _TOLD = (
     *("id", "name", "description", "entity_id", "sso_url", "sso_binding", "slo_url", "slo_binding", "slo_response_url"),
     *("metadata_url", "metadata_certificate", "enabled", "allow_idp_initiated", "bounce_idp_initiated", "join_policy"),
     *("default_roles", "domains", "attribute_mapping", "name_id_format", "may_grant_admin", "strict_scim"),
+    "trusted_with_administrators",
     *("sign_authn_requests", "want_assertions_encrypted", "require_gcm", "allow_weak_signatures", "force_authn"),
     "redact_sign_in_flows",
 )

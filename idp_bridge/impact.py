@@ -6,7 +6,7 @@ Numbers only, by a few statements however many people there are. What is refused
 from dataclasses import dataclass
 from typing import Any
 
-from idp_bridge import clock, db, idps, member_roles, members, scim_tokens, sign_in_mode, spans
+from idp_bridge import clock, db, enforcement, idps, member_roles, members, scim_tokens, sign_in_mode, spans
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Conflict
 from idp_bridge.models import (
@@ -89,14 +89,11 @@ def _locked_out(provider: IdentityProvider) -> int:
     """Who comes in by it, or is managed by it, and has neither another provider nor a password that counts."""
     account: Account = provider.account
     by_it = IdentityLink.select(IdentityLink.member).where(IdentityLink.identity_provider == provider)
-    others = IdentityProvider.select(IdentityProvider.id).where(
-        IdentityProvider.account == account, IdentityProvider.id != provider.id, IdentityProvider.enabled
-    )
-    by_others = IdentityLink.select(IdentityLink.member).where(IdentityLink.identity_provider.in_(others))
+    others = list(idps.of_account(account).where(IdentityProvider.id != provider.id, IdentityProvider.enabled))
     coming = (Member.identity_provider == provider) | Member.id.in_(by_it)
     # Without IS NOT NULL, NOT would leave out everybody whom no provider manages.
     managed_elsewhere = Member.identity_provider.is_null(False) & Member.identity_provider.in_(others)
-    other_way: Any = managed_elsewhere | Member.id.in_(by_others)
+    other_way: Any = managed_elsewhere | enforcement.known_to_let_in(others)
     if sign_in_mode.of(account) == sign_in_mode.MIXED:
         other_way |= Person.password_hash.is_null(False)
     return Member.select().join(Person).where(Member.account == account, Member.active, coming, ~other_way).count()

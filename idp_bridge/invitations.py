@@ -7,7 +7,7 @@ sent is exempt. Sending it again is vouching for it anew.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from idp_bridge import (
@@ -30,7 +30,7 @@ from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Conflict, DomainError, Gone, NotFound
 from idp_bridge.events import Type
 from idp_bridge.letters import Letter
-from idp_bridge.models import Account, BotUser, Invitation, Mail, Member, Person
+from idp_bridge.models import Account, Invitation, Mail, Member, Person
 from idp_bridge.roles import Permission
 from idp_bridge.text import fold
 
@@ -114,6 +114,8 @@ def resend(actor: Actor, invitation: Invitation) -> Sent:
     plans.require(account, plans.Feature.INVITATIONS)
     grants.check(actor, invitation.roles)
     seats.lock(account)  # the seat that it reserves must not have been given away since it ran out
+    if invitation.invited_by_id and member_roles.acting_now(account, invitation.invited_by_id) is None:
+        seats.check(account)  # since its sender was dismissed it has reserved none
     token, moment = tokens.new(tokens.Kind.INVITATION), clock.now()
     invitation.token_digest, invitation.expires_at = tokens.digest(token), moment + LIFETIME
     invitation.invited_by, invitation.invited_by_id = actor.subject, actor.id
@@ -191,28 +193,10 @@ def lapsed(account: Account, pending_ones: Iterable[Invitation]) -> set[str]:
         if sender_id is None:  # the command line, the service itself
             continue
         if sender_id not in senders:
-            senders[sender_id] = _sender(account, sender_id)
+            senders[sender_id] = member_roles.acting_now(account, sender_id)
         if not _may_give(senders[sender_id], invitation.roles):
             found.add(invitation.id)
     return found
-
-
-def _sender(account: Account, sender_id: str) -> Actor | None:
-    """The member or bot user with what they may do now; None for whoever is suspended or gone."""
-    kind: Any = BotUser if sender_id.startswith("bot_") else Member
-    row = kind.get_or_none(kind.id == sender_id, kind.account == account, kind.active)
-    if row is None:
-        return None
-    held = tuple(row.roles) if kind is BotUser else member_roles.roles_of(account, row)
-    return Actor(
-        account=account,
-        id=sender_id,
-        type="bot_user" if kind is BotUser else "user",
-        subject="",
-        source="system",
-        roles=held,
-        permissions=roles.permissions_of(account.id, held),
-    )
 
 
 def _may_give(sender: Actor | None, role_names: Sequence[str]) -> bool:
@@ -235,6 +219,23 @@ def accept(actor: Actor, invitation: Invitation, person: Person, *, name: str = 
     return join(actor, invitation, email=invitation.email, name=name, managed_by="invite", person=person)
 
 
+def sent_at(invitation: Invitation) -> datetime:
+    """When somebody last vouched for it: made it, or sent it again."""
+    return max(invitation.created_at, invitation.expires_at - LIFETIME)
+
+
+def outweighs(invitation: Invitation, deleted: Iterable[Member]) -> bool:
+    """Whether it was sent since a directory deleted all of these: an administrator who invites a leaver means it, an
+    invitation that was on its way when she left does not let her back in."""
+    sent = sent_at(invitation)
+    return all(member.removed_at is not None and sent > member.removed_at for member in deleted)
+
+
+def is_outweighed(invitation: Invitation) -> bool:
+    """Whether a directory has deleted a member with this address since it was sent, and that can still be undone."""
+    return not outweighs(invitation, members.deleted_under(invitation.account, invitation.email))
+
+
 def join(actor: Actor, invitation: Invitation, **member: Any) -> Member:
     """Use the invitation up and make its member with the roles it carries. Of several at once, one succeeds. Raises
     Lapsed; a suspension or removal of the sender takes the same lock."""
@@ -244,15 +245,48 @@ def join(actor: Actor, invitation: Invitation, **member: Any) -> Member:
         raise Lapsed
     if members.with_address(actor.account, invitation.email):
         raise _member_already(invitation)
+    if is_outweighed(invitation):
+        raise Gone("Your organisation's directory has removed you since this invitation was sent. Ask for a new one.")
+    # The reservation is given up before the seat is taken, so that an account that is exactly full can be joined.
+    _use_up(invitation)
+    joined = member_lifecycle.create(actor, roles=invitation.roles, given_by=_inviting(invitation), **member)
+    _accepted(actor, invitation, joined)
+    return joined
+
+
+def take_up(actor: Actor, email: str, *, admin: bool) -> Invitation | None:
+    """A directory sends whom the account has invited: it is used up, and what it reserved is free for her. None where
+    nobody vouches for one, and without ``admin`` of one to that role. The caller holds the account, and makes its
+    member, to whom ``hold_promised`` gives its roles."""
+    invitation = standing(actor.account, email)
+    if invitation is None or (roles.ADMIN in invitation.roles and not admin):
+        return None
+    _use_up(invitation)
+    mail.take_back(invitation.id)
+    return invitation
+
+
+def hold_promised(actor: Actor, invitation: Invitation, member: Member) -> None:
+    """What was promised to somebody who came by her directory is hers, beside what she has already."""
+    held = member_roles.roles_of(actor.account, member)
+    missing = set(invitation.roles) - set(held)
+    member_roles.give(actor, member, missing, source="hand", given_by=_inviting(invitation))
+    _accepted(actor, invitation, member)
+
+
+def _use_up(invitation: Invitation) -> None:
     moment = clock.now()
     unused = (Invitation.id == invitation.id) & Invitation.accepted_at.is_null() & (Invitation.expires_at > moment)
-    # The reservation is given up before the seat is taken, so that an account that is exactly full can be joined.
     if not Invitation.update(accepted_at=moment).where(unused).execute():
         raise _gone()
-    inviting = (invitation.invited_by_id, invitation.invited_by)
-    joined = member_lifecycle.create(actor, roles=invitation.roles, given_by=inviting, **member)
-    events.record(actor, Type.INVITATION_ACCEPTED, {**describe(invitation), "user_id": joined.id})
-    return joined
+
+
+def _inviting(invitation: Invitation) -> tuple[str | None, str]:
+    return (invitation.invited_by_id, invitation.invited_by)
+
+
+def _accepted(actor: Actor, invitation: Invitation, member: Member) -> None:
+    events.record(actor, Type.INVITATION_ACCEPTED, {**describe(invitation), "user_id": member.id})
 
 
 def _gone() -> Gone:

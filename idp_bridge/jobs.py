@@ -20,6 +20,7 @@ from idp_bridge import (
     event_sealing,
     events,
     flow_pruning,
+    idempotency,
     ids,
     last_uses,
     mail,
@@ -28,6 +29,7 @@ from idp_bridge import (
     receipts,
     sessions,
     single_logout,
+    usage_reports,
     webhook_delivery,
     webhooks,
 )
@@ -71,7 +73,9 @@ JOBS = (
     Job("logout_pruning", timedelta(hours=1), _forget_logouts),
     Job("webhook_log_pruning", timedelta(hours=6), webhook_delivery.prune),
     Job("session_pruning", timedelta(hours=1), _forget_sessions),
+    Job("idempotency_pruning", timedelta(hours=1), idempotency.prune),
     Job("use_pruning", timedelta(hours=6), last_uses.prune),
+    Job("usage_report_pruning", timedelta(hours=6), usage_reports.prune),
     Job("enforcement_trials", timedelta(minutes=1), enforcement.settle_all),
     Job(
         "event_sealing",

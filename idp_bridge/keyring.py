@@ -26,6 +26,7 @@ class Purpose(Enum):
     MAIL = b"idp-bridge mail not sent yet"
     EVENT_SEALS = b"idp-bridge seals of events"
     WEBHOOKS = b"idp-bridge webhook secrets"
+    ANSWERS = b"idp-bridge answers under idempotency keys"
 
 
 class WrongSecretKey(Exception):

@@ -1,4 +1,5 @@
-"""Addresses that pass for others: letters of several scripts in one, or of another script in the shape of Latin ones.
+"""Addresses that pass for others: letters of several scripts in one, or of another script in the shape of Latin ones;
+and what is not to be seen at all, or strikes another letter through.
 
 UTS 39 (Unicode security mechanisms) is what this follows: section 5.2's restriction level *Highly Restrictive* says
 which scripts may stand in one part of an address, section 4 what passes for what. Python knows no script of a
@@ -27,6 +28,13 @@ _SHAPES = {
     "l": "ӏ", "m": "м", "n": "ո", "o": "оοσօ", "p": "рρ", "q": "ԛզ", "r": "г", "s": "ѕ", "t": "тτ", "u": "υս",
     "v": "ѵν", "w": "ԝա", "x": "хχ", "y": "уγ",
 }  # fmt: skip
+#: What nobody sees beside the format and control characters (category C): the other default ignorables of Unicode's
+#: DerivedCoreProperties, and the strokes of U+0334 to U+0338 that lie over a letter.
+_UNSEEN = frozenset(
+    {"\u034f", "\u115f", "\u1160", "\u17b4", "\u17b5", "\u3164", "\uffa0"}
+    | {chr(code) for first, last in ((0x180B, 0x180F), (0xFE00, 0xFE0F)) for code in range(first, last + 1)}
+    | {chr(code) for first, last in ((0x0334, 0x0338), (0xE0100, 0xE01EF)) for code in range(first, last + 1)}
+)
 _LATIN = str.maketrans({other: letter for letter, others in _SHAPES.items() for other in others})
 
 
@@ -42,16 +50,40 @@ def mixed_scripts(address: str) -> tuple[str, ...]:
     return ()
 
 
+def unseen(address: str) -> tuple[str, ...]:
+    """The code points in an address that nobody sees as letters of it; empty where there are none."""
+    if address.isascii():
+        return ()
+    return tuple(sorted({f"U+{ord(character):04X}" for character in address if _is_unseen(character)}))
+
+
+def is_disguised(address: str) -> bool:
+    """Whether nobody is to be known, or made a member, by an address that is written so."""
+    return bool(mixed_scripts(address) or unseen(address))
+
+
+def _is_unseen(character: str) -> bool:
+    return character in _UNSEEN or unicodedata.category(character) in {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"}
+
+
 def passes_for(address: str) -> str | None:
     """The folded ASCII address that this one looks like without being it; None where it looks like none."""
     if address.isascii():
         return None
-    shape = unicodedata.normalize("NFKC", address).lower().translate(_LATIN)
+    seen = "".join(character for character in address if not _is_unseen(character))
+    shape = unicodedata.normalize("NFKC", seen).lower().translate(_LATIN)
     return fold(shape) if shape.isascii() else None
 
 
 def check(address: str) -> None:
-    """For an address that somebody types: one that mixes scripts is hardly what she means. Raises Invalid."""
+    """For an address that somebody types: one that mixes scripts, or holds what nobody sees, is hardly what she means.
+    Raises Invalid."""
+    if hidden := unseen(address):
+        raise Invalid(
+            f"The address holds {' and '.join(hidden)}, which nobody sees, so that it could pass for another address. "
+            "Type it instead of pasting it.",
+            fields={"email": [f"It holds {' and '.join(hidden)}."]},
+        )
     if mixed := mixed_scripts(address):
         raise Invalid(
             f"{address} mixes {' and '.join(mixed)} letters, so that it could pass for another address. "

@@ -10,12 +10,12 @@ from typing import Any
 
 from peewee import SQL
 
-from idp_bridge import clock, db, events, ids, member_roles, people, seats, sessions, spans
+from idp_bridge import clock, db, events, ids, member_roles, members, people, seats, sessions, spans
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Conflict, NotFound
 from idp_bridge.events import Type
 from idp_bridge.member_roles import check_touch, holds_admin, is_administrator, keeping_an_administrator
-from idp_bridge.members import describe
+from idp_bridge.members import describe, name_owner, update_profile
 from idp_bridge.models import Account, Credential, DirectoryUser, IdentityProvider, Member, Person, Session
 from idp_bridge.statement import Statement, Table, parameter
 from idp_bridge.text import fold
@@ -58,9 +58,9 @@ def create(
         person=person,
         email=email,
         email_key=fold(email),
-        name=name,
-        first_name=first_name,
-        last_name=last_name,
+        name=name[: members.LONGEST_NAME],
+        first_name=first_name[: members.LONGEST_NAME],
+        last_name=last_name[: members.LONGEST_NAME],
         managed_by=managed_by,
         identity_provider=identity_provider,
         active=active,
@@ -76,7 +76,8 @@ def create(
 
 
 def adopt(actor: Actor, member: Member, identity_provider: IdentityProvider) -> None:
-    """A directory takes over somebody who is a member already. Raises Conflict where another directory has her."""
+    """A directory takes over somebody who is a member already. Raises Conflict where another directory has her, and for
+    the last administrator where only a claim of a group that this one pushes has made her so."""
     if member.managed_by == "scim" and member.identity_provider_id != identity_provider.id:
         raise Conflict(
             f"{member.email} is managed by another directory of this account; remove her there first, "
@@ -86,6 +87,7 @@ def adopt(actor: Actor, member: Member, identity_provider: IdentityProvider) -> 
     member.managed_by, member.identity_provider = "scim", identity_provider
     _TABLE.save(member, "managed_by", "identity_provider")
     events.record(actor, Type.USER_UPDATED, describe(member))
+    member_roles.leave_to_directory(actor, member, identity_provider)
 
 
 def revive(actor: Actor, member: Member, identity_provider: IdentityProvider, *, active: bool = True) -> None:
@@ -117,7 +119,8 @@ def restore(actor: Actor, member: Member) -> None:
     check_touch(actor, member)
     _hold_again(member)
     people.hold(member.person_id)
-    if people.is_member(member.person, actor.account):
+    seats.lock(actor.account)  # nobody joins under her address meanwhile
+    if people.is_member(member.person, actor.account) or _is_anothers(actor.account, member):
         raise _member_again()
     deleted = (DirectoryUser.member == member.id) & DirectoryUser.deleted_at.is_null(False)
     record = DirectoryUser.select().where(deleted).order_by(DirectoryUser.deleted_at.desc()).first()
@@ -197,6 +200,21 @@ def unsuspend(actor: Actor, member: Member) -> None:
         return
     _TABLE.save(member, "held")
     events.record(actor, Type.USER_UPDATED, {**describe(member), "before": {"held": True}})
+
+
+def rename(actor: Actor, member: Member, name: str) -> None:
+    """A new name by hand, by herself or by somebody else. Raises Conflict where a directory or a provider's assertions
+    own it. An address is not changed by hand: nobody has proven the new one."""
+    if member.id != actor.id:
+        check_touch(actor, member)
+    _hold_again(member)
+    if owner := name_owner(member):
+        raise Conflict(
+            f"The name of {member.email} comes from {owner}: change it at the identity provider.",
+            code=Code.MANAGED_BY_DIRECTORY,
+        )
+    first, last = member.first_name, member.last_name
+    update_profile(actor, member, email=member.email, name=name, first_name=first, last_name=last)
 
 
 def set_directory_active(actor: Actor, member: Member, active: bool) -> None:
@@ -309,6 +327,15 @@ def _one_living_membership() -> AbstractContextManager[None]:
 
 def _member_again() -> Conflict:
     return Conflict("She is a member of this account again already.", code=Code.ALREADY_MEMBER)
+
+
+def _is_anothers(account: Account, member: Member) -> bool:
+    """Whether somebody has joined under her address: two could not be told apart when they sign in. Her directory
+    itself may give one address to several of its records."""
+    others = members.with_address(account, member.email)
+    return any(
+        other.managed_by != "scim" or other.identity_provider_id != member.identity_provider_id for other in others
+    )
 
 
 def _owned_by_directory(member: Member, verb: str) -> Conflict:

@@ -17,7 +17,16 @@ from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Conflict, Forbidden, NotFound
 from idp_bridge.events import Type
 from idp_bridge.members import describe
-from idp_bridge.models import Account, DirectoryUser, GroupMember, IdentityProvider, Member, MemberRole, RoleMapping
+from idp_bridge.models import (
+    Account,
+    BotUser,
+    DirectoryUser,
+    GroupMember,
+    IdentityProvider,
+    Member,
+    MemberRole,
+    RoleMapping,
+)
 from idp_bridge.roles import ADMIN, Permission
 from idp_bridge.statement import Statement, Table, among, gathered, parameter, texts
 
@@ -62,6 +71,25 @@ def roles_of(account: Account, member: Member) -> tuple[str, ...]:
     if not plans.has(account, plans.Feature.ROLES):
         return (ADMIN,)
     return tuple(sorted({role for (role,) in _NAMES.rows(member=member.id)}))
+
+
+def acting_now(account: Account, id: str) -> Actor | None:
+    """The member or bot user with this id, with what they may do now: by which whatever they left behind, an invitation
+    or a link, is judged. None for whoever is suspended or gone."""
+    kind: Any = BotUser if id.startswith("bot_") else Member
+    row = kind.get_or_none(kind.id == id, kind.account == account, kind.active)
+    if row is None:
+        return None
+    held = tuple(row.roles) if kind is BotUser else roles_of(account, row)
+    return Actor(
+        account=account,
+        id=id,
+        type="bot_user" if kind is BotUser else "user",
+        subject="",
+        source="system",
+        roles=held,
+        permissions=roles.permissions_of(account.id, held),
+    )
 
 
 def holding(account: Account, role: str) -> Any:
@@ -281,6 +309,34 @@ def set_claimed_roles(actor: Actor, member: Member, mapped: dict[str, str]) -> N
         if rows:
             MemberRole.insert_many(rows).execute()
     events.record(actor, Type.USER_UPDATED, {**describe(member), "claimed_roles": sorted(set(mapped.values()))})
+
+
+def leave_to_directory(actor: Actor, member: Member, identity_provider: IdentityProvider) -> None:
+    """Of the groups that her directory pushes it says from now on who is in them: what a sign-in claimed by one is
+    gone. Raises Conflict for the last administrator."""
+    claimed = dict(_CLAIMED.rows(member=member.id))
+    pushed = RoleMapping.select(RoleMapping.id).where(
+        RoleMapping.id.in_(list(claimed)),
+        RoleMapping.identity_provider == identity_provider,
+        RoleMapping.group.is_null(False),
+    )
+    if claimed and (theirs := set(db.column(pushed))):
+        set_claimed_roles(actor, member, {key: role for key, role in claimed.items() if key not in theirs})
+
+
+_CLAIMED = Statement(
+    (MemberRole.mapping_id, MemberRole.role),
+    lambda: MemberRole.select(MemberRole.mapping_id, MemberRole.role).where(
+        MemberRole.member == parameter("member"), MemberRole.source == "claim"
+    ),
+)
+
+
+def forget_default(identity_provider: IdentityProvider, role: str) -> None:
+    """What this provider gave by its default roles is gone."""
+    MemberRole.delete().where(
+        MemberRole.source == "default", MemberRole.role == role, MemberRole.given_by_id == identity_provider.id
+    ).execute()
 
 
 def hold_default_roles(actor: Actor, member: Member, names: Iterable[str]) -> None:

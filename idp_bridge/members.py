@@ -11,11 +11,13 @@ from idp_bridge import clock, events, look_alikes
 from idp_bridge.actors import Actor
 from idp_bridge.errors import NotFound
 from idp_bridge.events import Type
-from idp_bridge.models import Account, Member
+from idp_bridge.models import Account, IdentityLink, IdentityProvider, Member
 from idp_bridge.statement import Statement, Table, parameter
 from idp_bridge.text import fold
 
 _TABLE = Table(Member)
+
+LONGEST_NAME = 255  # characters: events and pages repeat what a provider says somebody is called
 
 RESTORABLE = timedelta(days=30)  # how long a directory's DELETE can be undone
 
@@ -63,6 +65,12 @@ def deprovisioned(account: Account, member_id: str) -> Member:
     return member
 
 
+def deleted_under(account: Account, email: str) -> list[Member]:
+    """Whom her directory deleted while she had that address, not too long ago to undo it."""
+    had_it = (Member.account == account) & (Member.email_key == fold(email))
+    return list(Member.select().where(had_it, Member.removed_at > clock.now() - RESTORABLE))
+
+
 def with_address(account: Account, email: str) -> list[Member]:
     """Every live member of this account with that address."""
     return [member for (member,) in _WITH_ADDRESS.instances(account=account.id, email_key=fold(email))]
@@ -88,7 +96,8 @@ _WITH_ADDRESS = Statement(Member._meta.sorted_fields, at_address)
 
 def update_profile(actor: Actor, member: Member, *, email: str, name: str, first_name: str, last_name: str) -> None:
     """The name and address that count in this account, from her directory or assertion. Writes only a change."""
-    new = {"email": email, "email_key": fold(email), "name": name, "first_name": first_name, "last_name": last_name}
+    names = {"name": name, "first_name": first_name, "last_name": last_name}
+    new = {"email": email, "email_key": fold(email), **{field: said[:LONGEST_NAME] for field, said in names.items()}}
     changed = [field for field, value in new.items() if getattr(member, field) != value]
     if not changed:
         return
@@ -97,6 +106,18 @@ def update_profile(actor: Actor, member: Member, *, email: str, name: str, first
         setattr(member, field, new[field])
     _TABLE.save(member, *changed)
     events.record(actor, Type.USER_UPDATED, {**describe(member), "before": before})
+
+
+def name_owner(member: Member) -> str | None:
+    """Who says what she is called, where that is not for people to say: her directory, or the provider that she comes
+    in by, whose next assertion would undo what anybody wrote here. Words for a person; None where nobody does."""
+    if member.managed_by == "scim":
+        return f"the directory of {member.identity_provider.name}" if member.identity_provider_id else "a directory"
+    linked: Any = IdentityLink.select(IdentityLink.identity_provider).where(IdentityLink.member == member)
+    hers = (IdentityProvider.id == member.identity_provider_id) | IdentityProvider.id.in_(linked)
+    enabled: Any = IdentityProvider.select().where(IdentityProvider.enabled, hers)
+    provider = enabled.order_by(IdentityProvider.name).first()
+    return f"each sign-in by {provider.name}" if provider else None
 
 
 def describe(member: Member) -> dict[str, Any]:

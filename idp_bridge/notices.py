@@ -18,8 +18,11 @@ class Notice(StrEnum):
     BREAK_GLASS_USED = "break_glass_used"
     ENFORCEMENT_CHANGED = "enforcement_changed"
     PLAN_LEFT_SSO = "plan_left_sso"
+    ADMINISTRATORS_BY_PLAN = "administrators_by_plan"
     CERTIFICATE_EXPIRING = "certificate_expiring"
     IDENTITY_CONFLICT = "identity_conflict"
+    PASSWORD_LINK_CREATED = "password_link_created"  # noqa: S105 - a notice, not a password
+    USAGE_THRESHOLD_REACHED = "usage_threshold_reached"
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,19 @@ NOTICES = {
             (WHY,),
         ),
     ),
+    Notice.ADMINISTRATORS_BY_PLAN: _Told(  # facts: plan; administrators, a list of those who become one by it
+        "settings",
+        Letter(
+            "Every member of {account} is an administrator now",
+            (
+                "{account} is on the plan {plan} now, which has no roles: every active member is an administrator.",
+                "Administrators who were none before: {administrators}.",
+                "The roles that members had are kept: back on a plan with roles, they count again.",
+            ),
+            "Open the settings",
+            (WHY,),
+        ),
+    ),
     Notice.CERTIFICATE_EXPIRING: _Told(  # facts: provider, provider_id, certificate (in words), days, not_after
         "identity-providers/{provider_id}",
         Letter(
@@ -104,6 +120,31 @@ NOTICES = {
                 "An administrator decides.",
             ),
             "Decide",
+            (WHY,),
+        ),
+    ),
+    Notice.PASSWORD_LINK_CREATED: _Told(  # facts: member (her address), by
+        "events",
+        Letter(
+            "A link to set a password was made in {account}",
+            (
+                "{by} made a link by which {member}, who has no password, sets one. Whoever holds it signs in as "
+                "{member}.",
+                "If that was not meant, suspend that member: the link opens nothing then.",
+            ),
+            "Read the events",
+            (WHY,),
+        ),
+    ),
+    Notice.USAGE_THRESHOLD_REACHED: _Told(  # facts: percent, month, plan, what (the metric in words), amount, limit
+        "usage?month={month}",
+        Letter(
+            "{account} has used {percent} % of its {what} for {month}",
+            (
+                "{account} has used {amount} {what} in {month}. The plan {plan} includes {limit} a month.",
+                "Nothing is stopped by this. The page says which bot users and members used how much.",
+            ),
+            "See who used it",
             (WHY,),
         ),
     ),

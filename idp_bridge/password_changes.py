@@ -6,16 +6,33 @@ nobody else and proves the address; what that is good for is docs/decisions/0011
 somebody who has no password: a link that another person holds never replaces one (docs/decisions/0004).
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from idp_bridge import clock, db, events, ids, mail, passwords, people, plans, sign_in_mode, tokens
+from idp_bridge import (
+    clock,
+    db,
+    events,
+    ids,
+    mail,
+    member_roles,
+    notices,
+    passwords,
+    people,
+    plans,
+    seats,
+    sign_in_mode,
+    tokens,
+)
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Conflict, Forbidden, Gone, Invalid
 from idp_bridge.events import Type
 from idp_bridge.letters import Letter
-from idp_bridge.models import Account, IdentityProvider, Member, PasswordReset, Person, Session
+from idp_bridge.models import Account, IdentityProvider, Member, OneTimeLink, PasswordReset, Person, Session
+from idp_bridge.notices import Notice
+from idp_bridge.roles import Permission
 from idp_bridge.text import fold
 
 LIFETIME = timedelta(hours=1)
@@ -47,6 +64,11 @@ class Choice:
     person: Person
     memberships: tuple[Member, ...]
     single_sign_on: bool
+
+    @property
+    def email(self) -> str:
+        """The address as it is kept: where her mail goes."""
+        return str(self.person.email or self.memberships[0].email)
 
     @property
     def accounts(self) -> tuple[Account, ...]:
@@ -81,16 +103,28 @@ def _is_ours(row: PasswordReset, now: datetime) -> bool:
 
 
 def _answer(row: PasswordReset, now: datetime) -> None:
+    """To each address that is kept here, never to another spelling of it that somebody typed: two of them may be two
+    mailboxes, although they are one name to whoever compares them. The one that was typed comes first."""
+    spellings = {_spelling(one.email): one.email for one in reversed(_called(row.email))}
     mailed = PasswordReset.select().where(
         PasswordReset.email_key == row.email_key, PasswordReset.digest.is_null(False), PasswordReset.expires_at > now
     )
-    found = choices(row.email) if mailed.count() < MOST_MAILS else []
-    if not found:
-        return
+    counts = Counter(_spelling(one.email) for one in mailed)
+    typed_first = sorted(spellings, key=lambda spelling: (spelling != _spelling(row.email), spelling))
+    for number, spelling in enumerate(typed_first[:MOST_MAILS]):
+        if counts[spelling] < MOST_MAILS:
+            _mail(row if number == 0 else _beside(row, now), spellings[spelling])
+
+
+def _beside(row: PasswordReset, now: datetime) -> PasswordReset:
+    """One more answer to the same question."""
+    copied = {"email": row.email, "email_key": row.email_key, "asked_at": row.asked_at, "expires_at": row.expires_at}
+    return PasswordReset.create(id=ids.new("pwr"), answered_at=now, **copied)
+
+
+def _mail(row: PasswordReset, kept: str) -> None:
     token = tokens.new(tokens.Kind.ONE_TIME_LINK)
-    PasswordReset.update(digest=tokens.digest(token)).where(PasswordReset.id == row.id).execute()
-    # To the address that is kept here, never to another spelling of it that somebody typed.
-    kept = found[0].person.email or found[0].memberships[0].email
+    PasswordReset.update(digest=tokens.digest(token), email=kept).where(PasswordReset.id == row.id).execute()
     mail.post(
         "password_reset",
         kept,
@@ -104,7 +138,18 @@ def _answer(row: PasswordReset, now: datetime) -> None:
 
 def choices(email: str) -> list[Choice]:
     """Whose password the reader of this mailbox may set, each apart: those who sign in with the address; and those of
-    whom only a provider has spoken, in an account that calls them by it."""
+    whom only a provider has spoken, in an account that calls them by it. The address is theirs as it is spelt, but for
+    the case of ASCII letters: what else folds to one key may be another's mailbox."""
+    return [one for one in _called(email) if _spelling(one.email) == _spelling(email)]
+
+
+def _spelling(email: str) -> str:
+    """The address without regard to the case of ASCII letters, and to nothing else."""
+    return email.encode().lower().decode()
+
+
+def _called(email: str) -> list[Choice]:
+    """Who has an address of the same key."""
     known = ((person, people.memberships(person)) for person in people.with_address(email))
     found = [Choice(person, tuple(hers), _by_sso_alone(hers)) for person, hers in known if hers]
     called_so = (Member.email_key == fold(email)) & Member.active & Member.removed_at.is_null()
@@ -152,13 +197,17 @@ def reset(token: str, person_id: str | None, password: str, *, actor_of: ActorOf
         raise Invalid("Choose for which accounts the password is.", fields={"person": ["choose one"]})
     chosen = wanted[0]
     live = (PasswordReset.email_key == found.email_key) & PasswordReset.used_at.is_null()
+    mine = [row.id for row in PasswordReset.select().where(live) if _spelling(row.email) == _spelling(found.email)]
     if not PasswordReset.update(used_at=clock.now()).where(live, PasswordReset.id == found.id).execute():
         raise Gone("This link has been used or has expired. Ask for a new one.")
+    people.hold_all(chosen.person)
     if chosen.person.email_key is None:
         people.give_address(chosen.person, chosen.memberships[0].email)
     _set(chosen.person, password, chosen.memberships, how="forgotten", actor_of=actor_of)
     # Whatever else was mailed or made for her is of before.
-    PasswordReset.update(used_at=clock.now()).where(live, PasswordReset.digest.is_null(False)).execute()
+    PasswordReset.update(used_at=clock.now()).where(
+        PasswordReset.id.in_(mine), PasswordReset.used_at.is_null(), PasswordReset.digest.is_null(False)
+    ).execute()
     return chosen.person
 
 
@@ -167,7 +216,9 @@ def reset(token: str, person_id: str | None, password: str, *, actor_of: ActorOf
 
 def change(person: Person, present: str, password: str, *, keep: Session, actor_of: ActorOf) -> None:
     """Somebody who gives her present password takes another one; every session but this one ends. Raises Invalid."""
-    if not passwords.verify(person.password_hash, present):
+    verified = person.password_hash if passwords.verify(person.password_hash, present) else None
+    people.hold_all(person)
+    if verified is None or person.password_hash != verified:  # another one meanwhile
         raise Invalid("This is not your present password.", fields={"present": ["wrong"]})
     _set(person, password, people.memberships(person), how="changed", actor_of=actor_of, keep=keep)
 
@@ -181,8 +232,8 @@ def _set(
     actor_of: ActorOf,
     keep: Session | None = None,
 ) -> None:
+    """Of somebody who is held with her memberships: whoever is just signing in by the former password is seen."""
     hers = list(memberships)
-    people.hold(person.id)
     people.set_password(person, password, about=names(hers))
     people.kill_links(person, people.PASSWORD_SETUP)
     opened = Session.person == person
@@ -215,7 +266,14 @@ def told(memberships: Iterable[Member], *, how: str, actor_of: ActorOf) -> None:
 
 def setup_link(actor: Actor, member: Member) -> str:
     """The secret of a link by which a member without a password sets her first one. The former one is dead. Raises
-    Forbidden for who is no administrator, Conflict where she has a password or another way in."""
+    Forbidden for who is no administrator in a browser, Conflict where she has a password or another way in.
+
+    It is worth what its maker may do when it is used, as an invitation is. The other administrators are told."""
+    if actor.credential_id is not None:
+        raise Forbidden(
+            "A link to set a password is made in a browser session only, by no API key.",
+            code=Code.CREDENTIAL_KIND_NOT_ALLOWED,
+        )
     if not actor.administrator:
         raise Forbidden("Only an administrator makes a link to set a password.", code=Code.ADMINISTRATORS_ONLY)
     if refusal := _no_setup(actor.account, member):
@@ -223,7 +281,35 @@ def setup_link(actor: Actor, member: Member) -> str:
     people.hold(member.person_id)
     people.kill_links(member.person, people.PASSWORD_SETUP)
     events.record(actor, Type.PASSWORD_LINK_CREATED, {"id": member.id, "email": member.email})
-    return people.one_time_link(member.person, actor.account, people.PASSWORD_SETUP)
+    notices.to_administrators(actor.account, Notice.PASSWORD_LINK_CREATED, member=member.email, by=actor.subject)
+    return people.one_time_link(member.person, actor.account, people.PASSWORD_SETUP, made_by_id=actor.id)
+
+
+def peek_setup(token: str) -> OneTimeLink:
+    """The live link, which somebody still vouches for. Raises Gone."""
+    link = people.peek(token, people.PASSWORD_SETUP)
+    _check_vouched_for(link)
+    return link
+
+
+def use_setup(token: str) -> OneTimeLink:
+    """Use the link up, and hold whom it is for. A suspension or demotion of its maker takes the same lock. Raises
+    Gone."""
+    link = people.use(token, people.PASSWORD_SETUP)
+    people.hold_all(link.person)
+    seats.lock(link.account)
+    _check_vouched_for(link)
+    return link
+
+
+def _check_vouched_for(link: OneTimeLink) -> None:
+    """Its maker is an administrator still, who may touch whoever she is now; what the operator made is exempt. Else
+    whoever was dismissed would come in as somebody who has been promoted since."""
+    if link.made_by_id is None:
+        return
+    maker = member_roles.acting_now(link.account, link.made_by_id)
+    if maker is None or not (maker.administrator and maker.may(Permission.MEMBERS_WRITE)):
+        raise Gone("Whoever made this link is no administrator of this account any more. Ask for a new one.")
 
 
 def may_setup(account: Account, member: Member) -> bool:

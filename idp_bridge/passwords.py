@@ -5,6 +5,7 @@ how many there are, and whoever can add to them could make it as long as he like
 """
 
 import hmac
+import unicodedata
 from base64 import b64decode
 from collections.abc import Iterable, Sequence
 
@@ -26,13 +27,21 @@ _NOBODY = _hasher.hash("nobody's password, for the time it takes")
 
 def hash_password(password: str, *, salt: bytes | None = None) -> str:
     """What is stored; ``salt`` None takes a random one. Raises Invalid for a length that no password has."""
-    _check_length(password)
-    return _hasher.hash(password, salt=salt)
+    prepared = _prepared(password)
+    _check_length(prepared)
+    return _hasher.hash(prepared, salt=salt)
+
+
+def _prepared(password: str) -> str:
+    """One form of what keyboards and systems write in several (RFC 8265 section 4.2.2): NFC, and every space is the
+    plain one."""
+    return unicodedata.normalize("NFC", "".join(" " if unicodedata.category(c) == "Zs" else c for c in password))
 
 
 def check(password: str, *, about: Iterable[str] = ()) -> None:
     """Raises Invalid for a password that is too short or too long, that rests on one of the names in ``about``, or that
     is guessed soon (NIST SP 800-63B-4 section 3.1.1.2). Nothing else is asked of its characters."""
+    password = _prepared(password)
     _check_length(password)
     for name in about:
         if name and len(_without(password, name)) < SHORTEST and _without(password, name) != fold(password):
@@ -68,10 +77,17 @@ def verify(password_hash: str | None, password: str) -> bool:
 
 
 def which(hashes: Sequence[str | None], password: str) -> list[bool]:
-    """For each hash, whether the password is the one hashed; as slow for none or many of one salt as for one."""
+    """For each hash, whether the password is the one hashed; as slow for none or many of one salt as for one.
+
+    It is tried as it was typed, too, where that is something else: what is older was hashed so."""
     kinds = {_settings(one): one for one in hashes if one is not None} or {"": _NOBODY}
-    computed = {settings: _hashed(password[: LONGEST + 1], one) for settings, one in kinds.items()}
-    return [one is not None and hmac.compare_digest(one, computed[_settings(one)] or "") for one in hashes]
+    typed = [text[: LONGEST + 1] for text in dict.fromkeys((_prepared(password), password))]
+    computed = {settings: [_hashed(text, one) or "" for text in typed] for settings, one in kinds.items()}
+    return [one is not None and _is_among(one, computed[_settings(one)]) for one in hashes]
+
+
+def _is_among(password_hash: str, computed: list[str]) -> bool:
+    return any(hmac.compare_digest(password_hash, one) for one in computed)
 
 
 def _settings(password_hash: str) -> str:

@@ -77,6 +77,14 @@ def hold(person_id: str) -> None:
         raise Gone("Your last membership has just been ended. Send the form again to join as somebody new.")
 
 
+def hold_all(person: Person) -> None:
+    """``hold``, and her memberships first: nobody is just signing in to one of them. ``person`` is what she is now.
+    Raises Gone."""
+    list(db.locked(Member.select(Member.id).where(Member.person == person).order_by(Member.id)))
+    hold(person.id)
+    person.__data__.update(Person.get_by_id(person.id).__data__)
+
+
 def forget_unless_member(person_id: str) -> None:
     """Whoever has no membership left is nobody here; of somebody held, so that no membership comes meanwhile."""
     left = Member.select().where(Member.person == person_id)
@@ -100,14 +108,16 @@ def _already_member() -> Conflict:
     return Conflict("You are a member of this account already: sign in.", code=Code.ALREADY_MEMBER)
 
 
-def one_time_link(person: Person, account: Account, purpose: str) -> str:
-    """The secret of a link that lets this person do one thing once, within its lifetime."""
+def one_time_link(person: Person, account: Account, purpose: str, *, made_by_id: str | None = None) -> str:
+    """The secret of a link that lets this person do one thing once, within its lifetime. ``made_by_id`` None: the
+    operator."""
     token = tokens.new(tokens.Kind.ONE_TIME_LINK)
     OneTimeLink.create(
         digest=tokens.digest(token),
         purpose=purpose,
         person=person,
         account=account,
+        made_by_id=made_by_id,
         expires_at=clock.now() + LIFETIME[purpose],
     )
     return token

@@ -34,6 +34,10 @@ class PlanChange:
     administrators_removed: tuple[dict[str, str], ...] = ()
     """Who was one by that plan alone: the stored roles count again."""
     seats_over: int = 0
+    members_without_password: int = 0
+    """Active, where the plan has no single sign-on: who cannot come in before she has set one."""
+    no_administrator_has_password: bool = False
+    """And so nobody can make the others a link to set one: only the operator lets one in (idp-bridge break-glass)."""
 
     def told(self) -> dict[str, Any]:
         """As the event and the command line tell of it."""
@@ -54,15 +58,16 @@ def set_plan(
     enforcement.settle(account)
     leaving = Feature.SSO not in chosen.features
     disabled, ended = _switch_off(actor) if leaving else ([], 0)
-    added, removed = _administrators(account, chosen, administrator)
+    now, then = _administrators(account, chosen, administrator)
     change = PlanChange(
         plan_before=account.plan,
         identity_providers_disabled=_named(disabled),
         sessions_ended=ended,
         sso_mode_before=account.sso_mode,
-        administrators_added=added,
-        administrators_removed=removed,
+        administrators_added=_people(then - now),
+        administrators_removed=_people(now - then),
         seats_over=0 if limit is None else max(0, seats.count(account).used - limit),
+        **(_without_passwords(account, then) if leaving else {}),
     )
     fields = {"plan": chosen.name, "seats": limit, **(_mixed(account) if leaving else {})}
     accounts.change(actor, {"reason": "plan", **change.told()}, **fields)
@@ -70,7 +75,9 @@ def set_plan(
         stored = {source.role for source in member_roles.role_sources(account, [administrator])[administrator.id]}
         member_roles.set_roles(actor, administrator, stored | {ADMIN})
     if disabled:
-        _tell(account, change)
+        _tell_of_leaving(account, change)
+    elif change.administrators_added:
+        notices.to_administrators(account, Notice.ADMINISTRATORS_BY_PLAN, plan=account.plan, **_added(change))
     return change if leaving else _come_back(actor, change)
 
 
@@ -99,11 +106,9 @@ def _come_back(actor: Actor, change: PlanChange) -> PlanChange:
     )
 
 
-def _administrators(
-    account: Account, chosen: Plan, named: Member | None
-) -> tuple[tuple[dict[str, str], ...], tuple[dict[str, str], ...]]:
-    """Who becomes an administrator by the change, and who ceases to be one. The account is held, so nobody else
-    changes that meanwhile. Raises Conflict."""
+def _administrators(account: Account, chosen: Plan, named: Member | None) -> tuple[set[str], set[str]]:
+    """Who is an administrator before the change, and who after it. The account is held, so nobody else changes that
+    meanwhile. Raises Conflict."""
     now = member_roles.administrators(account)
     then = member_roles.administrators(Account(id=account.id, plan=chosen.name))
     if named is not None and named.active:
@@ -114,7 +119,7 @@ def _administrators(
             "before count again, and nobody active has that one. Name who is to be (set-plan --administrator EMAIL).",
             code=Code.LAST_ADMINISTRATOR,
         )
-    return _people(then - now), _people(now - then)
+    return now, then
 
 
 def _people(ids: set[str]) -> tuple[dict[str, str], ...]:
@@ -131,13 +136,26 @@ def without_password(account: Account) -> Any:
     return Member.select().join(Person).where(Member.account == account, Member.active, Person.password_hash.is_null())
 
 
-def _tell(account: Account, change: PlanChange) -> None:
+def _without_passwords(account: Account, administrators: set[str]) -> dict[str, Any]:
+    without = without_password(account)
+    theirs = without.where(Member.id.in_(administrators)).count()
+    return {
+        "members_without_password": without.count(),
+        "no_administrator_has_password": theirs == len(administrators),
+    }
+
+
+def _tell_of_leaving(account: Account, change: PlanChange) -> None:
     notices.to_administrators(
         account,
         Notice.PLAN_LEFT_SSO,
         plan=account.plan,
         identity_providers=[provider["name"] for provider in change.identity_providers_disabled],
         sessions_ended=change.sessions_ended,
-        administrators=[member["email"] for member in change.administrators_added],
-        without_password=without_password(account).count(),
+        without_password=change.members_without_password,
+        **_added(change),
     )
+
+
+def _added(change: PlanChange) -> dict[str, list[str]]:
+    return {"administrators": [member["email"] for member in change.administrators_added]}

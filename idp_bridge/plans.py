@@ -1,5 +1,7 @@
-"""Plans: one row each, with the seats that come with it and the features it opens."""
+"""Plans: one row each, with the seats that come with it and the features it opens; and what of each metric a month of
+them includes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -35,6 +37,34 @@ PLANS = {
         Plan("enterprise", None, frozenset(F)),
     )
 }
+
+
+class Metric(StrEnum):
+    """What the product measures of whoever uses it; the value is its name in the API."""
+
+    BANDWIDTH = "bandwidth_bytes"
+    SESSIONS = "sessions"
+    ENDPOINTS = "endpoints"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What pages call it, and how much of it a calendar month includes, by plan; None = no limit."""
+
+    label: str
+    included: Mapping[str, int | None]
+
+
+METRICS: Mapping[Metric, Measure] = {
+    Metric.BANDWIDTH: Measure("Bytes of bandwidth", {"free": 10**9, "pro": 10**11, "enterprise": 10**13}),
+    Metric.SESSIONS: Measure("Sessions", {"free": 20_000, "pro": 1_000_000, "enterprise": None}),
+    Metric.ENDPOINTS: Measure("Endpoints", {"free": 1_000, "pro": 50_000, "enterprise": None}),
+}
+
+
+def included(account: Account, metric: Metric) -> int | None:
+    """How much of the metric a month of the account's plan includes; None = no limit."""
+    return METRICS[metric].included[account.plan]
 
 
 def get(name: str) -> Plan:

@@ -13,7 +13,7 @@ from math import ceil
 from threading import Lock
 from typing import Any
 
-from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
+from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute, RateLimitItemPerSecond
 from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 from peewee import EXCLUDED, Case, OperationalError
@@ -31,6 +31,7 @@ REPORTS = 32  # a process reports what it let through this many times in a limit
 PATIENCE = 50  # milliseconds that a report waits for SQLite's write lock
 MOST_KEYS = 10_000  # of one limit, in the memory of a process
 SWEEP = timedelta(minutes=1)  # how often a process deletes the rows of windows that are over
+MOST_TO_ONE = 5  # invitations an hour that one account mails to one address
 SITE_PREFIX = 64  # bits of an IPv6 address that are one site's (RFC 4291 section 2.5.1); the others it chooses itself
 
 
@@ -50,9 +51,23 @@ class Limit:
         without asking the database."""
         if self._window.test(self._item, *key) and self._window.hit(self._item, *key):
             return
-        ends_at, _ = self._window.get_window_stats(self._item, *key)
-        seconds = max(1, ceil(ends_at - clock.now().timestamp()))
+        seconds = self.left(*key).reset
         raise TooManyRequests(self._refusal.format(amount=self._item.amount, seconds=seconds), retry_after=seconds)
+
+    def left(self, *key: str) -> "Left":
+        """What the key may still do before its window ends. Asks nobody: what other processes let through since their
+        last report is not in it (see ``SharedCounts``)."""
+        ends_at, remaining = self._window.get_window_stats(self._item, *key)
+        return Left(self._item.amount, max(0, remaining), max(1, ceil(ends_at - clock.now().timestamp())))
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a key has left of a limit, as this process knows it; ``reset`` in whole seconds."""
+
+    limit: int
+    remaining: int
+    reset: int
 
 
 @dataclass(frozen=True)
@@ -63,6 +78,8 @@ class Rates:
     scim: Limit
     address: Limit
     person: Limit
+    inviting: Limit
+    invited: Limit
 
     @classmethod
     def of(cls, config: Config) -> "Rates":
@@ -87,6 +104,16 @@ class Rates:
                 "works meanwhile.",
                 exact=True,
             ),
+            inviting=Limit(
+                RateLimitItemPerHour(config.invitation_rate, namespace="inviting"),
+                "More than {amount} mailed invitations an hour from one account. Go on in {seconds} seconds.",
+                exact=True,
+            ),
+            invited=Limit(
+                RateLimitItemPerHour(MOST_TO_ONE, namespace="invited"),
+                "More than {amount} invitations an hour were mailed to this address. Try again in {seconds} seconds.",
+                exact=True,
+            ),
         )
 
     def attempt(self, address: str | None, way: str, email: str | None) -> None:
@@ -103,6 +130,13 @@ class Rates:
         """Count one by the e-mail address alone, where a stranger cannot come to the form: who shares her network does
         not shut it."""
         self.person.take(way, tokens.digest(fold(email)))
+
+    def invite(self, account_id: str, email: str) -> None:
+        """Count an invitation that will be mailed, to whoever it is: our mail must be nobody's means to fill a
+        mailbox. By its address, in this account: else a stranger who has invited her too would shut it; then by the
+        account."""
+        self.invited.take(account_id, tokens.digest(fold(email)))
+        self.inviting.take(account_id)
 
 
 def site(address: str | None) -> str:

@@ -6,6 +6,7 @@ Whether she is an administrator still is asked when she comes. Each use is an ev
 """
 
 import secrets
+from collections.abc import Mapping
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -32,16 +33,26 @@ def make(actor: Actor, member: Member) -> list[str]:
     The first character is the code's place among the ten, so that trying one costs one slow hash, not ten. Called
     outside a transaction: the ten slow hashes come before its own, and SQLite's one write lock does not wait for them.
     """
+    hashes = hashed_codes(actor, member)
+    with db.transaction():
+        return replace_by(actor, member, hashes)
+
+
+def hashed_codes(actor: Actor, member: Member) -> dict[str, str]:
+    """The slow part of ``make``: new codes, each with its hash."""
     if not actor.administrator or actor.id != member.id:
         raise Forbidden("Recovery codes are made by an administrator for herself.", code=Code.ADMINISTRATORS_ONLY)
     codes = [f"{place}{_random()}" for place in range(NUMBER)]
-    hashes = [passwords.hash_password(_plain(code), salt=_SALT) for code in codes]
-    with db.transaction():
-        RecoveryCode.delete().where(RecoveryCode.member == member).execute()
-        for code_hash in hashes:
-            RecoveryCode.create(member=member, code_hash=code_hash)
-        events.record(actor, Type.RECOVERY_CODES_CREATED, {"id": member.id, "number": len(codes)})
-    return codes
+    return {code: passwords.hash_password(_plain(code), salt=_SALT) for code in codes}
+
+
+def replace_by(actor: Actor, member: Member, hashes: Mapping[str, str]) -> list[str]:
+    """The rest of it, in the caller's transaction: these codes, in place of the former."""
+    RecoveryCode.delete().where(RecoveryCode.member == member).execute()
+    for code_hash in hashes.values():
+        RecoveryCode.create(member=member, code_hash=code_hash)
+    events.record(actor, Type.RECOVERY_CODES_CREATED, {"id": member.id, "number": len(hashes)})
+    return list(hashes)
 
 
 def left(member: Member) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from idp_bridge import clock, events, ids, plans, tokens
+from idp_bridge import clock, events, grants, ids, plans, tokens
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Invalid, NotFound
 from idp_bridge.events import Type
@@ -27,8 +27,10 @@ def of_provider(provider: IdentityProvider) -> Any:
 def issue(
     actor: Actor, provider: IdentityProvider, *, description: str = "", expires_at: datetime | None = None
 ) -> Issued:
-    """A bearer token for this provider's directory; several live side by side, so that rotation has no gap."""
+    """A bearer token for this provider's directory; several live side by side, so that rotation has no gap.
+    Raises Forbidden (plan, rights), Invalid."""
     plans.require(actor.account, plans.Feature.SCIM)
+    grants.check_decides(actor, provider)
     if expires_at is not None and expires_at <= clock.now():
         raise Invalid("expires_at lies in the past.", fields={"expires_at": ["in the past"]})
     token = tokens.new(tokens.Kind.SCIM_TOKEN)

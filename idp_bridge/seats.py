@@ -1,4 +1,5 @@
-"""Seats: used = active members; a pending invitation reserves one; suspended members and bot users never count.
+"""Seats: used = active members; a pending invitation reserves one, unless its sender was suspended or removed;
+suspended members and bot users never count.
 
 How many are used is a number of its own, changed with every member who becomes active or ceases to be, in the same
 transaction (docs/decisions/0007). That change is also the lock: who takes a seat is alone until her transaction ends.
@@ -13,7 +14,7 @@ from peewee import SQL, fn
 from idp_bridge import clock
 from idp_bridge.db import at_end, database, locked, shared
 from idp_bridge.errors import Code, Forbidden, NotFound
-from idp_bridge.models import Account, Invitation, SeatCount
+from idp_bridge.models import Account, BotUser, Invitation, Member, SeatCount
 from idp_bridge.statement import Statement, parameter
 
 
@@ -42,8 +43,18 @@ def _counted() -> Any:
         Invitation.account == parameter("account"),
         Invitation.accepted_at.is_null(),
         Invitation.expires_at > parameter("now", Invitation.expires_at),
+        _has_a_sender(),
     )
     return SeatCount.select(SeatCount.used, pending).where(SeatCount.account == parameter("account"))
+
+
+def _has_a_sender() -> Any:
+    """Whose sender was dismissed nobody can accept, until somebody sends it again, for which a seat must be free. One
+    whose sender may only not give its roles any more goes on reserving: whether he may is more than is counted by."""
+    own = (Member.id == Invitation.invited_by_id) & Member.active
+    bots = (BotUser.id == Invitation.invited_by_id) & BotUser.active
+    senders = [kind.select(SQL("1")).where(lives) for kind, lives in ((Member, own), (BotUser, bots))]
+    return Invitation.invited_by_id.is_null() | fn.EXISTS(senders[0]) | fn.EXISTS(senders[1])
 
 
 _COUNT = Statement((SeatCount.used, SQL("")), _counted)

@@ -1,7 +1,8 @@
 """Browser sessions: an opaque token in a cookie, its digest in a row, and which memberships it reaches.
 
 A session that an identity provider opened reaches that provider's account alone. One opened with the person's own
-password reaches every account in mixed mode that she is active in when she signs in. Each such reach is a row with the
+password reaches every account in mixed mode that she is active in when she signs in. An account other than the one
+signed in to sees nothing of it before it is used there. Each such reach is a row with the
 membership's epoch as it was then; whatever ends sessions moves the epoch on, in the row that it changes anyway. A
 session reaches a membership while the two are equal: so what was ended stays dead whatever comes after, and one that
 was about to be opened in the same instant is dead at birth. No clock is compared and no lock is taken for that
@@ -19,7 +20,7 @@ from peewee import SQL, Case, fn
 
 from idp_bridge import clock, db, ids, sign_in_mode, tokens
 from idp_bridge.errors import Forbidden
-from idp_bridge.models import Account, IdentityProvider, Member, Session, SessionReach
+from idp_bridge.models import Account, IdentityProvider, Member, Person, Session, SessionReach
 from idp_bridge.statement import Statement, Table, among, parameter
 
 ABSOLUTE = timedelta(days=7)
@@ -28,6 +29,14 @@ SEEN_STEP = timedelta(minutes=1)  # how exactly the last use is kept: a write a 
 
 PASSWORD = "password"  # noqa: S105 - the method whose sessions reach several accounts
 LONGEST_USER_AGENT = 255
+
+
+@dataclass(frozen=True)
+class Came:
+    """From where, and by which browser."""
+
+    address: str | None
+    user_agent: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,14 +58,16 @@ def open_session(
     name_qualifier: str | None = None,
     sp_name_qualifier: str | None = None,
     session_index: str | None = None,
+    password_hash: str | None = None,
     address: str | None = None,
     user_agent: str = "",
 ) -> Opened:
     """Open a session for a member who has just proven who she is.
 
     ``method``: saml, password, recovery_code or break_glass. ``not_after``: the provider's SessionNotOnOrAfter. The
-    five after it are the assertion's own words, by which either side names the session when it is to end. Raises
-    Forbidden where she, or the way that she came, was shut while she came.
+    five after it are the assertion's own words, by which either side names the session when it is to end.
+    ``password_hash``: the one that her password was found right by. Raises Forbidden where she, or the way that she
+    came, was shut while she came, or her password was changed.
     """
     token = tokens.new(tokens.Kind.SESSION)
     moment = clock.now()
@@ -72,8 +83,6 @@ def open_session(
         name_id_format=name_id_format,
         name_qualifier=name_qualifier,
         sp_name_qualifier=sp_name_qualifier,
-        address=address,
-        user_agent=user_agent[:LONGEST_USER_AGENT],
         created_at=moment,
         seen_at=moment,
         expires_at=min(expires_at, not_after) if not_after else expires_at,
@@ -82,11 +91,12 @@ def open_session(
     if came_in is None:
         raise Forbidden("Your membership was suspended or ended at this moment. Ask an administrator.")
     _TABLE.add(session)
+    here = Came(address, user_agent)
     if method == PASSWORD:
-        _reach_all(session, member)
+        _reach_all(session, member, here, password_hash)
     elif identity_provider_id is None:
-        _REACHES.insert(**_reach(session, member.id, came_in[0]))
-    elif _REACH_BY.one(provider=identity_provider_id, **_reach(session, member.id, came_in[0])) is None:
+        _REACHES.insert(**_reach(session, member.id, came_in[0], here))
+    elif _REACH_BY.one(provider=identity_provider_id, **_reach(session, member.id, came_in[0], here)) is None:
         raise Forbidden("This identity provider was switched off at this moment. Ask an administrator.")
     return Opened(token, session)
 
@@ -106,39 +116,57 @@ _COME_IN = Statement(
 )
 
 
-def _reach(session: Session, member_id: str, epoch: int) -> dict[str, Any]:
-    return {"id": ids.new("sess"), "session": session.digest, "member": member_id, "epoch": epoch}
+def _reach(session: Session, member_id: str, epoch: int, came: Came | None = None) -> dict[str, Any]:
+    """``came``: where it is used there from now on."""
+    reach = {"id": ids.new("sess"), "session": session.digest, "member": member_id, "epoch": epoch}
+    return {**reach, **(_first_use(session.created_at, came) if came else {})}
 
 
-def _reach_all(session: Session, member: Member) -> None:
-    """A password's session reaches all of hers in mixed mode. Raises Forbidden where this one is not among them."""
-    reached = _MIXED.rows(person=member.person_id, now=session.created_at)
+def _first_use(moment: datetime, came: Came) -> dict[str, Any]:
+    agent = came.user_agent[:LONGEST_USER_AGENT]
+    return {"used_at": moment, "seen_at": moment, "address": came.address, "user_agent": agent}
+
+
+def _reach_all(session: Session, member: Member, came: Came, password_hash: str | None) -> None:
+    """A password's session reaches all of hers in mixed mode. Raises Forbidden where this one is not among them.
+
+    It was found right before the transaction, since that is slow. Whoever changes it holds her memberships, one of
+    which was just written here: so that change is seen now, or sees this session and ends it."""
+    asked = {"person": member.person_id, "now": session.created_at}
+    if password_hash is None:
+        reached = _MIXED.rows(**asked)
+    elif not (reached := _MIXED_BY_HASH.rows(**asked, password_hash=password_hash)) and _MIXED.rows(**asked):
+        raise Forbidden("Your password was changed at this moment. Sign in with the new one.")
     if member.id not in {member_id for member_id, _ in reached}:
         raise Forbidden("This account takes single sign-on only. Choose your identity provider.")
     for member_id, epoch in reached:
-        _REACHES.insert(**_reach(session, member_id, epoch))
+        _REACHES.insert(**_reach(session, member_id, epoch, came if member_id == member.id else None))
 
 
-_MIXED = Statement(
-    (Member.id, SQL("")),
-    lambda: (
-        Member.select(Member.id, Member.session_epoch + Account.password_epoch)
-        .join(Account)
-        .where(
-            Member.person == parameter("person"),
-            Member.active,
-            sign_in_mode.is_mixed(parameter("now", Account.enforced_until)),
-        )
-    ),
-)
+def _mixed() -> Any:
+    hers = (Member.person == parameter("person")) & Member.active
+    reached = Member.select(Member.id, Member.session_epoch + Account.password_epoch).join(Account)
+    return reached.where(hers, sign_in_mode.is_mixed(parameter("now", Account.enforced_until)))
+
+
+def _mixed_by_hash() -> Any:
+    known = Person.password_hash == parameter("password_hash")
+    return _mixed().switch(Member).join(Person).where(known)
+
+
+_MIXED = Statement((Member.id, SQL("")), _mixed)
+_MIXED_BY_HASH = Statement((Member.id, SQL("")), _mixed_by_hash)
 
 
 def _by_provider() -> Any:
     """While the provider is on, and it stays so until the session is there: whoever switches it off then ends this one
     too."""
-    row = [parameter(name) for name in ("id", "session", "member", "epoch")]
+    columns = [
+        *(SessionReach.id, SessionReach.session, SessionReach.member, SessionReach.epoch),
+        *(SessionReach.used_at, SessionReach.seen_at, SessionReach.address, SessionReach.user_agent),
+    ]
+    row = [parameter(column.name, column) for column in columns]
     on = IdentityProvider.select(*row).where(IdentityProvider.id == parameter("provider"), IdentityProvider.enabled)
-    columns = [SessionReach.id, SessionReach.session, SessionReach.member, SessionReach.epoch]
     return SessionReach.insert_from(db.shared(on), columns).returning(SessionReach.id)
 
 
@@ -170,15 +198,18 @@ def moments() -> dict[str, datetime]:
 def memberships(token: str) -> list[Member]:
     """The memberships that a session token reaches now, the account signed in to first; empty for a dead token.
 
-    Each comes with its ``account`` and with the row as ``member.session``.
+    Each comes with its ``account``, and with the rows as ``member.session`` and ``member.reach``.
     """
     found = _REACHED.instances(digest=tokens.digest(token), **moments())
-    for member, account, session in found:
-        member.account, member.session = account, session
-    return sorted((member for member, _, _ in found), key=_signed_in_first)
+    for member, account, session, reach in found:
+        member.account, member.session, member.reach = account, session, reach
+    return sorted((member for member, *_ in found), key=_signed_in_first)
 
 
-_REACHED_COLUMNS = (*Member._meta.sorted_fields, *Account._meta.sorted_fields, *Session._meta.sorted_fields)
+_REACHED_COLUMNS = (
+    *(*Member._meta.sorted_fields, *Account._meta.sorted_fields),
+    *(*Session._meta.sorted_fields, *SessionReach._meta.sorted_fields),
+)
 
 
 def _joined(*columns: Any, **moments: datetime) -> Any:
@@ -196,10 +227,10 @@ def _signed_in_first(member: Any) -> tuple[bool, str]:
 
 
 def of_member(member: Member) -> list[SessionReach]:
-    """The live sessions that reach this membership, newest first; each with its ``session``."""
+    """The live sessions that reach this membership and were used there, newest first; each with its ``session``."""
     found = []
     for reach, session in _OF_MEMBER.instances(member=member.id, **moments()):
-        reach.session = session
+        reach.session, reach.member = session, member
         found.append(reach)
     return found
 
@@ -208,16 +239,49 @@ _OF_MEMBER_COLUMNS = (*SessionReach._meta.sorted_fields, *Session._meta.sorted_f
 _OF_MEMBER = Statement(
     _OF_MEMBER_COLUMNS,
     lambda: (
-        _joined(*_OF_MEMBER_COLUMNS).where(SessionReach.member == parameter("member")).order_by(SessionReach.id.desc())
+        _joined(*_OF_MEMBER_COLUMNS)
+        .where(SessionReach.member == parameter("member"), SessionReach.used_at.is_null(False))
+        .order_by(SessionReach.id.desc())
     ),
 )
 
 
-def seen(session: Session) -> None:
-    """Note a use of the session."""
-    moment = clock.now()
+def seen(member: Any) -> None:
+    """Note a use of the session in this membership's account (see memberships)."""
+    moment, session, reach = clock.now(), member.session, member.reach
     if moment - session.seen_at > SEEN_STEP:
         _TABLE.update(session.digest, seen_at=moment)
+    if reach.seen_at is not None and moment - reach.seen_at > SEEN_STEP:
+        _REACHES.update(reach.id, seen_at=moment)
+
+
+def first_used(member: Any, came: Came) -> bool:
+    """Whether the session is used in this membership's account for the first time, which is once whoever asks at the
+    same moment. It is to her and to the account what a sign-in is, and all that they see of the session."""
+    if member.reach.used_at is not None:
+        return False
+    moment = clock.now()
+    if _FIRST_USE.one(id=member.reach.id, **_first_use(moment, came)) is None:
+        return False
+    return _COME_IN.one(member=member.id, now=moment) is not None
+
+
+_FIRST_USE = Statement(
+    (SessionReach.id,),
+    lambda: (
+        SessionReach.update(
+            {
+                column: parameter(column.name, column)
+                for column in (
+                    *(SessionReach.used_at, SessionReach.seen_at),
+                    *(SessionReach.address, SessionReach.user_agent),
+                )
+            }
+        )
+        .where(SessionReach.id == parameter("id"), SessionReach.used_at.is_null())
+        .returning(SessionReach.id)
+    ),
+)
 
 
 def end(session: Session) -> None:
@@ -235,7 +299,7 @@ def end_all(member: Member, *, keep: Session | None = None) -> None:
     """No session that was opened before reaches this membership any more, but for ``keep``."""
     Member.update(session_epoch=Member.session_epoch + 1).where(Member.id == member.id).execute()
     if keep is not None:
-        go_on(keep, member.account)
+        _go_on(keep, Member.id == member.id)
 
 
 def end_reaching(member_id: str, digests: Iterable[str]) -> None:
@@ -261,16 +325,22 @@ def reaching(*columns: Any) -> Any:
 
 
 def go_on(session: Session, account: Account, *, until: datetime | None = None) -> None:
-    """After what ended the sessions that reach this account, by one step of an epoch: the one that did it goes on, no
+    """After what ended the sessions that reach this account, by one step of its epoch: the one that did it goes on, no
     longer than ``until``; unless it had been ended before that."""
-    now = Member.select(_epoch()).join(Session, on=(Session.person == Member.person)).switch(Member).join(Account)
-    now = now.where(Session.digest == session.digest, Member.id == SessionReach.member)
-    here = Member.select(Member.id).where(Member.account == account)
-    SessionReach.update(epoch=SessionReach.epoch + 1).where(
-        SessionReach.session == session.digest, SessionReach.member.in_(here), SessionReach.epoch + 1 == now
-    ).execute()
+    _go_on(session, Member.account == account)
     if until is not None:
         Session.update(expires_at=until).where(Session.digest == session.digest, Session.expires_at > until).execute()
+
+
+def _go_on(session: Session, moved: Any) -> None:
+    """At the memberships whose epoch was ``moved``, and nowhere else: another's one step is somebody else's doing."""
+    now = Member.select(_epoch()).join(Session, on=(Session.person == Member.person)).switch(Member).join(Account)
+    now = now.where(Session.digest == session.digest, Member.id == SessionReach.member)
+    SessionReach.update(epoch=SessionReach.epoch + 1).where(
+        SessionReach.session == session.digest,
+        SessionReach.member.in_(Member.select(Member.id).where(moved)),
+        SessionReach.epoch + 1 == now,
+    ).execute()
 
 
 def end_by_password(person_id: str, *, keep: Session | None = None) -> int:
@@ -282,8 +352,10 @@ def end_by_password(person_id: str, *, keep: Session | None = None) -> int:
 
 
 def number_by_password(account: Account, *, besides: Session | None = None) -> int:
-    """How many live sessions that a password opened reach the account, ``besides`` this one: what enforcing ends."""
-    opened = _joined(SessionReach.session, **moments()).where(Session.method == PASSWORD, Member.account == account)
+    """How many live sessions that a password opened are used in the account, ``besides`` this one: what enforcing
+    ends, as far as the account may know of it."""
+    used = SessionReach.used_at.is_null(False) & (Member.account == account)
+    opened = _joined(SessionReach.session, **moments()).where(Session.method == PASSWORD, used)
     return int((opened if besides is None else opened.where(Session.digest != besides.digest)).count())
 
 

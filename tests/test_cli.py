@@ -117,6 +117,8 @@ def test_set_plan_prints_what_it_did_to_people_and_ways_in(run: Any) -> None:
     said = run("set-plan", "--account", "acme", "--plan", "free").stdout
     assert "identity providers turned off: Okta (idp_" in said
     assert "administrators now: dev@acme.test" in said
+    assert "active members without a password, who cannot sign in before they have set one: 2" in said
+    assert "no administrator has a password: idp-bridge break-glass --account acme --email ... lets one in" in said
     assert "members above the seats, who stay while nobody more can join: 1" in said
     changes = json.loads(run("set-plan", "--account", "acme", "--plan", "enterprise", "--json").stdout)["changes"]
     assert [one["name"] for one in changes["identity_providers_enabled"]] == ["Okta"]

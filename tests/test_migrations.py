@@ -1,7 +1,18 @@
 """Migrations carry over what is stored, up and down again."""
 
+import json
+
 from idp_bridge import clock, db, member_lifecycle, sessions, sp_keys
-from idp_bridge.models import IdentityLink, Member, Person, Session
+from idp_bridge.models import (
+    DirectoryEmail,
+    DirectoryUser,
+    IdentityLink,
+    IdentityProvider,
+    Member,
+    Person,
+    Session,
+    SessionReach,
+)
 from tests.conftest import add_provider, make_account
 
 
@@ -101,12 +112,65 @@ def test_a_session_goes_on_reaching_what_it_reached(database: None) -> None:
     assert {method: _reached(token) for method, token in tokens.items()} == {"password": ["acme"], "saml": ["acme"]}
 
 
+def test_what_is_kept_of_a_browser_goes_to_the_account_signed_in_to(database: None, idp_certificate: str) -> None:
+    """0028: and back. Another account that the session reaches has not seen it used, and nobody has proven a
+    provider."""
+    acme, beta = make_account("acme"), make_account("beta")
+    add_provider(acme, idp_certificate)
+    IdentityProvider.update(administrator_signed_in_at=clock.now(), proven_by=acme.owner.id).execute()
+    with db.transaction():
+        member_lifecycle.create(
+            beta.system, email="owner@acme.test", managed_by="local", person=acme.owner.person, roles=["viewer"]
+        )
+        sessions.open_session(acme.owner, method="password", address="192.0.2.1", user_agent="Firefox")
+    _down("0028")
+    before = db.database.execute_sql("SELECT address, user_agent FROM session").fetchall()
+    assert [tuple(row) for row in before] == [("192.0.2.1", "Firefox")]
+    db.migrate()
+    here, there = sorted(SessionReach.select(), key=lambda reach: reach.member_id != acme.owner.id)
+    session = Session.get()
+    assert (here.address, here.user_agent) == ("192.0.2.1", "Firefox")
+    assert (here.used_at, here.seen_at) == (session.created_at, session.seen_at)
+    assert (there.used_at, there.seen_at, there.address, there.user_agent) == (None, None, None, "")
+    assert IdentityProvider.get().proven_by is None
+
+
 def _down_and_up(number: str) -> None:
+    _down(number)
+    db.migrate()
+
+
+def _down(number: str) -> None:
     runner = db.runner()
     while any(name.startswith(number) for name in _applied(runner)):
         runner.down()
-    db.migrate()
 
 
 def _reached(token: str) -> list[str]:
     return [member.account.slug for member in sessions.memberships(token)]
+
+
+def test_a_final_sigma_is_told_from_the_other_one(database: None, idp_certificate: str) -> None:
+    """0027: keys are made anew; a directory's user is found by her address as before."""
+    world = make_account("acme")
+    provider = add_provider(world, idp_certificate)
+    _down("0027")
+    final, other = "bob@κόσμος.test", "bob@κόσμοσ.test"
+    with db.transaction():
+        db.database.execute_sql(
+            f"UPDATE person SET email = '{final}', email_key = '{other}' WHERE id = '{world.owner.person_id}'"
+        )
+        resource = json.dumps({"emails": [{"value": final}]}, ensure_ascii=False)
+        db.database.execute_sql(
+            "INSERT INTO directory_user (id, identity_provider_id, user_name, user_name_key, active, resource, version,"
+            f" created_at, modified_at) SELECT 'du_1', '{provider.id}', '{final}', '{other}', 1 = 1, '{resource}', 1,"
+            f" created_at, created_at FROM person WHERE id = '{world.owner.person_id}'"
+        )
+    db.migrate()
+    assert Person.get_by_id(world.owner.person_id).email_key == final
+    assert db.column(DirectoryUser.select(DirectoryUser.user_name_key)) == [final]
+    assert db.column(DirectoryEmail.select(DirectoryEmail.value_key)) == [other]
+    _down("0027")
+    kept = db.database.execute_sql(f"SELECT email_key FROM person WHERE id = '{world.owner.person_id}'").fetchall()
+    assert [key for (key,) in kept] == [other]
+    db.migrate()

@@ -23,7 +23,7 @@ from idp_bridge.models.directories import (
     ScimRequest,
 )
 from idp_bridge.models.members import Invitation, Member, MemberRole, Person
-from idp_bridge.models.operations import Event, EventPending, EventSeal, JobRun, Mail, RateCount
+from idp_bridge.models.operations import Event, EventPending, EventSeal, IdempotentAnswer, JobRun, Mail, RateCount
 from idp_bridge.models.sign_ins import (
     IdentityLink,
     OneTimeLink,
@@ -37,6 +37,7 @@ from idp_bridge.models.sign_ins import (
     SignInFlow,
     UsedAssertion,
 )
+from idp_bridge.models.usage import UsageMonth, UsageReport, UsageTotal
 from idp_bridge.models.webhooks import Receipt, Webhook, WebhookDelivery
 
 ALL = (
@@ -45,6 +46,8 @@ ALL = (
     SchemaExtension, DirectoryUser, DirectoryEmail, DirectorySpan, DirectoryGroup, GroupMember, RoleMapping,
     IdentityLink, SignInFlow, SamlMessage, UsedAssertion, SentLogout, ReceivedLogout, Event, EventPending, EventSeal,
     Webhook, WebhookDelivery, Receipt, ScimRequest, CertificateNotice, JobRun, Mail, RateCount, IdentityConflict,
+    UsageTotal, UsageMonth, UsageReport,
+    IdempotentAnswer,
 )  # fmt: skip
 
 __all__ = [
@@ -62,6 +65,7 @@ __all__ = [
     "EventPending",
     "EventSeal",
     "GroupMember",
+    "IdempotentAnswer",
     "IdentityConflict",
     "IdentityLink",
     "IdentityProvider",
@@ -90,6 +94,9 @@ __all__ = [
     "Session",
     "SessionReach",
     "SignInFlow",
+    "UsageMonth",
+    "UsageReport",
+    "UsageTotal",
     "UsedAssertion",
     "Webhook",
     "WebhookDelivery",

@@ -21,6 +21,7 @@ class Account(Base):
     extensions_version = IntegerField(default=0)  # one more with each change of its schema extensions; 0 = never any
     created_at = InstantField()
     enforced_until = InstantField(null=True)  # enforcing is on trial: from then on the mode is mixed (sign_in_mode.py)
+    enforced_at = InstantField(null=True)  # enforced, or put on trial, since: what began before confirms no trial
     enforced_before = BooleanField(default=False)  # when it lost single sign-on by its plan
 
 

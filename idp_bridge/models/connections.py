@@ -36,7 +36,7 @@ class IdentityProvider(Base):
     metadata_url = TextField(null=True)
     created_at = InstantField()
     changed_at = InstantField()  # of what a sign-in rests on
-    administrator_signed_in_at = InstantField(null=True)  # enforcement wants one later than changed_at
+    administrator_signed_in_at = InstantField(null=True)  # began to; enforcement wants one later than changed_at
     slo_binding = TextField(default="redirect")  # redirect | post
     slo_response_url = TextField(null=True)  # where answers to its logout requests go, if elsewhere
     require_gcm = BooleanField(default=False)  # AES-CBC is refused
@@ -50,6 +50,8 @@ class IdentityProvider(Base):
     metadata_error = TextField(null=True)  # why the last refresh took nothing; for an administrator
     pending_trust = JsonField(null=True)  # what a refresh found and an administrator must accept
     off_by_plan = BooleanField(default=False)  # switched off by a plan without it, so back on with one that has it
+    proven_by = TextField(null=True)  # usr_: who signed in then; it is a proof while she is an administrator
+    trusted_with_administrators = BooleanField(default=True)  # an administrator stands behind what it is trusted by
     groups_overage_at = InstantField(null=True)  # when somebody last came whose groups were only linked to
 
     class Meta:

@@ -96,3 +96,16 @@ class RateCount(Base):
     key = TextField(primary_key=True)
     number = IntegerField()
     ends_at = InstantField()
+
+
+class IdempotentAnswer(Base):
+    """What was answered under an idempotency key (idempotency.py). ``status`` and ``sealed`` are there once the
+    transaction that took the key has ended."""
+
+    id = TextField(primary_key=True)  # digest of account, caller and key
+    account = reference(Account)
+    account_id: str
+    said = TextField()  # digest of the request
+    status = IntegerField(null=True)
+    sealed = TextField(null=True)  # the body: it may show a secret
+    expires_at = InstantField(index=True)

@@ -18,6 +18,7 @@ class Session(Base):
     person = reference(Person)
     person_id: str
     account = reference(Account)  # the account signed in to
+    account_id: str
     identity_provider = reference(IdentityProvider, null=True, index=False)
     identity_provider_id: str | None
     method = TextField()  # saml | password | recovery_code | break_glass
@@ -29,8 +30,6 @@ class Session(Base):
     name_id_format = TextField(null=True)  # this and the next two: a LogoutRequest names her as the assertion did
     name_qualifier = TextField(null=True)
     sp_name_qualifier = TextField(null=True)
-    address = TextField(null=True)  # this and the next: of the sign-in
-    user_agent = TextField(default="")
 
     class Meta:
         indexes = ((("identity_provider", "name_id"), False),)
@@ -46,6 +45,10 @@ class SessionReach(Base):
     member = reference(Member)
     member_id: str
     epoch = IntegerField()
+    used_at = InstantField(null=True)  # for the first time; an account sees nothing of what was not used in it
+    seen_at = InstantField(null=True)
+    address = TextField(null=True)  # this and the next: of the first use, which mostly is the sign-in
+    user_agent = TextField(default="")
 
 
 class OneTimeLink(Base):
@@ -57,13 +60,14 @@ class OneTimeLink(Base):
     person_id: str
     account = reference(Account)
     account_id: str
+    made_by_id = TextField(null=True)  # usr_ of an administrator; NULL for the operator and for what is older
     expires_at = InstantField()
     used_at = InstantField(null=True)
 
 
 class PasswordReset(Base):
     """Somebody asked for a new password at this address; ``digest`` is the mailed link's, once it is known to be of
-    somebody here (password_resets.py)."""
+    somebody here, and ``email`` then the spelling that is kept (password_changes.py)."""
 
     id = TextField(primary_key=True)
     email = TextField()

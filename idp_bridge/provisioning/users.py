@@ -14,10 +14,22 @@ from typing import Any
 
 from peewee import SQL
 
-from idp_bridge import db, events, ids, look_alikes, member_lifecycle, members, seats, spans
-from idp_bridge.errors import Conflict
+from idp_bridge import (
+    clock,
+    db,
+    events,
+    ids,
+    invitations,
+    look_alikes,
+    member_lifecycle,
+    member_roles,
+    members,
+    seats,
+    spans,
+)
+from idp_bridge.errors import Code, Conflict, Forbidden
 from idp_bridge.events import Type
-from idp_bridge.models import DirectoryUser, Member
+from idp_bridge.models import DirectoryUser, Invitation, Member
 from idp_bridge.provisioning import disputes, emails, memberships
 from idp_bridge.provisioning.directory import Directory, moment, written
 from idp_bridge.provisioning.records import Kind, Records, Resource, Written
@@ -131,25 +143,33 @@ def _member_for(directory: Directory, resource: Resource, key: str) -> Member:
     traces = _traces(directory, resource.get("externalId"), key, known.email)
     if "record" in traces:
         raise _taken(resource["userName"])
-    member = None
+    member = invitation = None
     if traces:
         member = _adoptable(directory, resource, known.email) or _leaver(directory, resource.get("externalId"), key)
+    if "invited" in traces and (member is None or member.removed_at is not None):
+        invitation = _invitation(directory, known.email)
     if member is None:
         if not known.email.isascii():
             disputes.note_look_alike(directory, resource["userName"], known.email)
-        return member_lifecycle.create(
+        joined = member_lifecycle.create(
             directory.actor,
             **asdict(known),
             managed_by="scim",
             identity_provider=directory.identity_provider,
-            roles=directory.identity_provider.default_roles,
+            roles=() if invitation else directory.identity_provider.default_roles,
             role_source="default",
             active=resource["active"],
         )
+        if invitation:
+            invitations.hold_promised(directory.actor, invitation, joined)
+        return joined
+    _check_touch(directory, member)
     if member.removed_at is None:
         member_lifecycle.adopt(directory.actor, member, directory.identity_provider)
     else:
         member_lifecycle.revive(directory.actor, member, directory.identity_provider, active=resource["active"])
+    if invitation:
+        invitations.hold_promised(directory.actor, invitation, member)
     members.update_profile(directory.actor, member, **_taken_over(known, member, resource))
     member_lifecycle.set_directory_active(directory.actor, member, resource["active"])
     return member
@@ -157,9 +177,9 @@ def _member_for(directory: Directory, resource: Resource, key: str) -> Member:
 
 def _traces(directory: Directory, external_id: str | None, key: str, email: str) -> set[str]:
     """What there is of somebody who comes: a ``record`` of her name, one that has ``left``, a ``member`` with her
-    address. Nearly all who come are new, which one statement tells."""
+    address, or that it is ``invited``. Nearly all who come are new, which one statement tells."""
     asked = {"directory": directory.id, "external_id": external_id, "key": key}
-    found = _TRACES.rows(account=directory.account.id, email_key=fold(email), **asked)
+    found = _TRACES.rows(account=directory.account.id, email_key=fold(email), now=clock.now(), **asked)
     return {trace for (trace,) in found}
 
 
@@ -198,7 +218,37 @@ def _all_traces() -> Any:
         DirectoryUser.deleted_at.is_null(),
     )
     member = members.at_address(SQL("'member'"))
-    return record.union_all(member).union_all(_by_either(SQL("'left'")))
+    invited = Invitation.select(SQL("'invited'")).where(
+        Invitation.account == parameter("account"),
+        Invitation.email_key == parameter("email_key"),
+        Invitation.accepted_at.is_null(),
+        Invitation.expires_at > parameter("now", Invitation.expires_at),
+    )
+    return record.union_all(member).union_all(invited).union_all(_by_either(SQL("'left'")))
+
+
+def _invitation(directory: Directory, email: str) -> Invitation | None:
+    """The invitation to whoever comes by her directory now, used up: its roles are hers, and the seat that it reserved.
+    None where the directory may not speak for that address, or nobody vouches for it any more."""
+    trusted = directory.identity_provider.trusted_with_administrators
+    return invitations.take_up(directory.actor, email, admin=trusted) if _may_speak_for(directory, email) else None
+
+
+def _check_touch(directory: Directory, member: Member) -> None:
+    """Only administrators touch administrators: not through a directory that none of them has confirmed either. Raises
+    Forbidden."""
+    trusted = directory.identity_provider.trusted_with_administrators
+    if not trusted and member_roles.is_administrator(directory.account, member):
+        raise Forbidden(
+            f"{member.email} is an administrator, and no administrator has confirmed the identity provider "
+            f"{directory.identity_provider.name} yet: one can, at its options.",
+            code=Code.ADMINISTRATORS_ONLY,
+        )
+
+
+def _may_speak_for(directory: Directory, email: str) -> bool:
+    domains = directory.identity_provider.domains
+    return not domains or fold(email.rpartition("@")[2]) in domains
 
 
 _LEFT = Statement(_LEFT_COLUMNS, lambda: _by_either(*_LEFT_COLUMNS))
@@ -221,16 +271,16 @@ def _adoptable(directory: Directory, resource: Resource, email: str) -> Member |
     A directory may give one address to several records (RFC 7643 §4.1.2 does not make ``emails`` unique). They are
     several members then, who are told apart by externalId, userName or an earlier sign-in, and never by the address.
     """
-    found = [] if look_alikes.mixed_scripts(email) else _strangers(directory, email)
+    found = [] if look_alikes.is_disguised(email) else _strangers(directory, email)
     if not found:
         return None
     if len(found) > 1:
         found = [disputes.meant(directory, found, resource["userName"], email)]
-    domains = directory.identity_provider.domains
-    if domains and email.rpartition("@")[2].lower() not in domains:
+    if not _may_speak_for(directory, email):
         raise Conflict(
             f"{email} is a member of this account already, and this identity provider may only take over members "
-            f"of {', '.join(domains)}. An administrator can add the domain to the identity provider."
+            f"of {', '.join(directory.identity_provider.domains)}. An administrator can add the domain to the identity "
+            "provider."
         )
     member = member_lifecycle.hold(found[0].id)
     if member.managed_by == "scim" and member.identity_provider_id != directory.id:
@@ -296,6 +346,7 @@ def delete(directory: Directory, user_id: str, *, if_match: str | None = None) -
     memberships.touch_groups_of(row.id, now)
     if row.member_id is not None:
         member = member_lifecycle.hold(row.member_id)
+        _check_touch(directory, member)
         if member.removed_at is None:
             member_lifecycle.deprovision(directory.actor, member)
     memberships.leave_all(row.id)
@@ -349,6 +400,7 @@ _COLUMNS = {"userName": ("user_name", "user_name_key"), "externalId": ("external
 def _follow(directory: Directory, row: DirectoryUser, *, old: Profile, new: Profile) -> None:
     """What the account knows of the member follows her record; members.py records what came of it."""
     member = member_lifecycle.hold(str(row.member_id))
+    _check_touch(directory, member)
     if fold(old.email) != fold(new.email):
         _refuse_shared_address(directory, member, new.email)
     # What it does not change may be what her sign-in says, where the record says nothing of it.

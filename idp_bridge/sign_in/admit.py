@@ -4,8 +4,8 @@ An assertion never revives anybody: not a suspended member, not one whom her dir
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from idp_bridge import (
@@ -89,18 +89,20 @@ def by_assertion(
     *,
     way: Way = Way.SAML,
     enabled: bool | None = None,
+    began_at: datetime | None = None,
 ) -> Admission:
     """Let in, or make a member of, the person whom this provider's verified assertion names. ``enabled``: as if the
-    provider were, or not. Raises Refused, and what joining raises where the seats are full."""
+    provider were, or not. ``began_at``: when her sign-in began, if not now. Raises Refused, and what joining raises
+    where the seats are full."""
     provider.account = actor.account
     found = identify(actor.account, provider, identity)
-    outcome = decide(_by_provider(provider, way, found.state, email=identity.email, enabled=enabled))
+    outcome = _decided(provider, way, found, identity, enabled=enabled)
     if found.member is None and outcome in ADMITTING:
         # Whoever is about to join is looked for again, alone: a double click must not make two members, and what was
         # switched off meanwhile is off.
         seats.lock_anew(actor.account, provider)
         found = identify(actor.account, provider, identity)
-        outcome = decide(_by_provider(provider, way, found.state, email=identity.email, enabled=enabled))
+        outcome = _decided(provider, way, found, identity, enabled=enabled)
     if outcome not in ADMITTING:
         domains = ", ".join(provider.domains) if outcome is Outcome.ADDRESS_NOT_ALLOWED else None
         raise Refused(
@@ -110,7 +112,23 @@ def by_assertion(
             email=identity.email,
             domains=domains,
         )
-    return _admit(actor, provider, identity, found, outcome)
+    return _admit(actor, provider, identity, found, outcome, began_at=began_at or clock.now())
+
+
+def _decided(
+    provider: IdentityProvider, way: Way, found: Found, identity: Identity, *, enabled: bool | None
+) -> Outcome:
+    situation = _by_provider(provider, way, found.state, email=identity.email, enabled=enabled)
+    if not situation.trusted:  # else nobody asks the database whether she is an administrator
+        situation = replace(situation, administrator=_is_administrator(provider.account, found))
+    return decide(situation)
+
+
+def _is_administrator(account: Account, found: Found) -> bool:
+    """Whether she is one, or is invited to be one."""
+    if found.invitation is not None:
+        return ADMIN in found.invitation.roles
+    return found.member is not None and member_roles.is_administrator(account, found.member)
 
 
 def _by_provider(
@@ -126,6 +144,7 @@ def _by_provider(
         enabled=provider.enabled if enabled is None else enabled,
         idp_initiated_allowed=provider.allow_idp_initiated,
         address_allowed=email is None or may_assert(provider, email),
+        trusted=provider.trusted_with_administrators,
     )
 
 
@@ -141,7 +160,15 @@ def _question(outcome: Outcome, identity: Identity, found: Found) -> Case | None
     )
 
 
-def _admit(actor: Actor, provider: IdentityProvider, identity: Identity, found: Found, outcome: Outcome) -> Admission:
+def _admit(
+    actor: Actor,
+    provider: IdentityProvider,
+    identity: Identity,
+    found: Found,
+    outcome: Outcome,
+    *,
+    began_at: datetime,
+) -> Admission:
     managed = found.member is not None and found.member.managed_by == "scim"
     mapped = None if identity.groups is None else claimed_roles(provider, identity.groups, managed=managed)
     member = found.member or _join(actor, provider, identity, invitation=found.invitation, mapped=mapped)
@@ -155,7 +182,7 @@ def _admit(actor: Actor, provider: IdentityProvider, identity: Identity, found: 
         member_roles.hold_default_roles(actor, member, provider.default_roles)
         held = tuple(provider.default_roles)
     if ADMIN in held:
-        enforcement.administrator_came_in(actor, provider, member)
+        enforcement.administrator_came_in(actor, provider, member, began_at=began_at)
     if identity.groups_overage:
         _note_overage(provider)
         warnings = (*warnings, GROUPS_OVERAGE)
@@ -234,11 +261,14 @@ def rehearse(actor: Actor, provider: IdentityProvider, identity: Identity) -> Re
 
 def by_password(email: str, password: str, *, account: Account | None = None) -> Member:
     """The membership that the password opens: of ``account`` where one is named, else the first that can be entered.
+    Its ``person`` is as she was when her password was found right.
 
     Raises Refused; the same for a wrong password and an unknown address.
     """
     refusals: list[tuple[Member, Outcome]] = []
-    for member in _memberships(people.with_password(email, password), account):
+    persons = {person.id: person for person in people.with_password(email, password)}
+    for member in _memberships(list(persons.values()), account):
+        member.person = persons[member.person_id]
         outcome = of_member(member, Way.PASSWORD)
         if outcome is Outcome.ADMIT:
             return member
@@ -279,7 +309,8 @@ def check_invitation(invitation: Invitation, member: Member | None = None) -> No
     ``member`` is the one that she is already. Raises Refused."""
     if member is not None:
         return check_member(member, Way.INVITATION, email=invitation.email)
-    situation = Situation(Way.INVITATION, State.INVITED, mode=sign_in_mode.of(invitation.account))
+    state = State.DEPROVISIONED if invitations.is_outweighed(invitation) else State.INVITED
+    situation = Situation(Way.INVITATION, state, mode=sign_in_mode.of(invitation.account))
     if (outcome := decide(situation)) not in ADMITTING:
         raise Refused(outcome, email=invitation.email)
     return None

@@ -75,7 +75,7 @@ def take_profile(actor: Actor, member: Member, identity: Identity) -> None:
 def _is_free(actor: Actor, member: Member, email: str) -> bool:
     """An address that another member has stays hers: two under one could not be told apart when they sign in. Nobody
     gets one that passes for another either."""
-    if look_alikes.mixed_scripts(email) or members.passed_for(actor.account, email):
+    if look_alikes.is_disguised(email) or members.passed_for(actor.account, email):
         return False
     return all(other.id == member.id for other in members.with_address(actor.account, email))
 

@@ -68,22 +68,27 @@ def identify(account: Account, provider: IdentityProvider, identity: Identity) -
     1. this provider's directory, by externalId; 2. a link made before, at a sign-in or by an administrator; 3. this
     provider's directory, by userName; 4. its record's e-mail addresses; 5. a member of the account with the address;
     6. an invitation to it. An address may have been somebody else's once: whom this provider knows by another NameID,
-    she is not. Nor is she found by an address that passes for another (look_alikes.py).
+    she is not. Where the NameID is a name that can be given away, and the directory has given it to somebody else since
+    it was linked, an administrator says who is meant. Nor is she found by an address that passes for another
+    (look_alikes.py).
     """
     asked = {
         "account": account.id,
         "provider": provider.id,
         "name_id": identity.name_id,
         "name_id_format": identity.name_id_format,
+        "name_key": fold(identity.name_id),
         "names": sorted({fold(identity.name_id), fold(identity.email)}),
         "email_key": fold(identity.email),
     }
     passes = _passes_for_another(account, identity.email)
     named = _BY_ID.instances(**asked)
-    linked = [member for member, step in named if step == Step.LINK]
+    linked = [member for member, step, _ in named if step == Step.LINK]
     left: list[Member] = []
     for step, known in _searches(identity, asked, named, by_address=passes is None):
         live = [member for member in known if member.removed_at is None]
+        if step is Step.LINK and live and (heirs := _heirs(named)):
+            return Found(State.AMBIGUOUS, candidates=tuple(sorted({member.id for member in (*live, *heirs)})))
         if live:
             return _known(live, provider, identity, step=step, linked=linked)
         left += known
@@ -95,9 +100,25 @@ class Step(IntEnum):
 
     EXTERNAL_ID = 1
     LINK = 2
-    USER_NAME = 3
-    RECORDED_ADDRESS = 4
-    ADDRESS = 5
+    USER_NAME = 3  # it equals the NameID
+    ADDRESS_AS_USER_NAME = 4
+    RECORDED_ADDRESS = 5
+    ADDRESS = 6
+
+
+_BY_ADDRESS_ONLY = frozenset({Step.ADDRESS_AS_USER_NAME, Step.RECORDED_ADDRESS, Step.ADDRESS})
+
+
+def _heirs(named: list[Any]) -> list[Member]:
+    """The members other than the linked one whose userName the NameID is, by a word of the directory that is younger
+    than the link: of an administrator who has said since then whose it is, the link counts."""
+    ((owner, linked),) = [(member, said) for member, step, said in named if step == Step.LINK]
+    return [
+        member
+        for member, step, said in named
+        if step == Step.USER_NAME and member.removed_at is None and member.id != owner.id
+        if said.modified_at >= linked.modified_at
+    ]
 
 
 def _searches(
@@ -105,8 +126,11 @@ def _searches(
 ) -> Iterator[tuple[Step, list[Member]]]:
     """Whom each finds, asked for one after the other: most sign-ins end at the second."""
     for step in (Step.EXTERNAL_ID, Step.LINK):
-        yield step, [member for member, its_step in named if its_step == step]
-    yield Step.USER_NAME, [member for (member,) in _BY_USER_NAME.instances(**asked)]
+        yield step, [member for member, its_step, _ in named if its_step == step]
+    called = _BY_USER_NAME.instances(**asked)
+    named_so = [member for member, record in called if record.user_name_key == asked["name_key"]]
+    by_name_id = any(member.removed_at is None for member in named_so)
+    yield Step.USER_NAME if by_name_id else Step.ADDRESS_AS_USER_NAME, [member for member, _ in called]
     if by_address:
         recorded = _BY_RECORDED_ADDRESS.instances(**asked)
         yield Step.RECORDED_ADDRESS, [member for member, record in recorded if _has_address(record, identity.email)]
@@ -127,10 +151,15 @@ def _in_directory(condition: Any, *columns: Any) -> Any:
 
 
 def _by_id() -> Any:
-    """What the provider says by a NameID, in one statement: of whom it has pushed, and of whom it has signed in."""
-    pushed = _in_directory(DirectoryUser.external_id == parameter("name_id"), *_COLUMNS, SQL(f"{Step.EXTERNAL_ID:d}"))
+    """What the provider says by a NameID, in one statement: of whom it has pushed, and of whom it has signed in; and
+    when it was said, of a link read as a record's ``modified_at``."""
+    said_at = DirectoryUser.modified_at
+    by_external_id = DirectoryUser.external_id == parameter("name_id")
+    by_user_name = (DirectoryUser.user_name_key == parameter("name_key")) & DirectoryUser.deleted_at.is_null()
+    pushed = _in_directory(by_external_id, *_COLUMNS, SQL(f"{Step.EXTERNAL_ID:d}"), said_at)
+    called = _in_directory(by_user_name, *_COLUMNS, SQL(f"{Step.USER_NAME:d}"), said_at)
     linked = (
-        Member.select(*_COLUMNS, SQL(f"{Step.LINK:d}"))
+        Member.select(*_COLUMNS, SQL(f"{Step.LINK:d}"), IdentityLink.created_at)
         .join(IdentityLink, on=(IdentityLink.member == Member.id))
         .where(
             IdentityLink.identity_provider == parameter("provider"),
@@ -139,7 +168,14 @@ def _by_id() -> Any:
             Member.account == parameter("account"),
         )
     )
-    return pushed.distinct().union_all(linked)
+    return pushed.distinct().union_all(linked).union_all(called)
+
+
+def _called() -> Any:
+    """Whose userName it is, or was when she left: one that a member has given up is no longer hers."""
+    named = among(DirectoryUser.user_name_key, "names")
+    standing = DirectoryUser.deleted_at.is_null() | Member.removed_at.is_null(False)
+    return _in_directory(named & standing, *_BY_USER_NAME.columns).distinct()
 
 
 def _recorded_under_address() -> Any:
@@ -158,10 +194,8 @@ def _at_address() -> Any:
     )
 
 
-_BY_ID = Statement((*_COLUMNS, SQL("")), _by_id)
-_BY_USER_NAME = Statement(
-    _COLUMNS, lambda: _in_directory(among(DirectoryUser.user_name_key, "names"), *_COLUMNS).distinct()
-)
+_BY_ID = Statement((*_COLUMNS, SQL(""), DirectoryUser.modified_at), _by_id)
+_BY_USER_NAME: Statement = Statement((*_COLUMNS, DirectoryUser.user_name_key), _called)
 _BY_RECORDED_ADDRESS: Statement = Statement(
     (*_COLUMNS, DirectoryUser.id, DirectoryUser.resource), _recorded_under_address
 )
@@ -184,19 +218,18 @@ def _known(
     member, by_link = live[0], step is Step.LINK
     if not by_link and member.identity_provider_id not in (None, provider.id):
         return Found(State.ELSEWHERE, member, candidates=ids)
-    by_address = step in (Step.RECORDED_ADDRESS, Step.ADDRESS)
-    if by_address and identity_links.known_otherwise(provider, member, name_id=identity.name_id):
+    if step in _BY_ADDRESS_ONLY and identity_links.known_otherwise(provider, member, name_id=identity.name_id):
         return Found(State.OTHERWISE, candidates=ids)
     return Found(State.ACTIVE if member.active else State.SUSPENDED, member, by_link=by_link)
 
 
 def _passes_for_another(account: Account, email: str) -> tuple[str, ...] | None:
-    """Whether the address mixes scripts, or is another script's picture of a member's; then the members whom it passes
-    for, who may be none. What is plain ASCII costs nothing here."""
+    """Whether the address mixes scripts or holds what nobody sees, or is another script's picture of a member's; then
+    the members whom it passes for, who may be none. What is plain ASCII costs nothing here."""
     if email.isascii():
         return None
     passed_for = members.passed_for(account, email)
-    if not passed_for and not look_alikes.mixed_scripts(email):
+    if not passed_for and not look_alikes.is_disguised(email):
         return None
     return tuple(sorted(member.id for member in passed_for))
 
@@ -207,6 +240,6 @@ def _absent(account: Account, address: str, left: list[Member]) -> Found:
     since = clock.now() - members.RESTORABLE
     deleted = [member for member in left if member.removed_at is not None and member.removed_at > since]
     invitation = invitations.standing(account, address)
-    if invitation and all(invitation.created_at > member.removed_at for member in deleted):
+    if invitation and invitations.outweighs(invitation, deleted):
         return Found(State.INVITED, invitation=invitation)
     return Found(State.DEPROVISIONED, deleted[0]) if deleted else Found(State.UNKNOWN)

@@ -38,6 +38,7 @@ FACTS: Mapping[str, Mapping[Any, str]] = {
     "idp_initiated_allowed": {True: "the provider may begin", False: "the provider may not begin"},
     "address_allowed": {True: "its domains allow the address", False: "its domains do not allow the address"},
     "administrator": {True: "she is an administrator", False: "she is none"},
+    "trusted": {True: "the provider is trusted with them", False: "the provider is not trusted with them"},
 }
 
 LETS_IN = {

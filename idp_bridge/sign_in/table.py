@@ -47,6 +47,7 @@ class Outcome(StrEnum):
     ELSEWHERE = "identity_of_another_provider"
     OTHERWISE = "identity_changed"
     LOOK_ALIKE = "address_look_alike"
+    NOT_TRUSTED = "provider_not_trusted"  # with administrators
     INVITATION_NEEDED = "invitation_needed"
     SSO_ENFORCED = "sso_enforced"
     NOT_AN_ADMINISTRATOR = "not_an_administrator"
@@ -66,10 +67,12 @@ class Situation:
     enabled: bool = True  # the provider
     idp_initiated_allowed: bool = False
     address_allowed: bool = True  # the provider's domains, or that it has none
-    administrator: bool = False
+    administrator: bool = False  # or invited to be one
+    trusted: bool = True  # the provider, with administrators
 
 
 BY_PROVIDER = frozenset({Way.SAML, Way.IDP_INITIATED})
+KNOWN = frozenset({State.ACTIVE, State.INVITED})
 IN_AN_EMERGENCY = frozenset({Way.RECOVERY_CODE, Way.BREAK_GLASS})
 
 #: The first row all of whose facts hold decides; a fact that a row does not name may be anything, a set is any of it.
@@ -84,6 +87,7 @@ TABLE: tuple[tuple[Mapping[str, Any], Outcome], ...] = (
     ({"state": State.ELSEWHERE}, Outcome.ELSEWHERE),
     ({"state": State.OTHERWISE}, Outcome.OTHERWISE),
     ({"state": State.LOOK_ALIKE}, Outcome.LOOK_ALIKE),
+    ({"way": BY_PROVIDER, "state": KNOWN, "administrator": True, "trusted": False}, Outcome.NOT_TRUSTED),
     ({"way": BY_PROVIDER, "state": State.ACTIVE}, Outcome.ADMIT),
     ({"way": BY_PROVIDER, "state": State.INVITED}, Outcome.ACCEPT_INVITATION),
     ({"way": BY_PROVIDER, "state": State.UNKNOWN, "policy": "jit"}, Outcome.JOIN),
@@ -115,6 +119,8 @@ PUBLIC = {
     "administrator.",
     Outcome.LOOK_ALIKE: "Your address is written with letters that pass for others. Ask whoever runs the identity "
     "provider to correct it.",
+    Outcome.NOT_TRUSTED: "You are an administrator, and none has confirmed this identity provider yet. Sign in another "
+    "way, or ask another administrator.",
     Outcome.INVITATION_NEEDED: "You are not a member of this account yet. Ask an administrator to invite you.",
     Outcome.SSO_ENFORCED: "This account takes single sign-on only. Choose your identity provider.",
     Outcome.NOT_AN_ADMINISTRATOR: "This way in is for administrators, and you are none. Sign in as you usually do.",

@@ -49,6 +49,6 @@ def _authenticate(token: str) -> None:
     key_id = operator_keys.find(token)
     if key_id is None:
         raise Unauthenticated("This operator key is not valid: it was deleted.")
-    guard.rates().api.take(key_id)
+    guard.spend(guard.rates().api, key_id)
     last_uses.note(OperatorKey, key_id, request.remote_addr)
     g.operator_key = key_id

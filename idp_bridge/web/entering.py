@@ -7,7 +7,7 @@ from typing import Any
 from flask import redirect, request, url_for
 from peewee import fn
 
-from idp_bridge import db, events, sessions
+from idp_bridge import db, events, mail, sessions
 from idp_bridge.events import Type
 from idp_bridge.models import Account, Member
 from idp_bridge.sessions import Opened
@@ -20,6 +20,12 @@ def attempt(way: str, email: str | None) -> None:
 
     ``way`` is a Way, or the name of another form; each has a count of its own."""
     guard.rates().attempt(request.remote_addr, str(way), email)
+
+
+def count_invitation(email: str) -> None:
+    """Count an invitation of the actor's, where it is mailed. Raises TooManyRequests."""
+    if mail.enabled():
+        guard.rates().invite(guard.actor().account.id, email)
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ def open_for(member: Member, way: Way, *, facts: Mapping[str, Any] | None = None
 
     A session that this browser had before ends: nobody keeps a former person's. An event says so, unless it was this
     member's own, of whom the event of her new one tells. ``facts`` go into the event, ``session`` into the session's
-    row (see sessions.open_session).
+    row (see sessions.open_session). By password, ``member.person`` is as she was when it was found right.
     """
     source = "saml" if way is Way.SAML else "dashboard"
     for former in guard.signed_in()[:1]:
@@ -52,6 +58,8 @@ def open_for(member: Member, way: Way, *, facts: Mapping[str, Any] | None = None
             told = {"id": former.id, "reason": "replaced"}
             events.record(guard.member_actor(former, source=source), Type.SESSION_ENDED, told)
     came: dict[str, Any] = {"address": request.remote_addr, "user_agent": request.user_agent.string}
+    if way is Way.PASSWORD:
+        came["password_hash"] = member.person.password_hash
     opened = sessions.open_session(member, method=way.value, **came, **session)
     actor = guard.member_actor(member, source=source)
     told = {"id": member.id, "method": way.value, "email": member.email, **(facts or {})}

@@ -33,6 +33,7 @@ STATUS: Mapping[type[DomainError], int] = {
     identity_conflicts.Disputed: 409,
     invitations.Lapsed: 410,
     errors.Gone: 410,
+    errors.PreconditionFailed: 412,
     errors.TooManyRequests: 429,
 }
 
@@ -45,6 +46,7 @@ _HTTP_CODES = {
     405: Code.METHOD_NOT_ALLOWED,
     409: Code.CONFLICT,
     410: Code.GONE,
+    412: Code.PRECONDITION_FAILED,
     413: Code.TOO_LARGE,
     415: Code.UNSUPPORTED_MEDIA_TYPE,
     422: Code.INVALID_BODY,

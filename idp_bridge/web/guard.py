@@ -11,16 +11,18 @@ from functools import wraps
 from itertools import count
 from typing import Any, TypeVar, cast
 
-from flask import current_app, g, request
+from flask import abort, current_app, g, redirect, request, url_for
 from flask_wtf.csrf import CSRFProtect
 
-from idp_bridge import credentials, db, member_roles, plans, roles, sessions, tokens
+from idp_bridge import credentials, db, events, member_roles, plans, roles, sessions, tokens
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Forbidden, NotFound, Unauthenticated
+from idp_bridge.events import Type
 from idp_bridge.models import Account, BotUser, Credential, Member, Session
 from idp_bridge.plans import Feature
-from idp_bridge.rates import Rates
+from idp_bridge.rates import Limit, Rates
 from idp_bridge.roles import CredentialKind, Permission
+from idp_bridge.sessions import Came
 from idp_bridge.web import cookies
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -159,7 +161,7 @@ def _by_api_key(token: str) -> Actor:
     credential = credentials.find(credentials.API_KEY, token) if kind is tokens.Kind.API_KEY else None
     if credential is None:
         raise Unauthenticated("This API key is not valid: it is mistyped, was deleted, has expired or is suspended.")
-    rates().api.take(credential.id)
+    spend(rates().api, credential.id)
     credentials.used(credential, request.remote_addr)
     return _credential_actor(credential)
 
@@ -186,16 +188,36 @@ def _by_session(slug: str | None) -> Actor:
     chosen = [m for m in reached if wanted in (None, m.account.slug, m.account.id)]
     if not reached:
         raise Unauthenticated("Sign in first." if slug else "Send an API key, or sign in.")
-    rates().api.take(reached[0].session.digest)
+    spend(rates().api, reached[0].session.digest)
     if not chosen:
+        if slug and request.method in READING and _is_hers(reached[0], slug):
+            abort(redirect(url_for("login.chooser", slug=slug, next=request.full_path.rstrip("?")), 303))
         raise NotFound(f"Your session does not reach an account {wanted}.")
     if request.method not in READING:
         csrf.protect()
     member = chosen[0]
     g.member, g.session = member, member.session
-    sessions.seen(member.session)
     held = member_roles.roles_of(member.account, member)
-    return member_actor(member, source="dashboard" if slug else "api", held=held)
+    acting = member_actor(member, source="dashboard" if slug else "api", held=held)
+    _note_use(acting, member)
+    return acting
+
+
+def _is_hers(member: Member, slug: str) -> bool:
+    """Whether the same person is a member there, by whatever way in: nobody else learns that the account exists."""
+    there = Member.select().join(Account).where(Account.slug == slug, Member.removed_at.is_null())
+    return bool(there.where(Member.person == member.person_id).exists())
+
+
+def _note_use(acting: Actor, member: Any) -> None:
+    """To an account that the session came to reach by a sign-in elsewhere, its first use there is the sign-in."""
+    if member.reach.used_at is not None:
+        return sessions.seen(member)
+    with db.transaction():
+        if sessions.first_used(member, Came(request.remote_addr, request.user_agent.string)):
+            told = {"id": member.id, "method": member.session.method, "email": member.email}
+            events.record(acting, Type.SIGN_IN_SUCCEEDED, told)
+    return None
 
 
 def signed_in() -> list[Any]:
@@ -242,6 +264,14 @@ def _request_facts() -> dict[str, Any]:
 def rates() -> Rates:
     """How often callers may come. They are taken after a credential was found good, so that bad ones count for none."""
     return cast(Rates, current_app.extensions["rates"])
+
+
+def spend(limit: Limit, key: str) -> None:
+    """One request more of the key; its answer says what is left (headers.py). Raises TooManyRequests."""
+    try:
+        limit.take(key)
+    finally:
+        g.rate = limit.left(key)
 
 
 def base_url() -> str:

@@ -12,6 +12,10 @@ _POLICY = (
     "connect-src 'self'; form-action {form_action}; frame-ancestors {framed_by}; base-uri 'none'"
 )
 
+#: Where programs call. Three fields, as drafts -03 to -06 of RateLimit header fields had them, because that is what
+#: clients read; the one structured field of the later drafts has changed its form with almost each of them.
+_WITH_RATES = ("/api/", "/scim/")
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -57,6 +61,10 @@ def _protect(response: Response) -> Response:
         headers["X-Frame-Options"] = "DENY"
     if request.endpoint != "static":
         headers.setdefault("Cache-Control", "no-store")
+    if "rate" in g and request.path.startswith(_WITH_RATES):
+        headers["RateLimit-Limit"] = str(g.rate.limit)
+        headers["RateLimit-Remaining"] = str(g.rate.remaining)
+        headers["RateLimit-Reset"] = str(g.rate.reset)
     if request.is_secure:
         headers["Strict-Transport-Security"] = "max-age=31536000"
     return response

@@ -16,6 +16,7 @@ from idp_bridge import (
     passwords,
     people,
     recovery,
+    sessions,
     sign_in,
     sign_in_mode,
 )
@@ -25,7 +26,7 @@ from idp_bridge.events import Type
 from idp_bridge.models import Account, Invitation, Member, OneTimeLink, Person
 from idp_bridge.sign_in import Outcome, Refused, Way
 from idp_bridge.text import fold
-from idp_bridge.web import forms, guard
+from idp_bridge.web import cookies, forms, guard
 from idp_bridge.web.entering import attempt, enter, note_refusal
 from idp_bridge.web.errors import STATUS, headers_of
 from idp_bridge.web.guard import public
@@ -41,11 +42,12 @@ class NewPasswordForm(forms.Form):
 
 class AcceptForm(forms.Form):
     """A new person gives her name; both kinds a password, unless she is signed in by hers. ``email`` is shown by the
-    page, and is nobody's to change."""
+    page, and is nobody's to change. ``known``: she says that she has that password here already."""
 
     name = forms.Text(load_default="")
     email = forms.Text(load_default=None)
     password = forms.Secret(load_default="")
+    known = forms.Checkbox()
 
 
 # --- setting a password -----------------------------------------------------------------------------------------
@@ -55,7 +57,7 @@ class AcceptForm(forms.Form):
 @public
 def password(token: str) -> Any:
     """The form for a first or a new password."""
-    return _password_page(people.peek(token, people.PASSWORD_SETUP))
+    return _password_page(password_changes.peek_setup(token))
 
 
 @blueprint.post("/login/password/<token>")
@@ -64,16 +66,17 @@ def set_password(token: str) -> Any:
     """Set the password and sign in; whoever gives the password that she has here already is that person. A link alone
     never replaces a password."""
     guard.csrf.protect()
-    link = people.peek(token, people.PASSWORD_SETUP)
+    link = password_changes.peek_setup(token)
     try:
         form = forms.read(NewPasswordForm)
         member = _member(link)
         _count(member)
-        passwords.check(form["password"])  # nobody has one that this refuses, so it tells of nobody's
+        if member.person.password_hash is None:
+            passwords.check(form["password"])  # a guess at others' passwords uses the link up
         sign_in.check_member(member, Way.PASSWORD)  # before others' passwords are tried: a guess uses the link up
         hers = people.with_password(_address(member), form["password"])
         with db.transaction():
-            people.use(token, people.PASSWORD_SETUP)
+            password_changes.use_setup(token)
             member = _member(link)
             _prove(member, form["password"], hers)
             sign_in.check_member(member, Way.PASSWORD)
@@ -92,8 +95,10 @@ def _count(member: Member) -> None:
 
 def _prove(member: Member, password: str, hers: list[Person]) -> None:
     """Whoever is one of those with that password is she; a membership whose person has another is not to be had."""
-    if member.person in hers:
-        return
+    for person in hers:
+        if person.id == member.person_id:
+            member.person = person  # as she was when the password was found right
+            return
     if member.person.password_hash is not None:
         raise Invalid("This is not the password that you have here already.", fields={"password": ["wrong"]})
     if hers:
@@ -189,8 +194,15 @@ def accept(token: str) -> Any:
         _check_address(found, form["email"])
         herself = _herself(found)
         hers = [herself] if herself else _by_password(found, form["password"])
+        if form["known"] and not hers:  # the same whether anybody is known here, whom the inviter must not find out
+            raise Invalid(
+                f"Nobody here has {found.email} and this password. Type it again; or, if you are new here, say so: "
+                "leave out the tick.",
+                fields={"password": ["wrong"]},
+            )
         with db.transaction():
             member = _join(found, hers, form)
+            _check_still_open(herself)
             answer = enter(member, Way.PASSWORD)
     except invitations.Lapsed as refused:
         with db.transaction():
@@ -200,6 +212,12 @@ def accept(token: str) -> Any:
         return _invitation_page(found, refused)
     flash(f"Welcome to {found.account.name}.")
     return answer
+
+
+def _check_still_open(herself: Person | None) -> None:
+    """Her session's word counts while it is there: whoever changes her password ends it, and was waited for."""
+    if herself is not None and not sessions.memberships(cookies.session_token() or ""):
+        raise Conflict("Your session has ended at this moment. Sign in again.")
 
 
 def _check_address(found: Invitation, sent: str | None) -> None:
@@ -231,7 +249,6 @@ def _herself(found: Invitation) -> Person | None:
 
 def _by_password(found: Invitation, password: str) -> list[Person]:
     attempt(Way.PASSWORD, found.email)
-    passwords.check(password)  # nobody has one that this refuses, so it tells of nobody's
     return people.with_password(found.email, password)
 
 

@@ -7,12 +7,16 @@ from threading import Thread
 from typing import Any
 
 import pytest
+import time_machine
 
 from idp_bridge import account_sessions, clock, db, idps, member_lifecycle, plan_changes, sessions, tokens
 from idp_bridge.errors import Forbidden, NotFound
 from idp_bridge.models import Account, IdentityProvider, Member, Session
+from idp_bridge.sessions import Came
 from tests.conftest import World
 from tests.domain import cast
+
+ELSEWHERE = Came("198.51.100.7", "Lynx")
 
 METHODS = ["saml", "password", "recovery_code", "break_glass"]
 
@@ -25,6 +29,13 @@ def _open(member: Member, method: str = "password", **options: object) -> str:
 def _row(token: str) -> Session:
     row: Session = Session.get_by_id(tokens.digest(token))
     return row
+
+
+def _use(token: str, slug: str, came: Came = ELSEWHERE) -> bool:
+    """Whether that is the first use of the session in that account."""
+    (member,) = [member for member in sessions.memberships(token) if member.account.slug == slug]
+    with db.transaction():
+        return sessions.first_used(member, came)
 
 
 def _reached(token: str) -> list[str]:
@@ -41,7 +52,7 @@ def twice(acme: World) -> tuple[World, World, Member]:
 def test_an_account_sees_its_own_reach_of_a_session(twice: tuple[World, World, Member]) -> None:
     """The one session of a password, under another id in each of her accounts; another account's not at all."""
     acme, _, there = twice
-    _open(acme.owner)
+    assert _use(_open(acme.owner), "beta")
     _open(acme.owner, "saml")
     _open(there, "saml")
     here, elsewhere = account_sessions.of_member(acme.owner), account_sessions.of_member(there)
@@ -57,6 +68,7 @@ def test_a_session_ended_in_one_account_goes_on_in_the_other(twice: tuple[World,
     """An administrator of acme has no business with beta; what reaches nothing else is gone."""
     acme, _, there = twice
     both, only_here = _open(acme.owner), _open(acme.owner, "saml")
+    assert _use(both, "beta")
     with db.transaction():
         for reach in account_sessions.of_member(acme.owner):
             account_sessions.end(acme.system, acme.owner, reach)
@@ -64,6 +76,50 @@ def test_a_session_ended_in_one_account_goes_on_in_the_other(twice: tuple[World,
     assert [reach.session.method for reach in account_sessions.of_member(there)] == ["password"]
     assert Session.select().count() == 1
     assert [event.object["reason"] for event in cast.happened(acme, "session_ended.v0")] == ["ended", "ended"]
+
+
+def test_an_account_sees_nothing_of_a_session_before_it_is_used_there(twice: tuple[World, World, Member]) -> None:
+    """And then from where and when it was used there, not from where and when it was opened in the other account, of
+    which the end of a week would tell."""
+    acme, beta, there = twice
+    start = clock.now()
+    token = _open(acme.owner, address="192.0.2.1", user_agent="Firefox")
+    assert (account_sessions.of_member(there), sessions.number_by_password(beta.account)) == ([], 0)
+    with time_machine.travel(start + sessions.IDLE / 2, tick=False):
+        first = clock.now()
+        assert _use(token, "beta")
+        assert not _use(token, "beta", Came("203.0.113.9", "Chrome")), "the first is the first"
+        (seen,) = account_sessions.of_member(there)
+    assert (seen.address, seen.user_agent, seen.used_at, seen.seen_at) == ("198.51.100.7", "Lynx", first, first)
+    assert account_sessions.ends_at(seen) == first + sessions.ABSOLUTE > seen.session.expires_at
+    assert cast.again(there).last_login_at == first
+    (own,) = account_sessions.of_member(acme.owner)
+    assert (own.address, own.user_agent, own.used_at) == ("192.0.2.1", "Firefox", own.session.created_at)
+    assert account_sessions.ends_at(own) == own.session.expires_at
+    assert sessions.number_by_password(beta.account) == 1
+
+
+def test_the_first_use_of_a_session_is_one_whoever_asks_at_once(twice: tuple[World, World, Member]) -> None:
+    """So that one event tells of it."""
+    acme, _, _ = twice
+    for _ in range(4):
+        (member,) = [m for m in sessions.memberships(_open(acme.owner)) if m.account.slug == "beta"]
+        first = cast.at_once(*[partial(sessions.first_used, member, ELSEWHERE)] * 3)
+        assert sorted(first) == [False, False, True]
+
+
+def test_keeping_the_session_that_asks_lifts_nothing_of_hers(acme: World) -> None:
+    """Who ends another's sessions everywhere, and is suspended in that instant, stays out when she is back."""
+    other = cast.join(acme, "m@acme.test")
+    token = _open(other)
+    row = _row(token)
+    with db.transaction():
+        member_lifecycle.suspend(acme.system, cast.again(other))
+    with db.transaction():
+        account_sessions.end_everywhere(acme.system, acme.owner, keep=row)
+    with db.transaction():
+        member_lifecycle.unsuspend(acme.system, cast.again(other))
+    assert _reached(token) == []
 
 
 @pytest.mark.parametrize("method", METHODS)

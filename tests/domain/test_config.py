@@ -52,6 +52,7 @@ def test_every_setting_is_read(clean: pytest.MonkeyPatch) -> None:
         API_RATE="1",
         SCIM_RATE="2",
         LOGIN_RATE="3",
+        INVITATION_RATE="4",
     )
     assert config.load() == Config(
         database_url="postgresql://u:p@a,b/idp",
@@ -64,6 +65,7 @@ def test_every_setting_is_read(clean: pytest.MonkeyPatch) -> None:
         api_rate=1,
         scim_rate=2,
         login_rate=3,
+        invitation_rate=4,
     )
     assert config.load().secure
 
@@ -85,6 +87,7 @@ WRONG = {
     "API_RATE": ["0", "fast"],
     "SCIM_RATE": ["-5"],
     "LOGIN_RATE": ["1.5"],
+    "INVITATION_RATE": ["0"],
 }
 
 

@@ -94,7 +94,7 @@ def test_the_only_way_in_under_enforcement_warns_before_and_after_a_change(
     sso: World, provider: IdentityProvider
 ) -> None:
     """Not in mixed mode, nor while another connection is known to work, nor where it is switched off."""
-    IdentityProvider.update(administrator_signed_in_at=clock.now()).execute()
+    IdentityProvider.update(administrator_signed_in_at=clock.now(), proven_by=sso.owner.id).execute()
     assert codes(cast.again(provider), now=END - 100 * DAY) == []
     Account.update(sso_mode="enforced").execute()
     assert codes(cast.again(provider), now=END - 100 * DAY) == ["only_way_in"]
@@ -104,7 +104,9 @@ def test_the_only_way_in_under_enforcement_warns_before_and_after_a_change(
         "unproven_under_enforcement"
     ]
     second = cast.connect(sso, name="Second")
-    IdentityProvider.update(administrator_signed_in_at=clock.now()).where(IdentityProvider.id == second.id).execute()
+    IdentityProvider.update(administrator_signed_in_at=clock.now(), proven_by=sso.owner.id).where(
+        IdentityProvider.id == second.id
+    ).execute()
     assert codes(cast.again(provider), now=END - 100 * DAY) == []
     IdentityProvider.update(enabled=False).execute()
     assert codes(cast.again(provider), now=END - 100 * DAY) == []

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 import time_machine
@@ -25,7 +25,7 @@ from idp_bridge import (
 from idp_bridge.config import Config
 from idp_bridge.enforcement import Gap
 from idp_bridge.errors import Code, Conflict, Forbidden, Invalid
-from idp_bridge.models import Account, IdentityLink, IdentityProvider, Mail, RecoveryCode
+from idp_bridge.models import Account, IdentityLink, IdentityProvider, Mail, Member, RecoveryCode
 from idp_bridge.notices import Notice
 from idp_bridge.sessions import Opened
 from idp_bridge.sign_in import Way
@@ -101,14 +101,21 @@ def _code_used(world: World) -> None:
     RecoveryCode.update(used_at=clock.now()).execute()
 
 
-def _code_of_a_former_administrator(world: World) -> None:
+def _second_administrator(world: World) -> Member:
+    """Who has come in by the provider, too."""
     other = cast.join(world, "second@acme.test", "admin")
+    come(world, said(other.email))
+    return other
+
+
+def _code_of_a_former_administrator(world: World) -> None:
+    other = _second_administrator(world)
     with db.transaction():
         member_roles.set_roles(cast.acting(world, other), world.owner, ["developer"])
 
 
 def _code_of_a_suspended_one(world: World) -> None:
-    cast.join(world, "second@acme.test", "admin")
+    _second_administrator(world)
     with db.transaction():
         member_lifecycle.suspend(world.system, world.owner)
 
@@ -142,6 +149,24 @@ def test_a_sign_in_of_somebody_who_is_no_administrator_proves_nothing(
     come(sso, said("new@acme.test"))
     sessions.open_session(sso.owner, method="password")
     assert Gap.PROOF in enforcement.gaps(sso.account)
+
+
+@pytest.mark.parametrize("leave", [member_lifecycle.suspend, member_lifecycle.remove])
+def test_an_administrator_who_is_gone_proves_nothing(ready: World, leave: Callable[..., None]) -> None:
+    """Nor one who is none any more: nobody who could mend the account is known to come in that way. Another who comes
+    in proves it anew."""
+    other = cast.join(ready, "second@acme.test", "admin")
+    RecoveryCode.create(member=other, code_hash="x")
+    assert enforcement.gaps(ready.account) == []
+    with db.transaction():
+        leave(ready.system, ready.owner)
+    assert enforcement.gaps(ready.account) == [Gap.PROOF]
+    come(ready, said(other.email))
+    assert enforcement.gaps(ready.account) == []
+    cast.join(ready, "third@acme.test", "admin")
+    with db.transaction():
+        member_roles.set_roles(ready.system, other, ["developer"])
+    assert Gap.PROOF in enforcement.gaps(ready.account)
 
 
 def test_a_certificate_good_for_fourteen_days_is_good_enough(ready: World, clocked: time_machine.Traveller) -> None:
@@ -213,13 +238,31 @@ def test_a_link_to_any_enabled_provider_lets_her_in(sso: World) -> None:
     assert "a@acme.test" not in _unable(sso)
 
 
-def test_thousands_are_listed_by_one_statement(sso: World) -> None:
-    """And counted by another."""
+def test_whom_the_providers_domains_exclude_is_listed(sso: World) -> None:
+    """As the sign-in would refuse her, whatever has let her in before; each provider speaks for its own domains."""
+    for email in ("a@acme.test", "a@other.test", "a@notacme.test", "a@sub.acme.test"):
+        come(sso, said(email))
+    cast.provisioned(sso, "c@other.test")
+    assert _unable(sso) == {"owner@acme.test"}
+    IdentityProvider.update(domains=["acme.test", "second.test"]).execute()
+    out = {"a@other.test", "a@notacme.test", "a@sub.acme.test", "c@other.test"}
+    assert _unable(sso) == {"owner@acme.test", *out}
+    second = cast.connect(sso, name="Second", domains=["other.test"])
+    member = cast.join(sso, "b@other.test")
+    for who in (member, Member.get(Member.email == "a@acme.test"), Member.get(Member.email == "a@other.test")):
+        IdentityLink.create(
+            identity_provider=second, name_id_format="f", name_id=who.id, member=who, created_at=clock.now()
+        )
+    assert _unable(sso) == {"owner@acme.test", *out} - {"a@other.test"}
+
+
+def test_thousands_are_listed_by_two_statements(sso: World) -> None:
+    """The providers with their domains, and the members; so are they counted."""
     for number in range(30):
         cast.join(sso, f"m{number}@acme.test")
     counted = _statements(lambda: enforcement.unable_to_sign_in(sso.account).count())
     listed = _statements(lambda: list(enforcement.unable_to_sign_in(sso.account).limit(100)))
-    assert (counted, listed) == (1, 1)
+    assert (counted, listed) == (2, 2)
 
 
 def _statements(work: Callable[[], object]) -> int:
@@ -361,6 +404,30 @@ def test_enforcing_again_while_it_is_enforced_changes_the_trial_alone(
     enforce(ready, fall_back_minutes=10)
     assert cast.again(ready.account).enforced_until == until + MINUTE
     assert told(ready) == ["enforced", "on_trial"]
+
+
+def test_a_sign_in_that_began_before_the_switch_confirms_no_trial(
+    ready: World, clocked: time_machine.Traveller
+) -> None:
+    """It shows nothing of what came after; nor does one begun before a change of the provider prove the change."""
+    began = clock.now()
+    clocked.shift(MINUTE)
+    enforce(ready, fall_back_minutes=10)
+
+    def come_since(moment: datetime) -> None:
+        with db.transaction():
+            provider = cast.again(ready.provider)
+            sign_in.by_assertion(ready.system, provider, said(ready.owner.email), began_at=moment)
+
+    ready.account = cast.again(ready.account)
+    come_since(began)
+    assert told(ready) == ["enforced"]
+    come_since(clock.now())
+    assert told(ready) == ["enforced", "confirmed"]
+    with db.transaction():
+        idps.change(ready.system, cast.again(ready.provider), attribute_mapping={"email": "mail"})
+    come_since(began)
+    assert Gap.PROOF in enforcement.gaps(ready.account)
 
 
 @pytest.mark.parametrize("minutes", [0, -1, 1441])

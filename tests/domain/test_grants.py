@@ -31,6 +31,7 @@ from idp_bridge.models import Credential, Event, IdentityProvider, Member, RoleM
 from idp_bridge.roles import Permission as P
 from tests.conftest import World
 from tests.domain import cast
+from tests.domain.test_introspection import SSH_KEY
 
 
 def deputy(world: World, *, without: P | None = None) -> Actor:
@@ -185,19 +186,29 @@ def _person(email: str) -> Any:
 # --- credentials of others --------------------------------------------------------------------------------------
 
 
-def test_a_credential_is_made_for_nobody_who_may_do_more(sso: World) -> None:
-    """It acts as its owner: a member's or a bot user's, whose rights are not the maker's."""
-    actor = deputy(sso, without=P.BILLING_WRITE)
-    biller = cast.join(sso, "b@acme.test", "billing")
+@pytest.mark.parametrize("kind", credentials.KINDS.values(), ids=credentials.KINDS)
+@pytest.mark.parametrize("allowed", [list(P), [P.ACCOUNT_READ, P.MEMBERS_READ, P.CREDENTIALS_OWN, P.CREDENTIALS_ALL]])
+def test_only_an_administrator_makes_a_credential_for_somebody_else(
+    sso: World, kind: credentials.Kind, allowed: list[P]
+) -> None:
+    """It acts as its owner, today and after she was promoted: whatever the maker may do, and however little the owner.
+    To see, to describe and to revoke it is what credentials:all is for."""
     with db.transaction():
-        robot, tool = bots.create(sso.system, "ci", role_names=["billing"]), bots.create(sso.system, "tool")
-    for owner in (biller, robot):
-        _refuses(
-            lambda owner=owner: credentials.issue(actor, credentials.API_KEY, owner), Code.GRANT_ABOVE_OWN_RIGHTS, sso
-        )
-    for owner in (_plain(), tool):
+        own_roles.create(sso.system, "keeper", permissions=allowed)
+        robot = bots.create(sso.system, "ci", role_names=["viewer"])
+    manager, plain = cast.join(sso, "m@acme.test", "team_manager"), cast.join(sso, "v@acme.test", "viewer")
+    keeper, chief = cast.acting(sso, cast.join(sso, "k@acme.test", "keeper")), cast.acting(sso, sso.owner)
+    key = {"public_key": SSH_KEY} if kind is credentials.SSH_PUBLIC_KEY else {}
+    for owner in (manager, plain, robot):
+        _refuses(lambda owner=owner: credentials.issue(keeper, kind, owner, **key), Code.ADMINISTRATORS_ONLY, sso)
         with db.transaction():
-            assert credentials.issue(actor, credentials.API_KEY, owner).token
+            made = credentials.issue(chief, kind, owner, **key).credential
+        with db.transaction():
+            found = credentials.get(keeper, kind, made.id)
+            credentials.change(keeper, found, description="whose is this?")
+            credentials.delete(keeper, found)
+    with db.transaction():
+        assert credentials.issue(keeper, kind, Member.get_by_id(keeper.id), **key).credential.member_id == keeper.id
 
 
 # --- what the directory may -------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import pytest
 
 from idp_bridge import db, groups, member_roles
 from idp_bridge.errors import Code, Conflict, Forbidden, Invalid, NotFound
-from idp_bridge.models import Account, RoleMapping
+from idp_bridge.models import Account, Member, RoleMapping
 from tests.conftest import World
 from tests.domain import cast
 from tests.domain.test_sign_in import come, said
@@ -39,6 +39,30 @@ def test_a_mapping_made_before_the_push_waits_under_its_name(sso: World) -> None
     row = cast.group(waiting.identity_provider, "FINANCE")
     groups.bind_mappings(waiting.identity_provider_id, row)
     assert cast.again(waiting).group_id == row.id
+
+
+def test_a_group_that_comes_has_in_it_whom_its_directory_says(sso: World) -> None:
+    """What a sign-in claimed by the mapping that waited is gone, but of whom no directory manages. The last
+    administrator's is refused."""
+    assert sso.provider is not None
+    sso.provider.may_grant_admin = True
+    sso.provider.save()
+    for role in ("billing", "admin"):
+        _map(sso, role, group_display_name="Finance")
+    managed = cast.provisioned(sso, "ann@acme.test")
+    come(sso, said("ann@acme.test", groups=("Finance",)))
+    alone = come(sso, said("bob@acme.test", groups=("Finance",)))
+    assert member_roles.roles_of(sso.account, managed) == ("admin", "billing", "developer")
+    Member.update(active=False).where(Member.id.in_([sso.owner.id, alone.id])).execute()
+    row = cast.group(sso.provider, "Finance")
+    with pytest.raises(Conflict) as caught, db.transaction():
+        groups.bind_mappings(sso.provider.id, row)
+    assert caught.value.code is Code.LAST_ADMINISTRATOR
+    Member.update(active=True).execute()
+    with db.transaction():
+        groups.bind_mappings(sso.provider.id, row)
+    assert member_roles.roles_of(sso.account, managed) == ("developer",)
+    assert member_roles.roles_of(sso.account, alone) == ("admin", "billing")
 
 
 def test_a_mapping_by_name_finds_a_group_that_is_there(sso: World) -> None:

@@ -1,17 +1,29 @@
 """Who is this? The searches beyond the plain ones, and what stands against them."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from idp_bridge import clock, db, identity_links, idps, invitations, member_lifecycle, sign_in
+from idp_bridge import (
+    clock,
+    db,
+    identity_links,
+    idps,
+    invitations,
+    member_lifecycle,
+    member_roles,
+    own_roles,
+    sign_in,
+)
 from idp_bridge.errors import Conflict, Invalid
 from idp_bridge.models import DirectoryEmail, DirectoryUser, Member
 from idp_bridge.sign_in import Found, Identity, Outcome, State
+from idp_bridge.text import fold
 from scim.attributes import fold as coarse
 from tests.conftest import World
 from tests.domain import cast
-from tests.domain.test_sign_in import come, refused, said
+from tests.domain.test_sign_in import EMAIL_FORMAT, come, refused, said
 
 
 def who(world: World, identity: Identity) -> Found:
@@ -101,10 +113,92 @@ def test_a_change_of_address_keeps_the_person(sso: World) -> None:
     assert come(sso, said("ann@acme.test", "n-2")).id != member.id
 
 
+def renamed(member: Member, user_name: str) -> None:
+    """Her directory gives her another userName and address."""
+    named = {"user_name": user_name, "user_name_key": fold(user_name), "modified_at": clock.now()}
+    DirectoryUser.update(**named).where(DirectoryUser.member == member).execute()
+    Member.update(email=user_name, email_key=fold(user_name)).where(Member.id == member.id).execute()
+
+
+def test_an_address_that_was_given_to_somebody_else_is_a_question(sso: World) -> None:
+    """A NameID that is an address was linked; since then the directory has renamed her, and given it to a new hire."""
+    assert sso.provider is not None
+    ann = cast.provisioned(sso, "ann@acme.test", external_id="00u1")
+    assert come(sso, said("ann@acme.test")) == ann
+    renamed(ann, "ann.lee@acme.test")
+    assert come(sso, said("ann.lee@acme.test")) == ann
+    hired = cast.provisioned(sso, "ann@acme.test", external_id="00u2")
+    assert who(sso, said("ann@acme.test")) == Found(State.AMBIGUOUS, candidates=tuple(sorted([ann.id, hired.id])))
+    assert refused(sso, said("ann@acme.test")) is Outcome.AMBIGUOUS
+    for meant in (ann, hired):  # an administrator has said whose it is
+        with db.transaction():
+            identity_links.remember(sso.provider, meant, name_id="ann@acme.test", name_id_format=EMAIL_FORMAT)
+        assert come(sso, said("ann@acme.test")) == meant
+    renamed(hired, "other@acme.test")
+    renamed(ann, "ann@acme.test")
+    assert refused(sso, said("ann@acme.test")) is Outcome.AMBIGUOUS
+
+
+def test_a_user_name_that_was_given_up_is_nobodys(sso: World) -> None:
+    """A record that was deleted names its member only while she is gone with it."""
+    assert sso.provider is not None
+    ann = cast.provisioned(sso, "ann@acme.test", external_id="00u1")
+    DirectoryUser.update(deleted_at=clock.now()).execute()
+    cast.record_of(sso.provider, ann, user_name="ann.lee@acme.test")
+    Member.update(email="ann.lee@acme.test", email_key="ann.lee@acme.test").where(Member.id == ann.id).execute()
+    assert who(sso, said("ann@acme.test")).state is State.UNKNOWN
+
+
+def test_an_address_that_is_her_user_name_is_still_an_address(sso: World) -> None:
+    """Whom this provider has called by another NameID she is not, wherever her directory has her address."""
+    ann = cast.provisioned(sso, "ann@acme.test")
+    assert come(sso, said("ann@acme.test", "persist-ann")) == ann
+    assert who(sso, said("ann@acme.test", "persist-mallory")) == Found(State.OTHERWISE, candidates=(ann.id,))
+    assert come(sso, said("ann@acme.test")) == ann  # the NameID itself is her userName
+
+
+# --- through whom -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def untrusted(sso: World) -> World:
+    """The account, whose provider somebody has made who is no administrator."""
+    with db.transaction():
+        role = own_roles.create(sso.system, "connector", permissions=["idps:read", "idps:write"])
+    maker = cast.acting(sso, cast.join(sso, "maker@acme.test", role.name, "developer"))
+    assert sso.provider is not None
+    trust = replace(idps.trust_of(sso.provider), entity_id="https://own.example.test/")
+    with db.transaction():
+        sso.provider = idps.create(maker, name="Own", trust=trust, join_policy="jit")
+    return sso
+
+
+def test_an_administrator_does_not_come_in_by_what_none_has_confirmed(untrusted: World) -> None:
+    """Found by her address, her link or an invitation to be one; confirmed, it speaks for all."""
+    assert untrusted.provider is not None
+    assert refused(untrusted, said("owner@acme.test", "n-1")) is Outcome.NOT_TRUSTED
+    ann = come(untrusted, said("ann@acme.test", "n-2"))
+    with db.transaction():
+        member_roles.set_roles(untrusted.system, cast.again(ann), ["admin"])
+        invitations.create(untrusted.system, "chief@acme.test", role_names=["admin"])
+        invitations.create(untrusted.system, "dev@acme.test")
+    assert refused(untrusted, said("ann@acme.test", "n-2")) is Outcome.NOT_TRUSTED
+    assert refused(untrusted, said("chief@acme.test", "n-3")) is Outcome.NOT_TRUSTED
+    assert come(untrusted, said("dev@acme.test", "n-4")).email == "dev@acme.test"
+    with db.transaction():
+        idps.change(untrusted.system, untrusted.provider, trusted_with_administrators=True)
+    assert come(untrusted, said("ann@acme.test", "n-2")) == ann
+    assert come(untrusted, said("owner@acme.test", "n-1")) == untrusted.owner
+    assert come(untrusted, said("chief@acme.test", "n-3")).email == "chief@acme.test"
+
+
 # --- look-alikes ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("email", ["оwner@acme.test", "ownеr@acme.test", "ｏｗｎｅｒ@acme.test", "ann@аcme.test"])
+ODD = ["own\u200ber@acme.test", "own\u00ader@acme.test", "own\u0337er@acme.test", "new\u034f@acme.test"]
+
+
+@pytest.mark.parametrize("email", ["оwner@acme.test", "ownеr@acme.test", "ｏｗｎｅｒ@acme.test", "ann@аcme.test", *ODD])
 def test_a_look_alike_is_neither_a_member_nor_made_one(sso: World, email: str) -> None:
     """Mixed scripts in a part of it, or another script's picture of a member's address; nor by an invitation to it."""
     assert refused(sso, said(email, "n-1")) is Outcome.LOOK_ALIKE

@@ -1,10 +1,12 @@
 """Identity providers: what is trusted, what a change undoes, and what may not be taken away."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from idp_bridge import clock, db, groups, idps, member_lifecycle, member_roles
+from idp_bridge import clock, db, groups, idps, member_lifecycle, member_roles, own_roles, scim_tokens
 from idp_bridge.errors import Code, Conflict, Forbidden, Invalid, NotFound
 from idp_bridge.models import IdentityLink, IdentityProvider, Member, RoleMapping, ScimToken
 from tests.conftest import World
@@ -163,7 +165,9 @@ def test_the_last_enabled_provider_stays_under_enforcement(sso: World, end: str)
     _change(sso, enabled=True)
     with pytest.raises(Conflict):
         take_away()
-    IdentityProvider.update(administrator_signed_in_at=clock.now()).where(IdentityProvider.id != first).execute()
+    IdentityProvider.update(administrator_signed_in_at=clock.now(), proven_by=sso.owner.id).where(
+        IdentityProvider.id != first
+    ).execute()
     take_away()
     assert IdentityProvider.select().where(IdentityProvider.enabled).count() == 1
 
@@ -196,6 +200,58 @@ def test_deleting_a_provider_takes_what_its_claims_gave(sso: World) -> None:
     with db.transaction():
         idps.delete(sso.system, cast.again(sso.provider))
     assert member_roles.roles_of(sso.account, cast.again(member)) == ()
+
+
+def test_what_may_grant_admin_no_longer_has_made_no_administrator(sso: World) -> None:
+    """By its default roles too; whom a person has made one stays one."""
+    provider = sso.provider
+    assert provider is not None
+    _change(sso, may_grant_admin=True, default_roles=["admin"])
+    spoken = replace(sso.system, type="identity_provider", id=provider.id)
+    joining: dict[str, Any] = {"managed_by": "jit", "identity_provider": provider, "roles": ["admin"]}
+    with db.transaction():
+        by_default = member_lifecycle.create(spoken, email="a@acme.test", role_source="default", **joining)
+        by_hand = member_lifecycle.create(sso.system, email="b@acme.test", **joining)
+    _change(sso, may_grant_admin=False, default_roles=["developer"])
+    assert member_roles.roles_of(sso.account, by_default) == ()
+    assert member_roles.roles_of(sso.account, by_hand) == ("admin",)
+
+
+def test_what_is_trusted_with_administrators_only_they_decide(sso: World) -> None:
+    """Its keys, domains, tokens and that it is on; somebody else's own connection is not trusted so, until one says."""
+    theirs = sso.provider
+    assert theirs is not None
+    with db.transaction():
+        own_roles.create(sso.system, "connector", permissions=["idps:read", "idps:write"])
+    maker = cast.acting(sso, cast.join(sso, "maker@acme.test", "connector", "developer"))
+    trust = _trust(entity_id="https://own.example.test/")
+    with db.transaction():
+        own = idps.create(maker, name="Own", trust=trust)
+        scim_tokens.issue(maker, own)
+        idps.change(maker, own, domains=["acme.test"])
+        idps.change(maker, theirs, name="Renamed", enabled=False)
+    assert (cast.again(own).trusted_with_administrators, theirs.trusted_with_administrators) == (False, True)
+    refused: list[Callable[[], object]] = [
+        lambda: idps.change(maker, cast.again(theirs), trust=trust),
+        lambda: idps.change(maker, cast.again(theirs), domains=["evil.test"]),
+        lambda: idps.change(maker, cast.again(theirs), attribute_mapping={"email": "nickname"}),
+        lambda: idps.change(maker, cast.again(theirs), metadata_url="https://evil.test/"),
+        lambda: idps.change(maker, cast.again(theirs), enabled=True),
+        lambda: idps.change(maker, cast.again(theirs), trusted_with_administrators=False),
+        lambda: scim_tokens.issue(maker, cast.again(theirs)),
+        lambda: idps.change(maker, cast.again(own), trusted_with_administrators=True),
+        lambda: idps.create(maker, name="Own", trust=trust, trusted_with_administrators=True),
+    ]
+    for attempt in refused:
+        with pytest.raises(Forbidden) as caught, db.transaction():
+            attempt()
+        assert caught.value.code is Code.ADMINISTRATORS_ONLY
+    with pytest.raises(Invalid, match="trusted with administrators"), db.transaction():
+        idps.change(sso.system, cast.again(own), may_grant_admin=True)
+    with db.transaction():
+        idps.change(sso.system, cast.again(own), may_grant_admin=True, trusted_with_administrators=True)
+    with pytest.raises(Forbidden), db.transaction():
+        scim_tokens.issue(maker, cast.again(own))
 
 
 def test_a_provider_of_another_account_is_not_found(sso: World) -> None:

@@ -44,6 +44,27 @@ def test_an_address_mixes_scripts_within_a_part_of_it(address: str, scripts: tup
         look_alikes.check(address)
 
 
+UNSEEN = ("\u200b\u200d\u00ad\u2060\u202e\u2066", "\u0337\u034f\u3164\ufe0f\U000e0100")
+
+
+@pytest.mark.parametrize("odd", "".join(UNSEEN))
+def test_what_nobody_sees_is_no_letter_of_an_address(odd: str) -> None:
+    """Zero widths, soft hyphens, controls of direction, fillers, selectors, strokes: it passes for the rest of it."""
+    address = f"own{odd}er@acme.test"
+    assert look_alikes.unseen(address) == (f"U+{ord(odd):04X}",)
+    assert look_alikes.is_disguised(address)
+    assert look_alikes.passes_for(address) == "owner@acme.test"
+    with pytest.raises(Invalid, match="nobody sees") as caught:
+        look_alikes.check(address)
+    assert set(caught.value.fields) == {"email"}
+
+
+@pytest.mark.parametrize("address", ["ann@acme.test", "jose\u0301@acme.test", "müller@bücher.test", "हिन्दी@acme.test"])
+def test_marks_that_are_seen_are_letters(address: str) -> None:
+    """Accents and the vowels of other scripts are written, and read."""
+    assert not look_alikes.is_disguised(address)
+
+
 @pytest.mark.parametrize(
     ("address", "passes_for"),
     [

@@ -149,6 +149,34 @@ def test_restoring_does_not_make_two_members_of_one_person(sso: World) -> None:
     assert caught.value.code is Code.ALREADY_MEMBER
 
 
+def test_restoring_does_not_make_two_members_of_one_address(sso: World) -> None:
+    """Who was invited again, and came as somebody new, has the address now; gone again, she may be restored."""
+    left = cast.provisioned(sso, "ann@acme.test")
+    with db.transaction():
+        member_lifecycle.deprovision(sso.system, left)
+        sent = invitations.create(sso.system, "ann@acme.test")
+        again = invitations.accept(sso.system, sent.invitation, people.create("ann@acme.test"))
+    with pytest.raises(Conflict) as caught, db.transaction():
+        member_lifecycle.restore(sso.system, cast.again(left))
+    assert caught.value.code is Code.ALREADY_MEMBER
+    with db.transaction():
+        member_lifecycle.remove(sso.system, cast.again(again))
+        member_lifecycle.restore(sso.system, cast.again(left))
+    assert cast.again(left).active
+
+
+def test_a_name_is_not_longer_than_is_shown(sso: World) -> None:
+    """Whoever says it; events repeat it."""
+    member = cast.join(sso, "ann@acme.test", name="x" * 100_000, first_name="y" * 300)
+    assert (len(member.name), len(member.first_name)) == (members.LONGEST_NAME, members.LONGEST_NAME)
+    with db.transaction():
+        said = {"email": "ann@acme.test", "name": "z" * 100_000, "first_name": "", "last_name": "w" * 256}
+        members.update_profile(sso.system, member, **said)
+    assert (cast.again(member).name, len(cast.again(member).last_name)) == ("z" * 255, 255)
+    told = cast.happened(sso, "user_created.v0", "user_updated.v0")
+    assert all(len(str(event.object)) < 5_000 for event in told)
+
+
 def test_one_person_has_one_living_membership(acme: World) -> None:
     """Whoever brings her a second time, and whatever she looked up before: the database has the last word."""
     with db.transaction():

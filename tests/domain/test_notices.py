@@ -26,6 +26,7 @@ FACTS: dict[Notice, dict[str, object]] = {
         "administrators": [],
         "without_password": 2,
     },
+    Notice.ADMINISTRATORS_BY_PLAN: {"plan": "free", "administrators": ["dev@acme.test"]},
     Notice.CERTIFICATE_EXPIRING: {
         "provider": "Okta",
         "provider_id": "idp_1",
@@ -34,6 +35,15 @@ FACTS: dict[Notice, dict[str, object]] = {
         "not_after": "2026-12-01 00:00 UTC",
     },
     Notice.IDENTITY_CONFLICT: {"email": "ann@acme.test", "provider": "Okta"},
+    Notice.PASSWORD_LINK_CREATED: {"member": "eve@acme.test", "by": "owner@acme.test"},
+    Notice.USAGE_THRESHOLD_REACHED: {
+        "percent": 80,
+        "month": "2026-11",
+        "plan": "Free",
+        "what": "sessions",
+        "amount": "16,000",
+        "limit": "20,000",
+    },
 }
 
 

@@ -1,6 +1,8 @@
 """Own roles: never above their maker, unique by name, carried over when renamed, kept while anything holds them."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from threading import Event
 from typing import Any
 
 import pytest
@@ -283,6 +285,49 @@ def test_a_role_is_not_deleted_while_it_is_being_given(acme: World) -> None:
         else:
             assert (deleted.code, given) == (Code.ROLE_IN_USE, None)
             assert held == (role.name,)
+
+
+def test_a_role_that_is_being_widened_is_given_by_what_it_will_allow(acme: World) -> None:
+    """Whoever gives it meanwhile waits for the change that is held open, and is then above her own rights."""
+    role = make(acme, "auditor", P.EVENTS_READ)
+    member, manager = cast.join(acme, "a@acme.test", "viewer"), cast.join(acme, "m@acme.test", "team_manager")
+    actor, widened, asking = cast.acting(acme, manager), Event(), Event()
+
+    def widen() -> None:
+        own_roles.change(acme.system, cast.again(role), permissions=[P.EVENTS_READ, P.BILLING_WRITE])
+        widened.set()
+        assert asking.wait(timeout=20)
+
+    def give() -> None:
+        assert widened.wait(timeout=20)
+        asking.set()
+        with db.transaction():
+            member_roles.set_roles(actor, cast.again(member), ["auditor"])
+
+    first, then = cast.at_once(lambda: _in_transaction(widen), give, transaction=nullcontext)
+    assert first is None
+    assert isinstance(then, Forbidden)
+    assert then.code is Code.GRANT_ABOVE_OWN_RIGHTS
+    assert member_roles.roles_of(acme.account, member) == ("viewer",)
+
+
+def _in_transaction(work: Callable[[], None]) -> None:
+    with db.transaction():
+        work()
+
+
+def test_a_role_is_widened_or_given_first(acme: World) -> None:
+    """At the same moment: done in either order, or refused because the role allows more by then; never stuck."""
+    manager = cast.acting(acme, cast.join(acme, "m@acme.test", "team_manager"))
+    for number in range(8):
+        role, member = make(acme, f"r{number}", P.EVENTS_READ), cast.join(acme, f"m{number}@acme.test", "viewer")
+        given, widened = cast.at_once(
+            lambda member=member, role=role: member_roles.set_roles(manager, cast.again(member), [role.name]),
+            lambda role=role: own_roles.change(acme.system, cast.again(role), permissions=[P.BILLING_WRITE]),
+        )
+        assert widened is None
+        assert given is None or given.code is Code.GRANT_ABOVE_OWN_RIGHTS
+        assert member_roles.roles_of(acme.account, member) == ((role.name,) if given is None else ("viewer",))
 
 
 def test_two_who_make_the_same_role_make_one(acme: World) -> None:

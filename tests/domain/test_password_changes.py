@@ -1,11 +1,25 @@
 """Another password: what a mailed link, a present password and an administrator's link may do, and what they end."""
 
+import threading
+from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 import time_machine
 
-from idp_bridge import clock, db, idps, mail, member_lifecycle, password_changes, people, sessions
+from idp_bridge import (
+    clock,
+    db,
+    idps,
+    mail,
+    member_lifecycle,
+    member_roles,
+    password_changes,
+    people,
+    sessions,
+    sign_in,
+)
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Conflict, Forbidden, Gone, Invalid
 from idp_bridge.models import Account, IdentityProvider, Member, PasswordReset, Person, Session
@@ -239,3 +253,115 @@ def test_after_the_provider_is_gone_a_link_can_be_made(sso: World) -> None:
     with db.transaction():
         idps.delete(sso.system, sso.provider)
     assert link_for(sso, member).startswith("ibln_")
+
+
+# --- who is no administrator any more ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["suspended", "demoted", "removed"])
+def test_a_link_is_worth_what_its_maker_may_do_when_it_is_used(acme: World, how: str) -> None:
+    """Else whoever was dismissed comes in as somebody who was promoted since; the operator's link is nobody's."""
+    maker, member = cast.join(acme, "boss@acme.test", "admin"), cast.join(acme, "new@acme.test", "viewer")
+    token = link_for(acme, member, by=maker)
+    with db.transaction():
+        operators = people.one_time_link(member.person, acme.account, people.PASSWORD_SETUP)
+    assert password_changes.peek_setup(token).made_by_id == maker.id
+    with db.transaction():
+        if how == "demoted":
+            member_roles.set_roles(acme.system, cast.again(maker), ["viewer"])
+        else:
+            {"suspended": member_lifecycle.suspend, "removed": member_lifecycle.remove}[how](
+                acme.system, cast.again(maker)
+            )
+    for use in (password_changes.peek_setup, password_changes.use_setup):
+        with pytest.raises(Gone), db.transaction():
+            use(token)
+    with db.transaction():
+        assert password_changes.use_setup(operators).person == member.person
+
+
+def test_no_key_makes_a_link_and_the_administrators_are_told(acme: World, mailbox: Mailbox) -> None:
+    """It signs its holder in as somebody else."""
+    member = cast.join(acme, "new@acme.test")
+    with pytest.raises(Forbidden) as caught:
+        password_changes.setup_link(replace(cast.acting(acme, acme.owner), credential_id="ak_1"), cast.again(member))
+    assert caught.value.code is Code.CREDENTIAL_KIND_NOT_ALLOWED
+    link_for(acme, member)
+    mail.deliver(clock.now())
+    assert "A link to set a password was made" in mailbox.to("owner@acme.test")[-1]["Subject"]
+
+
+# --- two spellings of one key -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("evil", "victim"), [("É@acme.test", "é@acme.test"), ("e\N{COMBINING ACUTE ACCENT}@acme.test", "é@acme.test")]
+)
+def test_each_mailbox_has_a_link_to_those_alone_who_have_its_spelling(
+    acme: World, mailbox: Mailbox, evil: str, victim: str
+) -> None:
+    """Two addresses that are one name to us may be two mailboxes; the case of ASCII letters makes no other one."""
+    beta = cast.open_account("beta")
+    mine, hers = (
+        cast.join(world, email, person=people.create(email)) for world, email in ((acme, evil), (beta, victim))
+    )
+    for member in (mine, hers):
+        with_password(member)
+    asked(evil.replace("acme", "ACME"))
+    paths = {email: mailbox.link_to(email).rpartition("/")[2] for email in (evil, victim)}
+    with pytest.raises(Invalid):
+        reset(paths[evil], hers.person)
+    assert reset(paths[evil]) == mine.person
+    assert reset(paths[victim]) == hers.person  # the other's use of his has not killed it
+    assert [len(password_changes.choices(email)) for email in (evil, victim)] == [1, 1]
+
+
+# --- at one moment ----------------------------------------------------------------------------------------------
+
+
+def test_a_password_that_was_replaced_meanwhile_opens_and_changes_nothing(acme: World) -> None:
+    """It was found right before, outside the transaction, since that is slow."""
+    with_password(acme.owner)
+    verified = sign_in.by_password("owner@acme.test", PASSWORD)
+    keep = sessions.memberships(signed_in(acme.owner))[0].session
+    stale, person = cast.again(acme.owner.person), cast.again(acme.owner.person)
+    with db.transaction():
+        password_changes.change(person, PASSWORD, NEW, keep=keep, actor_of=acting)
+    with pytest.raises(Forbidden, match="changed at this moment"), db.transaction():
+        sessions.open_session(verified, method="password", password_hash=verified.person.password_hash)
+    with pytest.raises(Invalid), db.transaction():
+        password_changes.change(stale, PASSWORD, "another four words here", keep=keep, actor_of=acting)
+    assert people.with_password("owner@acme.test", NEW) == [person]
+    assert Session.select().count() == 1
+
+
+@pytest.mark.parametrize("first", ["sign-in", "change"])
+def test_no_session_by_the_former_password_outlives_the_change(acme: World, first: str) -> None:
+    """Whichever of two transactions that are open at once is the first to write, the other waits and sees it."""
+    with_password(acme.owner)
+    keep = sessions.memberships(signed_in(acme.owner))[0].session
+    verified = sign_in.by_password("owner@acme.test", PASSWORD)
+    begun, person = threading.Event(), cast.again(acme.owner.person)
+
+    def change() -> None:
+        password_changes.change(person, PASSWORD, NEW, keep=keep, actor_of=acting)
+
+    def enter() -> None:
+        sessions.open_session(verified, method="password", password_hash=verified.person.password_hash)
+
+    works = {"sign-in": enter, "change": change}
+    second = next(work for name, work in works.items() if name != first)
+
+    def after() -> None:
+        begun.wait(10)
+        with suppress(Forbidden), db.connection(), db.transaction():
+            second()
+
+    thread = threading.Thread(target=after)
+    thread.start()
+    with db.transaction():
+        works[first]()
+        begun.set()
+        thread.join(0.2)
+    thread.join(20)
+    assert [row.digest for row in Session.select()] == [keep.digest]

@@ -4,6 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from argon2 import PasswordHasher
 
 from idp_bridge import guessable, passwords
 from idp_bridge.errors import Invalid
@@ -104,3 +105,19 @@ def test_those_who_share_a_salt_are_told_apart() -> None:
         False,
     ]
     assert passwords.which([], "the second pass phrase") == []
+
+
+def test_one_password_however_a_keyboard_writes_it() -> None:
+    """RFC 8265 section 4.2: composed or not, with whichever space; in any case of its letters it is another one."""
+    composed, decomposed = "caf\u00e9 river forty two", "cafe\u0301\u00a0river forty two"
+    stored = passwords.hash_password(decomposed)
+    assert passwords.which([stored, passwords.hash_password(composed)], composed) == [True, True]
+    assert passwords.verify(stored, decomposed)
+    assert not passwords.verify(stored, composed.upper())
+
+
+def test_a_password_of_before_that_opens_as_it_was_typed() -> None:
+    """It was hashed as it came."""
+    typed = "cafe\u0301 river forty two"
+    former = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1).hash(typed)
+    assert passwords.verify(former, typed)

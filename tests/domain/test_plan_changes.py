@@ -1,5 +1,6 @@
 """Changing the plan: what it takes away comes back with it, and somebody is always an administrator."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ from idp_bridge import (
     clock,
     db,
     enforcement,
+    idps,
     invitations,
+    mail,
     member_lifecycle,
     member_roles,
     people,
@@ -16,8 +19,10 @@ from idp_bridge import (
     seats,
     sessions,
 )
+from idp_bridge.config import Config
 from idp_bridge.errors import Code, Conflict, Forbidden
-from idp_bridge.models import Account, IdentityProvider, Member, RecoveryCode, Session
+from idp_bridge.models import Account, IdentityProvider, Mail, Member, Person, RecoveryCode, Session
+from idp_bridge.notices import Notice
 from idp_bridge.plan_changes import PlanChange
 from tests.conftest import World
 from tests.domain import cast
@@ -46,6 +51,7 @@ def enforced(sso: World) -> World:
     RecoveryCode.create(member=sso.owner, code_hash="x")
     IdentityProvider.update(
         administrator_signed_in_at=clock.now(),
+        proven_by=sso.owner.id,
         certificates=[{**one, "not_after": "2099-01-01T00:00:00Z"} for one in cast.again(sso.provider).certificates],
     ).execute()
     with db.transaction():
@@ -209,6 +215,56 @@ def test_seats_over_the_limit_stay_taken_and_no_more_are_given(acme: World) -> N
         cast.join(World(stored(acme), acme.owner, ""), "late@acme.test")
     assert caught.value.code is Code.SEATS_FULL
     assert Member.select().where(Member.id.in_([member.id for member in joined]), Member.active).count() == 3
+
+
+def test_leaving_single_sign_on_says_where_no_administrator_has_a_password(sso: World) -> None:
+    """Then nobody who is in can make anybody a link: the answer and the event say so. One who has is enough."""
+    cast.join(sso, "sso@acme.test", managed_by="jit", identity_provider=sso.provider)
+    done = change(sso, "pro")
+    assert (done.members_without_password, done.no_administrator_has_password) == (2, True)
+    told = cast.happened(sso, "account_updated.v0")[-1].object
+    assert (told["members_without_password"], told["no_administrator_has_password"]) == (2, True)
+    back = change(sso, "enterprise")
+    assert (back.members_without_password, back.no_administrator_has_password) == (0, False)
+    Person.update(password_hash="set").where(Person.id == sso.owner.person_id).execute()
+    done = change(sso, "pro")
+    assert (done.members_without_password, done.no_administrator_has_password) == (1, False)
+
+
+def test_whoever_becomes_an_administrator_by_the_plan_is_named_by_mail(acme: World, config: Config) -> None:
+    """Also where no provider was turned off, and nothing else is told of the plan."""
+    cast.join(acme, "dev@acme.test")
+    mail.configure(replace(config, smtp_url="smtp://mail.example.test"))
+    try:
+        change(acme, "pro")
+        assert Mail.select().count() == 0
+        change(acme, "free")
+        mails = list(Mail.select().where(Mail.kind == Notice.ADMINISTRATORS_BY_PLAN))
+    finally:
+        mail.configure(config)
+    assert {one.recipient for one in mails} == {"owner@acme.test", "dev@acme.test"}
+
+
+def test_what_is_chosen_without_the_plan_stays_chosen(enforced: World) -> None:
+    """A provider that an administrator leaves off, and mixed mode, are not undone by the plan that comes back."""
+    change(enforced, "pro")
+    enforced.account = stored(enforced)
+    with db.transaction():
+        idps.change(enforced.system, cast.again(enforced.provider), enabled=False)
+        enforcement.relax(enforced.system)
+    done = change(enforced, "enterprise")
+    assert (enabled(enforced), done.identity_providers_enabled, stored(enforced).sso_mode) == ([], (), "mixed")
+    assert done.enforcement_missing == ()
+
+
+def test_a_name_that_is_changed_without_the_plan_chooses_nothing(enforced: World) -> None:
+    """The connection comes back with it."""
+    change(enforced, "pro")
+    enforced.account = stored(enforced)
+    with db.transaction():
+        idps.change(enforced.system, cast.again(enforced.provider), name="Renamed")
+    change(enforced, "enterprise")
+    assert enabled(enforced) == ["Renamed"]
 
 
 def test_who_has_no_password_after_leaving_is_found(sso: World) -> None:

@@ -214,7 +214,9 @@ def test_a_first_sign_in_and_the_directorys_post_make_one_member(sso: World) -> 
 def _proven(world: World, name: str) -> IdentityProvider:
     """A connection that an administrator has come in through."""
     made = cast.connect(world, name=name)
-    IdentityProvider.update(administrator_signed_in_at=clock.now()).where(IdentityProvider.id == made.id).execute()
+    IdentityProvider.update(administrator_signed_in_at=clock.now(), proven_by=world.owner.id).where(
+        IdentityProvider.id == made.id
+    ).execute()
     return cast.again(made)
 
 
@@ -304,7 +306,7 @@ def _on_trial(world: World) -> None:
     """Enforced on trial, by a provider that an administrator has come in through before."""
     RecoveryCode.delete().execute()
     RecoveryCode.create(member=world.owner, code_hash="hash")
-    IdentityProvider.update(enabled=True, administrator_signed_in_at=clock.now()).execute()
+    IdentityProvider.update(enabled=True, administrator_signed_in_at=clock.now(), proven_by=world.owner.id).execute()
     with db.transaction():
         enforcement.enforce(_fresh(world).system, fall_back_minutes=10)
 

@@ -42,6 +42,24 @@ def test_an_expired_or_cancelled_invitation_reserves_nothing(acme: World) -> Non
         assert seats.count(acme.account).reserved == 0
 
 
+def test_an_invitation_of_somebody_dismissed_reserves_nothing(acme: World) -> None:
+    """Nobody can accept it; whoever sends it again needs a free seat for it."""
+    sender = cast.join(acme, "boss@acme.test", "admin")
+    with db.transaction():
+        sent = invitations.create(cast.acting(acme, sender), "new@acme.test").invitation
+        assert seats.count(acme.account).reserved == 1
+        member_lifecycle.suspend(acme.system, sender)
+    assert seats.count(acme.account).reserved == 0
+    Account.update(seats=1).where(Account.id == acme.account.id).execute()
+    with pytest.raises(Forbidden) as caught, db.transaction():
+        invitations.resend(cast.acting(acme, acme.owner), cast.again(sent))
+    assert caught.value.code is Code.SEATS_FULL
+    Account.update(seats=2).where(Account.id == acme.account.id).execute()
+    with db.transaction():
+        invitations.resend(cast.acting(acme, acme.owner), cast.again(sent))
+    assert seats.count(acme.account).reserved == 1
+
+
 @pytest.mark.parametrize(
     ("used", "reserved", "limit", "full"),
     [(0, 0, 0, True), (1, 0, 1, True), (1, 1, 2, True), (3, 0, 2, True), (1, 0, 2, False), (9, 9, None, False)],

@@ -129,7 +129,7 @@ def test_a_session_ends_after_idling_and_after_its_life(acme: World) -> None:
     token, start = _open(acme.owner), clock.now()
     with time_machine.travel(start + sessions.IDLE - timedelta(minutes=1)):
         (member,) = sessions.memberships(token)
-        sessions.seen(member.session)
+        sessions.seen(member)
     with time_machine.travel(start + sessions.IDLE + timedelta(minutes=1)):
         assert _reached(token) == ["acme"]
     with time_machine.travel(start + 2 * sessions.IDLE):
@@ -157,11 +157,11 @@ def test_a_use_is_written_once_a_minute(acme: World) -> None:
     token, start = _open(acme.owner), clock.now()
     (member,) = sessions.memberships(token)
     opened = cast.again(member.session).seen_at
-    sessions.seen(member.session)
-    assert cast.again(member.session).seen_at == opened
+    sessions.seen(member)
+    assert [cast.again(row).seen_at for row in (member.session, member.reach)] == [opened, opened]
     with time_machine.travel(start + timedelta(minutes=2)):
-        sessions.seen(member.session)
-    assert cast.again(member.session).seen_at > opened
+        sessions.seen(member)
+    assert all(cast.again(row).seen_at > opened for row in (member.session, member.reach))
 
 
 def test_signing_out_ends_this_session_only(acme: World) -> None:

@@ -19,6 +19,7 @@ VALUES = {
     "idp_initiated_allowed": (True, False),
     "address_allowed": (True, False),
     "administrator": (True, False),
+    "trusted": (True, False),
 }
 
 EVERY_SITUATION = [Situation(**dict(zip(VALUES, facts, strict=True))) for facts in product(*VALUES.values())]
@@ -54,6 +55,8 @@ def _wrong_with_the_provider(case: Situation) -> list[str]:
 def _by_provider(case: Situation) -> str:
     newcomer = {"jit": "join", "invite_only": "invitation_needed"}[case.policy]
     welcome = {State.ACTIVE: "admit", State.INVITED: "accept_invitation", State.UNKNOWN: newcomer}
+    if case.administrator and not case.trusted:
+        welcome |= dict.fromkeys((State.ACTIVE, State.INVITED), "provider_not_trusted")
     return next(iter(_wrong_with_the_provider(case)), None) or KEPT_OUT.get(case.state) or welcome[case.state]
 
 
@@ -86,7 +89,7 @@ RULES = {
 def test_every_fact_is_varied() -> None:
     """A fact that is added to the situation must be in the product below."""
     assert list(VALUES) == [field.name for field in fields(Situation)]
-    assert len(EVERY_SITUATION) == 6912
+    assert len(EVERY_SITUATION) == 13824
 
 
 def test_every_situation_has_the_outcome_of_the_rules() -> None:

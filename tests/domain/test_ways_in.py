@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 
 from idp_bridge import db, invitations, member_lifecycle, member_roles, passwords, people, recovery, sign_in
+from idp_bridge.errors import Gone
 from idp_bridge.models import Account, IdentityProvider, Member, Person, RecoveryCode
 from idp_bridge.sign_in import ADMITTING, Identity, Outcome, Refused, Situation, State, Way
 from tests.conftest import PASSWORD, World
 from tests.domain import cast
-from tests.domain.test_sign_in import come, said
+from tests.domain.test_sign_in import come, refused, said
 
 ANN = said("ann@acme.test", "n-1")
 CODE = f"0{20 * 'a'}"
@@ -176,6 +177,25 @@ def test_an_invited_stranger_accepts_where_the_table_says(acme: World, mode: str
     invitation.account = cast.again(acme.account)
     refused = _outcome(lambda: sign_in.check_invitation(invitation))
     assert refused is (None if mode == "mixed" else Outcome.SSO_ENFORCED)
+
+
+def test_an_invitation_from_before_a_directorys_word_lets_nobody_back_in(sso: World) -> None:
+    """Her directory has deleted her since it was sent. Sent again it counts: somebody has vouched for her anew."""
+    with db.transaction():
+        sent = invitations.create(sso.system, "ann@acme.test")
+    left = cast.provisioned(sso, "ann@acme.test")
+    with db.transaction():
+        member_lifecycle.deprovision(sso.system, left)
+    assert _outcome(lambda: sign_in.check_invitation(sent.invitation)) is Outcome.DEPROVISIONED
+    assert refused(sso, said("ann@acme.test")) is Outcome.DEPROVISIONED
+    with pytest.raises(Gone), db.transaction():  # deleted between the check and the account's lock
+        invitations.accept(sso.system, sent.invitation, people.create("ann@acme.test"))
+    with db.transaction():
+        again = invitations.resend(sso.system, cast.again(sent.invitation)).invitation
+    assert _outcome(lambda: sign_in.check_invitation(again)) is None
+    with db.transaction():
+        member = invitations.accept(sso.system, again, people.create("ann@acme.test"))
+    assert member.id != left.id
 
 
 @pytest.mark.parametrize("mode", ["mixed", "enforced"])

@@ -176,7 +176,9 @@ def enforcement(both: Two) -> Round:
     """Of single sign-on, against a session that a password opened."""
     both.join()
     with both.database():
-        IdentityProvider.update(administrator_signed_in_at=clock.now()).execute()
+        IdentityProvider.update(
+            administrator_signed_in_at=clock.now(), proven_by=both.here.worlds["acme"].owner.id
+        ).execute()
         RecoveryCode.create(member=both.here.worlds["acme"].owner, code_hash="hash")
     change = {"sso_mode": "enforced"}
     headers = {"Cookie": both.session("password")}

@@ -6,8 +6,21 @@ from typing import Any
 
 import pytest
 
-from idp_bridge import credentials, db, errors, events, invitations, member_lifecycle, member_roles, people, sessions
-from idp_bridge.models import DirectoryUser, Event, GroupMember, Member, Session
+from idp_bridge import (
+    credentials,
+    db,
+    errors,
+    events,
+    idps,
+    invitations,
+    member_lifecycle,
+    member_roles,
+    people,
+    seats,
+    sessions,
+)
+from idp_bridge import groups as mappings
+from idp_bridge.models import Account, DirectoryUser, Event, GroupMember, Member, Session
 from idp_bridge.provisioning import groups, users
 from idp_bridge.provisioning.directory import Directory
 from idp_bridge.provisioning.users import Profile, profile
@@ -305,6 +318,101 @@ def test_existing_member_is_adopted(directory: Directory, acme: World) -> None:
     assert owner.id == acme.owner.id
     assert (owner.managed_by, owner.name) == ("scim", "Olive")
     assert member_roles.roles_of(directory.account, owner) == ("admin",)
+
+
+def test_an_adopted_members_claims_end(directory: Directory, acme: World) -> None:
+    """Of the groups that it pushes her directory says who is in them; other claims stay until her next sign-in."""
+    provider = directory.identity_provider
+    with db.transaction():
+        pushed = groups.create(directory, {"displayName": "Finance"}).row
+        theirs = mappings.map_role(acme.system, provider, role="billing", group_id=pushed.id)
+        waiting = mappings.map_role(acme.system, provider, role="viewer", group_display_name="Auditors")
+    ann = cast.join(acme, "ann@acme.test", managed_by="jit", identity_provider=provider)
+    with db.transaction():
+        member_roles.set_claimed_roles(acme.system, ann, {theirs.id: "billing", waiting.id: "viewer"})
+    assert member_of(create(directory)).id == ann.id
+    assert member_roles.roles_of(acme.account, ann) == ("developer", "viewer")
+
+
+def test_adopting_leaves_the_account_its_last_administrator(directory: Directory, acme: World) -> None:
+    """409, where only a claim has made her one."""
+    provider = directory.identity_provider
+    with db.transaction():
+        idps.change(acme.system, provider, may_grant_admin=True)
+        pushed = groups.create(directory, {"displayName": "Admins"}).row
+        theirs = mappings.map_role(acme.system, provider, role="admin", group_id=pushed.id)
+    ann = cast.join(acme, "ann@acme.test", managed_by="jit", identity_provider=provider)
+    with db.transaction():
+        member_roles.set_claimed_roles(acme.system, ann, {theirs.id: "admin"})
+        member_lifecycle.suspend(acme.system, acme.owner)
+    with pytest.raises(errors.Conflict) as caught:
+        create(directory)
+    assert caught.value.code is errors.Code.LAST_ADMINISTRATOR
+    assert cast.again(ann).managed_by == "jit"
+
+
+# --- whom the account has invited -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", ["nobody", "leaver"])
+def test_whom_the_account_has_invited_her_directory_brings(directory: Directory, acme: World, before: str) -> None:
+    """Her invitation is used up: its roles are hers, given by who invited, and the seat that it held, in a full account
+    too. Its link opens nothing any more."""
+    if before == "leaver":
+        delete(directory, create(directory))
+    with db.transaction():
+        sent = invitations.create(acme.system, "ann@acme.test", role_names=["team_manager"])
+    used = seats.count(acme.account).used
+    Account.update(seats=used + 1).execute()
+    directory.account.seats = acme.account.seats = used + 1
+    member = member_of(create(directory))
+    kept = {"leaver": ("developer", "team_manager"), "nobody": ("team_manager",)}
+    assert member_roles.roles_of(acme.account, member) == kept[before]
+    (given,) = [one for one in member_roles.role_sources(acme.account, [member])[member.id] if one.source == "hand"]
+    assert (given.role, given.given_by) == ("team_manager", acme.system.subject)
+    counted = seats.count(acme.account)
+    assert (counted.used, counted.reserved) == (used + 1, 0)
+    (accepted,) = cast.happened(acme, "invitation_accepted.v0")
+    assert accepted.object["user_id"] == member.id
+    with pytest.raises(errors.Gone):
+        invitations.find(sent.token)
+
+
+@pytest.mark.parametrize("why", ["domain", "sender"])
+def test_an_invitation_that_a_directory_may_not_use_stays(directory: Directory, acme: World, why: str) -> None:
+    """To an address that it may not speak for, and of somebody who may not invite any more."""
+    manager = cast.join(acme, "m@acme.test", "team_manager")
+    with db.transaction():
+        invitations.create(cast.acting(acme, manager), "ann@acme.test", role_names=["viewer"])
+    if why == "domain":
+        directory.identity_provider.domains = ["elsewhere.test"]
+    else:
+        with db.transaction():
+            member_lifecycle.suspend(acme.system, manager)
+    assert member_roles.roles_of(acme.account, member_of(create(directory))) == ("developer",)
+    assert invitations.pending(acme.account).count() == 1
+
+
+def test_a_directory_that_no_administrator_has_confirmed_touches_none(directory: Directory, acme: World) -> None:
+    """It neither adopts nor changes, deactivates or deletes one, nor uses an invitation to be one."""
+    directory.identity_provider.trusted_with_administrators = False
+    row = create(directory)
+    with db.transaction():
+        member_roles.set_roles(acme.system, member_of(row), ["admin"])
+        invitations.create(acme.system, "chief@acme.test", role_names=["admin"])
+    for attempt in (
+        lambda: create(directory, "owner@acme.test"),
+        lambda: patch(directory, row, active=False),
+        lambda: patch(directory, row, userName="mallory@acme.test"),
+        lambda: delete(directory, row),
+    ):
+        with pytest.raises(errors.Forbidden) as caught:
+            attempt()
+        assert caught.value.code is errors.Code.ADMINISTRATORS_ONLY
+    assert member_roles.roles_of(acme.account, member_of(create(directory, "chief@acme.test"))) == ("developer",)
+    directory.identity_provider.trusted_with_administrators = True
+    assert member_of(create(directory, "owner@acme.test")).id == acme.owner.id
+    patch(directory, row, active=False)
 
 
 def test_adoption_needs_an_allowed_domain(directory: Directory) -> None:

@@ -10,7 +10,7 @@ from idp_bridge import roles
 from idp_bridge.config import PREFIX, Config
 from idp_bridge.errors import Code
 from idp_bridge.events import Type
-from idp_bridge.plans import PLANS, Feature
+from idp_bridge.plans import METRICS, PLANS, Feature
 from idp_bridge.roles import BUILT_IN, CredentialKind, Permission, kinds_of
 
 ROOT = Path(__file__).parents[2]
@@ -73,13 +73,17 @@ def test_the_roles_page_shows_the_table_that_is_enforced() -> None:
 
 
 def test_the_plans_page_shows_the_table_that_is_enforced() -> None:
-    """Seats and features of every plan, and no feature that there is not."""
+    """Seats, what is included of each metric, and features of every plan; and no feature that there is not."""
     lines = [line for line in _page("plans.md").splitlines() if line.startswith("|")]
     head, _, *rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines]
     assert head[1:] == list(PLANS)
     shown = {row[0]: row[1:] for row in rows}
     limits = shown.pop("Seats that come with it")
     assert limits == [str(plan.seats) if plan.seats is not None else "no limit" for plan in PLANS.values()]
+    for metric in METRICS.values():
+        included = [metric.included[plan] for plan in PLANS]
+        marks = ["no limit" if amount is None else f"{amount:,}" for amount in included]
+        assert shown.pop(f"{metric.label} a month") == marks
     assert list(shown) == [feature.value for feature in Feature]
     for index, plan in enumerate(PLANS.values()):
         assert {name for name, marks in shown.items() if marks[index]} == {f.value for f in plan.features}
@@ -117,7 +121,7 @@ def test_the_table_of_guards_names_codes_and_their_status() -> None:
     """Each rule with a code that there is, and the status that docs/errors.md gives it."""
     section = _page("roles.md").partition("## What is always refused")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| [^|]+ \| (`ERR_\w+`) \| (\d+) \| [^|]+ \|$", section, flags=re.MULTILINE)
-    assert len(rows) == section.count("`ERR_") >= 10
+    assert len(rows) == section.count("`ERR_") >= 9
     for code, status in rows:
         chapter = _page("errors.md").partition(f"| {code} |")[0].rpartition("\n## ")[2].partition("\n")[0]
         assert status in chapter, code

@@ -426,7 +426,7 @@ def test_enforcing_says_what_is_missing_and_works_when_nothing_is(
     assert len(re.findall(r"^\d-(?:\w{5}-?){4}$", made.get_data(as_text=True).replace('codes">', '">\n'), re.M)) >= 9
     with db.connection():
         assert recovery.left(world.owner) == 10
-        IdentityProvider.update(administrator_signed_in_at=clock.now()).execute()
+        IdentityProvider.update(administrator_signed_in_at=clock.now(), proven_by=world.owner.id).execute()
     assert submit(signed_in, "settings/sign-in-mode", sso_mode="enforced").status_code == 303
     with db.connection():
         assert Account.get_by_id(world.account.id).sso_mode == "enforced"

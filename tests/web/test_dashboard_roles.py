@@ -1,14 +1,16 @@
 """The pages of roles, and of a member: why she may do what she may, and what stops or comes back with her."""
 
+import re
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp_bridge import bots, clock, db, groups, idps, member_lifecycle, member_roles, own_roles
+from idp_bridge import bots, clock, db, groups, idps, invitations, member_lifecycle, member_roles, own_roles
 from idp_bridge.models import Account, IdentityLink, IdentityProvider, Member, Role
 from idp_bridge.roles import Permission
+from idp_bridge.web.dashboard import members as pages_of_members
 from idp_bridge.web.dashboard.roles import MEANINGS
 from tests.conftest import World, add_provider
 from tests.web.pages import post, sign_in
@@ -215,3 +217,102 @@ def test_who_may_not_make_administrators_takes_none_away_with_a_connection(
     answer = post(client, f"{path}/delete", page=f"{BASE}/members", confirm=provider.name)
     assert answer.status_code == 403
     assert _again(provider).may_grant_admin
+
+
+# --- what a reader may do ---------------------------------------------------------------------------------------
+
+FORMS = ("roles", "name", "suspend", "remove", "sessions/end", "unlink")
+
+
+def _posts(page: str) -> set[str]:
+    """The addresses that the forms of the page's content post to."""
+    main = page.partition('<main class="page"')[2].partition("</main>")[0]
+    return set(re.findall(r'method="post" action="([^"]+)"', main))
+
+
+def test_a_page_offers_a_team_manager_only_what_she_may_do(client: FlaskClient, world: World) -> None:
+    """An administrator's page has no form for her and says why; a developer's has them, with the roles she may give."""
+    plain = add_member(world, "ann@acme.test")
+    add_member(world, "mo@acme.test", role="team_manager", password=True)
+    sign_in(client, email="mo@acme.test")
+    page = text_of(client, f"members/{world.owner.id}")
+    assert not _posts(page)
+    assert "only an administrator changes roles, name or state here" in page
+    offered = text_of(client, f"members/{plain.id}")
+    shown = {f"{BASE}/members/{plain.id}/{form}" for form in FORMS if form != "unlink"}
+    assert shown <= _posts(offered)
+    assert set(re.findall(r'name="roles" value="(\w+)"', offered)) == {"team_manager", "developer", "viewer"}
+
+
+def test_an_administrator_is_offered_all_of_it(signed_in: FlaskClient, world: World) -> None:
+    """On her own page too, where only what she does to herself elsewhere is missing."""
+    page = text_of(signed_in, f"members/{world.owner.id}")
+    shown = {f"{BASE}/members/{world.owner.id}/{form}" for form in ("roles", "name", "suspend", "remove")}
+    assert shown <= _posts(page)
+    assert "only an administrator" not in page
+
+
+def test_pending_invitations_are_paged(signed_in: FlaskClient, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the pages of the members, each with its own number; the newest come first."""
+    monkeypatch.setattr(pages_of_members, "PAGE", 2)
+    with db.connection(), db.transaction():
+        for number in range(5):
+            invitations.create(world.system, f"i{number}@acme.test")
+    seen = []
+    for number in (1, 2, 3, 9):
+        page = text_of(signed_in, f"members?invitations={number}&q=owner").partition('id="pending"')[2]
+        seen.append(re.findall(r"(i\d)@acme\.test <", page) or re.findall(r"Cancel the invitation of (i\d)@", page))
+        assert "5 pending invitations, page" in page
+    assert seen == [["i4", "i3"], ["i2", "i1"], ["i0"], ["i0"]]
+    assert "invitations=2&amp;q=owner#pending" in text_of(signed_in, "members?q=owner")
+
+
+def test_only_an_administrator_is_offered_an_invitation_to_admin(client: FlaskClient, world: World) -> None:
+    """Whoever could not promise its roles neither sends it again nor takes it back."""
+    add_member(world, "mo@acme.test", role="team_manager", password=True)
+    with db.connection(), db.transaction():
+        for name in ("admin", "viewer"):
+            invitations.create(world.system, f"{name}@acme.test", role_names=[name])
+    sign_in(client, email="mo@acme.test")
+    page = text_of(client, "members")
+    assert "Cancel the invitation of viewer@acme.test" in page
+    assert "Cancel the invitation of admin@acme.test" not in page
+    assert "Promises more than you may give." in page
+
+
+def test_only_an_administrator_is_offered_a_credential_of_a_bot(client: FlaskClient, world: World) -> None:
+    """Whoever makes bot users by an own role makes no key that acts as one, by the page neither."""
+    _own(world, "keeper", *(P for P in Permission if P is not Permission.BILLING_WRITE))
+    add_member(world, "kim@acme.test", role="keeper", password=True)
+    with db.connection(), db.transaction():
+        bot = bots.create(world.system, "ci", role_names=["viewer"])
+    sign_in(client, email="kim@acme.test")
+    assert "only an administrator makes one" in text_of(client, f"bot-users/{bot.id}")
+    answer = submit(client, f"bot-users/{bot.id}/credentials", page=f"bot-users/{bot.id}", kind="api_key")
+    assert answer.status_code == 403
+    assert "Only an administrator may name another owner." in answer.get_data(as_text=True)
+
+
+# --- names ------------------------------------------------------------------------------------------------------
+
+
+def test_everybody_names_herself(client: FlaskClient, world: World) -> None:
+    """Without any permission; the address stays, and the page says why."""
+    member = add_member(world, "bill@acme.test", role="billing", password=True)
+    sign_in(client, email="bill@acme.test")
+    assert "would have to be proven" in text_of(client, "profile")
+    assert submit(client, "profile", page="profile", name=" Bill Ing ").status_code == 303
+    assert (_again(member).name, _again(member).email) == ("Bill Ing", "bill@acme.test")
+    assert submit(client, "profile", page="profile", name="  ").status_code == 400
+    assert submit(client, f"members/{world.owner.id}/name", page="profile", name="Mine").status_code == 403
+
+
+def test_a_name_that_a_directory_owns_is_read_only(signed_in: FlaskClient, dana: Member) -> None:
+    """On her page, and by the form that is not there."""
+    page = text_of(signed_in, f"members/{dana.id}")
+    assert "It comes from the directory of Okta" in page
+    assert f"{BASE}/members/{dana.id}/name" not in _posts(page)
+    refused = submit(signed_in, f"members/{dana.id}/name", page="members", name="Other")
+    assert refused.status_code == 409
+    assert "comes from the directory of Okta" in refused.get_data(as_text=True)
+    assert _again(dana).name == dana.name

@@ -21,7 +21,7 @@ def proven(okta: Connection) -> Connection:
     """A connection that nothing stands against enforcing."""
     with db.connection():
         RecoveryCode.create(member=okta.world.owner, code_hash="x")
-        IdentityProvider.update(administrator_signed_in_at=clock.now()).execute()
+        IdentityProvider.update(administrator_signed_in_at=clock.now(), proven_by=okta.world.owner.id).execute()
     return okta
 
 
@@ -127,6 +127,22 @@ def test_whoever_flips_the_switch_stays_and_everybody_else_by_password_goes(
     assert "Sign in through" in text(browser.get(PAGE))
 
 
+def test_a_sign_in_that_began_before_the_switch_confirms_nothing(
+    app: Flask, browser: FlaskClient, proven: Connection
+) -> None:
+    """She comes in, and the trial goes on: her provider may have spoken before it."""
+    with db.connection():
+        address = proven.provider.people[0].email
+        Member.update(email=address, email_key=address.lower()).execute()
+    private_window = app.test_client()
+    begun = proven.response(proven.start(private_window))
+    post(browser, PAGE, page=PAGE, sso_mode="enforced", sso_fallback_minutes="15")
+    assert proven.post(private_window, begun).status_code == 303
+    assert stored(proven.world).enforced_until is not None
+    assert proven.sign_in(app.test_client()).status_code == 303
+    assert stored(proven.world).enforced_until is None
+
+
 def test_a_sign_in_through_the_provider_confirms_it(app: Flask, browser: FlaskClient, proven: Connection) -> None:
     """Her first session was spared for that, and is over with it."""
     with db.connection():
@@ -196,7 +212,7 @@ def two(app: Flask, proven: Connection, simulated: Any) -> Connection:
     with db.connection():
         address = proven.provider.people[0].email
         Member.update(email=address, email_key=address.lower()).execute()
-        IdentityProvider.update(administrator_signed_in_at=clock.now()).execute()
+        IdentityProvider.update(administrator_signed_in_at=clock.now(), proven_by=proven.world.owner.id).execute()
         Account.update(sso_mode="enforced").execute()
     return second
 

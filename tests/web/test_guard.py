@@ -12,7 +12,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp_bridge import bots, credentials, db, member_lifecycle, member_roles, roles
+from idp_bridge import bots, credentials, db, member_lifecycle, member_roles, own_roles, roles
 from idp_bridge.actors import Actor
 from idp_bridge.models import Member, ScimToken
 from idp_bridge.roles import CredentialKind, Permission, kinds_of
@@ -154,6 +154,34 @@ def test_a_request_that_is_held_open_does_not_act_for_who_she_was(app: Flask, wo
     assert _sent_slowly(app, suspend, url, "PATCH", key, {"active": True}) == 401
     with db.connection():
         assert not Member.get_by_id(other.id).active
+
+
+def test_a_request_that_is_held_open_does_not_act_by_what_her_own_role_allowed(app: Flask, world: World) -> None:
+    """Narrowed before all of it has come, the role gives nothing any more: neither the right to act nor to grant."""
+    with db.connection(), db.transaction():
+        held = [Permission.MEMBERS_WRITE, Permission.BILLING_WRITE, Permission.CREDENTIALS_OWN]
+        role = own_roles.create(world.system, "keeper", permissions=held)
+        keeper = member_lifecycle.create(world.system, email="b@acme.test", managed_by="local", roles=["keeper"])
+        other = member_lifecycle.create(world.system, email="c@acme.test", managed_by="local", roles=["viewer"])
+        key = credentials.issue(world.system, credentials.API_KEY, keeper).token
+    assert key is not None
+
+    def narrowed_to(*permissions: Permission) -> Callable[[], None]:
+        def narrow() -> None:
+            headers = {"Authorization": f"Bearer {world.api_key}"}
+            answer = app.test_client().patch(
+                f"/api/roles/{role.id}", json={"permissions": permissions}, headers=headers
+            )
+            assert answer.status_code == 200
+
+        return narrow
+
+    for left in ([Permission.MEMBERS_WRITE], [Permission.BILLING_WRITE]):
+        body, url = {"roles": ["billing"]}, f"/api/users/{other.id}"
+        assert _sent_slowly(app, narrowed_to(*left), url, "PATCH", key, body) == 403
+        narrowed_to(*held)()
+    with db.connection():
+        assert member_roles.roles_of(world.account, Member.get_by_id(other.id)) == ("viewer",)
 
 
 def test_a_push_that_is_held_open_ends_with_its_token(

@@ -382,6 +382,33 @@ def test_a_password_link_never_replaces_a_password(client: FlaskClient, world: W
     assert sign_in(client, password="a brand new password").status_code == 403
 
 
+@pytest.mark.parametrize("email", ["owner@acme.test", "nobody@acme.test"])
+def test_who_says_that_she_is_known_is_not_made_again_by_a_slip(client: FlaskClient, world: World, email: str) -> None:
+    """The answer is the same for an address that nobody has: whoever invited it holds the link, too. Without the word
+    she joins as somebody new."""
+    with db.connection():
+        other = make_account("globex")
+        with db.transaction():
+            path = f"/invitations/{invitations.create(other.system, email).token}"
+    slip = {"name": "Olga", "password": "tulip river forty two lamsp", "page": path}
+    answer = post(client, path, known="true", **slip)
+    assert answer.status_code == 400
+    assert f"Nobody here has {email} and this password" in answer.get_data(as_text=True).replace("&#39;", "'")
+    assert post(client, path, **slip).status_code == 303
+
+
+def test_a_password_of_before_the_check_accepts(client: FlaskClient, world: World) -> None:
+    """What is asked of a new one was not asked of hers."""
+    with db.connection():
+        other, weak = make_account("globex"), "password1234"
+        Person.update(password_hash=passwords.hash_password(weak)).where(Person.id == world.owner.person_id).execute()
+        with db.transaction():
+            path = f"/invitations/{invitations.create(other.system, 'owner@acme.test').token}"
+    assert post(client, path, page=path, name="Olga", password=weak).status_code == 303
+    with db.connection():
+        assert len(people.memberships(world.owner.person)) == 2
+
+
 def test_somebody_known_joins_with_the_password_she_has(client: FlaskClient, world: World) -> None:
     """Her password shows that she is the same person: her session reaches both of her accounts."""
     with db.connection():

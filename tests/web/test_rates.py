@@ -1,16 +1,20 @@
 """Past a rate: 429 in the dialect of the path, with the seconds to wait; and who must not suffer for whom."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import time_machine
+from flask import Flask
 from flask.testing import FlaskClient
 
-from idp_bridge import db, invitations, member_lifecycle, people, scim_tokens, tokens
+from idp_bridge import db, invitations, member_lifecycle, people, recovery, scim_tokens, tokens
 from idp_bridge.config import Config
+from idp_bridge.rates import MOST_TO_ONE, Rates
 from tests.conftest import PASSWORD, SECRET_KEY, ScimClient, World, add_provider, make_account
+from tests.smtp import Mailbox
 from tests.web.pages import csrf_of, post, sign_in
 
 NOON = datetime(2026, 11, 25, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -125,6 +129,31 @@ def _another_token(world: World) -> str:
         return scim_tokens.issue(world.system, world.provider).token
 
 
+@pytest.mark.parametrize(("path", "key"), [("/api/whoami", "api"), ("/api/nothing", None), ("/scim/v2/Users", "scim")])
+def test_each_answer_says_what_is_left(
+    client: FlaskClient, scim_client: ScimClient, clock: time_machine.Traveller, path: str, key: str | None
+) -> None:
+    """RateLimit-Limit, -Remaining and -Reset for a known credential, the refusal included; nothing for a stranger."""
+    good = scim_client.token if key == "scim" else scim_client.world.api_key
+    answers = [client.get(path, headers={"Authorization": f"Bearer {good}"}) for _ in range(4)]
+    told = [[answer.headers.get(f"RateLimit-{what}") for what in ("Limit", "Remaining", "Reset")] for answer in answers]
+    if key is None:  # no view, and so nobody asked who it is
+        assert told == [[None] * 3] * 4
+        return
+    assert told == [["3", "2", "1"], ["3", "1", "1"], ["3", "0", "1"], ["3", "0", "1"]]
+    clock.shift(timedelta(seconds=1))
+    again = client.get(path, headers={"Authorization": f"Bearer {good}"})
+    assert again.headers["RateLimit-Remaining"] == "2"
+    assert "RateLimit-Limit" not in client.get(path).headers
+
+
+def test_pages_say_nothing_of_rates(client: FlaskClient, world: World, clock: time_machine.Traveller) -> None:
+    """They are for people."""
+    clock.shift(timedelta(seconds=1))
+    sign_in(client)
+    assert "RateLimit-Limit" not in client.get("/accounts/acme/members").headers
+
+
 # --- sign-in attempts -------------------------------------------------------------------------------------------
 
 
@@ -178,14 +207,16 @@ def test_behind_a_trusted_proxy_the_address_is_the_clients(client: FlaskClient, 
     assert attempt(0, "192.0.2.2") == 403
 
 
-def test_recovery_codes_are_attempts_of_their_own(client: FlaskClient, world: World) -> None:
-    """Counted, but guesses at the password do not shut them."""
-    attempts(client, BY_PERSON)
-    answers = [post(client, "/login/recovery", email="owner@acme.test", code="0-aaaa") for _ in range(BY_PERSON + 1)]
-    assert statuses(answers) == [403] * BY_PERSON + [429]
-    assert "with a recovery" not in answers[0].get_data(as_text=True)
-    assert TOO_MANY in answers[-1].get_data(as_text=True)
-    assert answers[-1].headers["Retry-After"] == "60"
+def test_nobody_shuts_the_recovery_codes_of_somebody_else(app: Flask, world: World) -> None:
+    """A code has 99 bits: whoever knows only her address may try as long as he likes, and each network so often."""
+    with db.connection():
+        codes = recovery.make(replace(world.system, id=world.owner.id, roles=("admin",)), world.owner)
+    stranger, owner = (app.test_client() for _ in range(2))
+    stranger.environ_base["REMOTE_ADDR"] = "192.0.2.66"
+    fields = {"page": "/login/recovery", "email": "owner@acme.test"}
+    answers = [post(stranger, "/login/recovery", code="0-aaaa", **fields) for _ in range(LOGIN_RATE + 1)]
+    assert statuses(answers) == [403] * LOGIN_RATE + [429]
+    assert post(owner, "/login/recovery", code=codes[0], **fields).status_code == 303
 
 
 def test_an_invitation_is_no_place_to_guess_at_a_password(client: FlaskClient, world: World) -> None:
@@ -225,3 +256,40 @@ def test_a_stranger_shuts_neither_single_sign_on_nor_the_last_ways_in(
     assert client.get(f"/saml/{provider.id}/start").status_code in (302, 303)
     assert post(client, f"/login/password/{first}", password=PASSWORD).status_code == 303
     assert post(client, f"/login/break-glass/{glass}").status_code == 303
+
+
+# --- invitations ------------------------------------------------------------------------------------------------
+
+
+def test_nobodys_mailbox_is_filled_by_inviting(
+    client: FlaskClient, world: World, mailbox: Mailbox, clock: time_machine.Traveller
+) -> None:
+    """So many an hour to one address from one account, and from one account in all; each answer says when to go on."""
+    client.application.extensions["rates"] = Rates.of(
+        Config(database_url="", base_url="", secret_key="", invitation_rate=MOST_TO_ONE + 2)
+    )
+
+    def invite(email: str) -> Any:
+        return client.post("/api/invitations", json={"email": email}, headers=world.headers)
+
+    first = invite("new@acme.test").get_json()
+    assert invite("new@acme.test").status_code == 409  # and so it is not mailed, and does not count
+    path = f"/api/invitations/{first['id']}/resend"
+    answers = [client.post(path, headers=world.headers) for _ in range(MOST_TO_ONE)]
+    assert statuses(answers) == [200] * (MOST_TO_ONE - 1) + [429]
+    assert (answers[-1].get_json()["error_code"], answers[-1].headers["Retry-After"]) == (
+        "ERR_TOO_MANY_REQUESTS",
+        "3600",
+    )
+    assert [invite(f"p{number}@acme.test").status_code for number in range(3)] == [201, 201, 429]
+    clock.shift(timedelta(hours=1))
+    assert client.post(path, headers=world.headers).status_code == 200
+
+
+def test_what_is_not_mailed_is_not_counted(client: FlaskClient, world: World) -> None:
+    """Without a mail server an invitation is a link."""
+    client.application.extensions["rates"] = Rates.of(
+        Config(database_url="", base_url="", secret_key="", invitation_rate=1)
+    )
+    made = [client.post("/api/invitations", json={"email": f"p{n}@acme.test"}, headers=world.headers) for n in range(3)]
+    assert statuses(made) == [201, 201, 201]

@@ -84,6 +84,15 @@ def test_what_takes_nothing_of_the_plan_stays_possible(both: Both, what: str) ->
     assert both.stored()[name] == value
     assert both.by_api("PATCH", "", {name: before[name]}) == 200
     assert both.stored()[name] == before[name]
+    assert both.stored()["off_by_plan"], "none of them says that it is to stay off"
+
+
+def test_a_connection_that_is_said_to_be_off_stays_off(both: Both) -> None:
+    """Although it was off already: the plan that comes back does not choose otherwise."""
+    assert both.by_api("PATCH", "", {"enabled": False}) == 200
+    with db.connection(), db.transaction():
+        plan_changes.set_plan(both.world.system, "enterprise")
+    assert not both.stored()["enabled"]
 
 
 @pytest.mark.parametrize("what", REFUSED)

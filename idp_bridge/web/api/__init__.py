@@ -23,6 +23,7 @@ from idp_bridge.web.api import (
     service_provider_keys,
     sessions,
     sign_in_flows,
+    usage,
     users,
     webhooks,
     whoami,
@@ -52,6 +53,7 @@ NOUNS = (
     role_mappings,
     events,
     webhooks,
+    usage,
     recovery_codes,
     whoami,
 )
@@ -78,4 +80,6 @@ def register(app: Flask) -> None:
     for name, schema in api.spec.components.schemas.items():
         if name.endswith("Patch"):
             schema["minProperties"] = 1
-    documentation.register(app, api.spec.to_dict())
+    document = api.spec.to_dict()
+    documentation.describe_headers(document["paths"])
+    documentation.register(app, document)

@@ -90,6 +90,9 @@ class _Connection(Body):
         metadata={"description": "What our requests ask for; null = nothing, and the provider decides."},
     )
     may_grant_admin = Flag()
+    trusted_with_administrators = Flag(
+        metadata={"description": "An administrator stands behind what it is trusted by. Only administrators set it."}
+    )
     strict_scim = Flag()
     sign_authn_requests = Flag()
     want_assertions_encrypted = Flag()
@@ -218,6 +221,7 @@ class IdentityProviderAnswer(Answer):
     attribute_mapping = fields.Nested(AttributeMappingAnswer)
     name_id_format = fields.String(allow_none=True)
     may_grant_admin = fields.Boolean()
+    trusted_with_administrators = fields.Boolean()
     strict_scim = fields.Boolean()
     sign_authn_requests = fields.Boolean()
     want_assertions_encrypted = fields.Boolean()

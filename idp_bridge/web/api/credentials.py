@@ -8,7 +8,7 @@ from marshmallow import fields
 
 from idp_bridge import bots, credentials, members
 from idp_bridge.credentials import ACL_ENTRY, API_KEY, AUTHTOKEN, MOST_ACL_ENTRIES, SSH_PUBLIC_KEY, Kind, Owner
-from idp_bridge.errors import Code, Conflict, Forbidden, NotFound
+from idp_bridge.errors import Conflict, NotFound
 from idp_bridge.models import Credential
 from idp_bridge.roles import Permission
 from idp_bridge.web.api.dialect import Blueprint, no_content
@@ -146,9 +146,8 @@ def _owner(named: str | None) -> Owner:
     me, account = actor(), actor().account
     if named in (None, me.id, me.subject if me.type == "user" else me.id):
         return bots.get(account, me.id or "") if me.type == "bot_user" else members.get(account, me.id or "")
-    if not me.may(Permission.CREDENTIALS_ALL):
-        raise Forbidden("Only an administrator may name another owner.", code=Code.ADMINISTRATORS_ONLY)
     name = str(named)
+    credentials.check_owner(me, name)
     if "@" not in name:
         return bots.get(account, name) if name.startswith("bot_") else members.get(account, name)
     found = members.with_address(account, name)
@@ -167,7 +166,7 @@ def _owner(named: str | None) -> Owner:
 @blueprint.arguments(Page, location="query")
 @blueprint.response(200, listing("credentials", AuthtokenAnswer))
 def list_credentials(asked: dict[str, Any]) -> dict[str, Any]:
-    """The authtokens: all for an administrator, else one's own."""
+    """The authtokens: all with `credentials:all`, else one's own."""
     return _listed(AUTHTOKEN, "credentials", asked)
 
 
@@ -213,7 +212,7 @@ def delete_credential(id: str) -> Response:
 @blueprint.arguments(Page, location="query")
 @blueprint.response(200, listing("keys", ApiKeyAnswer))
 def list_api_keys(asked: dict[str, Any]) -> dict[str, Any]:
-    """The API keys: all for an administrator, else one's own."""
+    """The API keys: all with `credentials:all`, else one's own."""
     return _listed(API_KEY, "keys", asked)
 
 
@@ -259,7 +258,7 @@ def delete_api_key(id: str) -> Response:
 @blueprint.arguments(Page, location="query")
 @blueprint.response(200, listing("ssh_credentials", SshCredentialAnswer))
 def list_ssh_credentials(asked: dict[str, Any]) -> dict[str, Any]:
-    """The SSH public keys: all for an administrator, else one's own."""
+    """The SSH public keys: all with `credentials:all`, else one's own."""
     return _listed(SSH_PUBLIC_KEY, "ssh_credentials", asked)
 
 

@@ -6,6 +6,7 @@ web/errors.py answers it like everything else.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
 from typing import Any, NoReturn
 
 import flask_smorest
@@ -15,7 +16,9 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import UnsupportedMediaType
 from werkzeug.routing import BaseConverter
 
+from idp_bridge import db
 from idp_bridge.errors import Code, Invalid
+from idp_bridge.web.api import idempotent, preconditions
 from idp_bridge.web.api.schemas import ID
 
 PREFIX = "/api"
@@ -124,6 +127,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # untyped
 
     def __init__(self, name: str, import_name: str, description: str) -> None:
         super().__init__(name, import_name, description=description, url_prefix=PREFIX)
+        self._reading: dict[str, Callable[..., Response]] = {}  # by rule: what answers a GET of one resource
         self.before_request(_limit_body)
         self.after_request(_complete)
 
@@ -134,7 +138,54 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # untyped
     def route(self, rule: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """A view's name is its operationId."""
         register = super().route(rule, **options)
-        return lambda view: register(self.doc(operationId=view.__name__)(view))
+
+        def named(view: Callable[..., Any]) -> Callable[..., Any]:
+            if options.get("methods") == ["GET"] and preconditions.is_single(PREFIX + rule):
+                self._reading[PREFIX + rule] = view.answer  # type: ignore[attr-defined]  # hung there by response()
+            return register(self.doc(operationId=view.__name__)(view))
+
+        return named
+
+    def response(self, status_code: int, schema: Any = None, **options: Any) -> Any:
+        """The answer, under what its headers ask for: once for each key, only where nobody was faster. It stands right
+        above the view, so that this is decided in the transaction of the change and on a body that is well-formed."""
+        answering = super().response(status_code, schema, **options)
+
+        def decorate(view: Callable[..., Any]) -> Callable[..., Response]:
+            answer = answering(view)
+
+            @wraps(answer)
+            def settled(*args: Any, **values: Any) -> Response:
+                return self._settle(lambda: answer(*args, **values))
+
+            settled.answer = answer  # type: ignore[attr-defined]
+            return settled
+
+        return decorate
+
+    def _settle(self, answer: Callable[[], Response]) -> Response:
+        if request.method == "POST":
+            return idempotent.once(answer)
+        rule = request.url_rule.rule if request.url_rule else ""
+        if request.method in preconditions.CHANGING:
+            preconditions.check(self._reading.get(rule))
+        made = answer()
+        return preconditions.tagged(made) if made.status_code == 200 and rule in self._reading else made
+
+    def prepared(self, first: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """``first`` does what is slow, with what the view is called with; then a transaction begins, and the view has
+        its result in front. For a view whose guard opens none."""
+
+        def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+            @wraps(view)
+            def called(*args: Any, **values: Any) -> Any:
+                made = first(*args, **values)
+                with db.transaction():
+                    return view(made, *args, **values)
+
+            return called
+
+        return decorate
 
 
 def _limit_body() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response
 
-from idp_bridge import connection_warnings, db, fetching, identity_links, idps, impact, metadata_refresh, plans, sp_keys
+from idp_bridge import connection_warnings, fetching, identity_links, idps, impact, metadata_refresh, plans, sp_keys
 from idp_bridge.errors import Conflict, Invalid
 from idp_bridge.idps import Trust
 from idp_bridge.models import IdentityProvider
@@ -94,6 +94,13 @@ def _merge_trust(provider: IdentityProvider, body: dict[str, Any]) -> Trust | No
     return replace(idps.trust_of(provider), **given) if given else None
 
 
+def _take_new_trust(body: dict[str, Any], id: str) -> Trust | None:
+    provider = idps.get(actor().account, id)  # nothing is fetched for an id that is not there
+    if body.get("metadata_xml") or body.get("metadata_url"):  # nor for an account that may not use it
+        plans.require(actor().account, Feature.SSO)
+    return _take_trust(body, provider)
+
+
 # --- connections ------------------------------------------------------------------------------------------------
 
 
@@ -110,14 +117,13 @@ def list_identity_providers(asked: dict[str, Any]) -> dict[str, Any]:
 @blueprint.post("/identity_providers")
 @guard(Permission.IDPS_WRITE, feature=Feature.SSO, transaction=False)
 @blueprint.arguments(IdentityProviderCreate)
+@blueprint.prepared(_take_trust)
 @blueprint.response(201, IdentityProviderAnswer)
-def create_identity_provider(body: dict[str, Any]) -> dict[str, Any]:
+def create_identity_provider(trust: Trust | None, body: dict[str, Any]) -> dict[str, Any]:
     """Connect an identity provider. The account stays in its sign-in mode."""
-    trust = _take_trust(body)
     if trust is None:
         raise TypeError("the schema lets no body without a trust through")
-    with db.transaction():
-        return _shown(idps.create(actor(), name=body.pop("name"), trust=trust, **body))
+    return _shown(idps.create(actor(), name=body.pop("name"), trust=trust, **body))
 
 
 @blueprint.get("/identity_providers/<id:id>")
@@ -131,18 +137,14 @@ def get_identity_provider(id: str) -> dict[str, Any]:
 @blueprint.patch("/identity_providers/<id:id>")
 @guard(Permission.IDPS_WRITE, transaction=False)
 @blueprint.arguments(IdentityProviderPatch)
+@blueprint.prepared(_take_new_trust)
 @blueprint.response(200, IdentityProviderAnswer)
-def update_identity_provider(body: dict[str, Any], id: str) -> dict[str, Any]:
+def update_identity_provider(trust: Trust | None, body: dict[str, Any], id: str) -> dict[str, Any]:
     """Change a connection. What a sign-in rests on, once changed, must be proven again before enforcing. Without single
     sign-on in the plan it may be switched off, renamed and redacted."""
-    provider = idps.get(actor().account, id)  # nothing is fetched for an id that is not there
-    if body.get("metadata_xml") or body.get("metadata_url"):  # nor for an account that may not use it
-        plans.require(actor().account, Feature.SSO)
-    trust = _take_trust(body, provider)
-    with db.transaction():
-        provider = idps.get(actor().account, id)
-        idps.change(actor(), provider, trust=trust or _merge_trust(provider, body), **body)
-        return _shown(provider)
+    provider = idps.get(actor().account, id)
+    idps.change(actor(), provider, trust=trust or _merge_trust(provider, body), **body)
+    return _shown(provider)
 
 
 @blueprint.delete("/identity_providers/<id:id>")

@@ -11,6 +11,7 @@ from idp_bridge.roles import Permission
 from idp_bridge.web.api.dialect import Blueprint, no_content
 from idp_bridge.web.api.paging import Page, page
 from idp_bridge.web.api.schemas import Answer, Body, Email, Instant, Names, Uri, listing
+from idp_bridge.web.entering import count_invitation
 from idp_bridge.web.guard import actor, base_url, guard
 
 blueprint = Blueprint("Invitations", __name__, "Addresses asked to join; a pending one reserves a seat.")
@@ -76,6 +77,7 @@ def list_invitations(asked: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(201, InvitationAnswer)
 def create_invitation(body: dict[str, Any]) -> Invitation:
     """Ask an address to join. The answer alone holds the link that accepts."""
+    count_invitation(body["email"])
     return _sent(invitations.create(actor(), body["email"], role_names=body["roles"]))
 
 
@@ -94,7 +96,9 @@ def get_invitation(id: str) -> Invitation:
 @blueprint.response(200, InvitationAnswer)
 def resend_invitation(id: str) -> Invitation:
     """Send it again, from the caller now: a new link with a new end, and the former one is dead."""
-    return _sent(invitations.resend(actor(), invitations.get(actor().account, id)))
+    found = invitations.get(actor().account, id)
+    count_invitation(found.email)
+    return _sent(invitations.resend(actor(), found))
 
 
 @blueprint.delete("/invitations/<id:id>")

@@ -6,6 +6,7 @@ from marshmallow import fields
 
 from idp_bridge import members, recovery
 from idp_bridge.errors import Code, Forbidden
+from idp_bridge.models import Member
 from idp_bridge.web.api.dialect import Blueprint
 from idp_bridge.web.api.schemas import Answer
 from idp_bridge.web.guard import actor, guard
@@ -19,12 +20,21 @@ class RecoveryCodesAnswer(Answer):
     recovery_codes = fields.List(fields.String())
 
 
+def _hashed() -> dict[str, str]:
+    me = actor()
+    if me.type != "user":
+        raise Forbidden("Recovery codes are made by an administrator for herself.", code=Code.ADMINISTRATORS_ONLY)
+    return recovery.hashed_codes(me, _herself())
+
+
+def _herself() -> Member:
+    return members.get(actor().account, str(actor().id))
+
+
 @blueprint.post("/recovery_codes")
 @guard(transaction=False)
+@blueprint.prepared(_hashed)
 @blueprint.response(201, RecoveryCodesAnswer)
-def create_recovery_codes() -> dict[str, Any]:
+def create_recovery_codes(hashes: dict[str, str]) -> dict[str, Any]:
     """Ten new codes for the calling administrator; her former ones die."""
-    me = actor()
-    if me.type != "user" or me.id is None:
-        raise Forbidden("Recovery codes are made by an administrator for herself.", code=Code.ADMINISTRATORS_ONLY)
-    return {"recovery_codes": recovery.make(me, members.get(me.account, me.id))}
+    return {"recovery_codes": recovery.replace_by(actor(), _herself(), hashes)}

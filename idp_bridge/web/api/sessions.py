@@ -43,19 +43,26 @@ class MemberSessionAnswer(Answer):
     user_id = fields.String()
     method = fields.String(validate=validate.OneOf([way.value for way in Way]))
     identity_provider_id = fields.String(allow_none=True)
-    address = fields.String(allow_none=True, metadata={"description": "That the sign-in came from."})
-    user_agent = fields.String(metadata={"description": "What the browser called itself at the sign-in."})
+    address = fields.String(
+        allow_none=True, metadata={"description": "That the sign-in came from, or its first use in this account."}
+    )
+    user_agent = fields.String(metadata={"description": "What the browser called itself then."})
     current = fields.Boolean(metadata={"description": "Whether this request comes by it."})
-    created_at = Instant()
-    seen_at = Instant(metadata={"description": "To the minute."})
-    expires_at = Instant(metadata={"description": "Sooner, where it is not used for a day."})
+    created_at = Instant(metadata={"description": "The sign-in, or the session's first use in this account."})
+    seen_at = Instant(metadata={"description": "Its last use in this account, to the minute."})
+    expires_at = Instant(metadata={"description": "At the latest. Sooner, where it is not used for a day."})
 
 
 def _shown(reach: SessionReach) -> dict[str, Any]:
     row, mine = reach.session, session()
-    facts = {name: getattr(row, name) for name in MemberSessionAnswer().fields if hasattr(row, name)}
-    current = mine is not None and mine.digest == row.digest
-    return {**facts, "id": reach.id, "user_id": reach.member_id, "current": current}
+    return {
+        **{name: getattr(row, name) for name in ("method", "identity_provider_id")},
+        **{name: getattr(reach, name) for name in ("id", "address", "user_agent", "seen_at")},
+        "user_id": reach.member_id,
+        "current": mine is not None and mine.digest == row.digest,
+        "created_at": reach.used_at,
+        "expires_at": account_sessions.ends_at(reach),
+    }
 
 
 def _member(id: str) -> Member:

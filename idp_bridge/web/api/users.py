@@ -12,7 +12,7 @@ from idp_bridge.roles import Permission
 from idp_bridge.web.api.dialect import Blueprint, no_content
 from idp_bridge.web.api.paging import Page, page
 from idp_bridge.web.api.schemas import ID, Answer, Flag, Instant, Names, Patch, Text, Uri, listing
-from idp_bridge.web.guard import actor, base_url, guard
+from idp_bridge.web.guard import actor, base_url, guard, require
 
 blueprint = Blueprint("Users", __name__, "The members of the account, by hand, by invitation, by sign-in or by SCIM.")
 
@@ -43,8 +43,10 @@ class ExplanationQuery(Schema):
 
 
 class UserPatch(Patch):
-    """What may be set of a member by hand. ``active`` false is a hold, which no directory lifts."""
+    """What may be set of a member by hand. ``active`` false is a hold, which no directory lifts; ``name`` is one's own
+    to set too, unless a directory or a provider's assertions own it."""
 
+    name = Text(least=1, most=255)
     roles = Names()
     active = Flag()
 
@@ -167,12 +169,17 @@ def explain_user(asked: dict[str, Any], id: str) -> dict[str, Any]:
 
 
 @blueprint.patch("/users/<id:id>")
-@guard(Permission.MEMBERS_WRITE)
+@guard()
 @blueprint.arguments(UserPatch)
 @blueprint.response(200, UserAnswer)
 def update_user(body: dict[str, Any], id: str) -> dict[str, Any]:
-    """Give a member other roles, suspend her, or let her in again. Without the hold she is as her directory says."""
+    """Name a member, give her other roles, suspend her, or let her in again. Without the hold she is as her directory
+    says. Everybody may set her own name; the rest needs `members:write`."""
+    if id != actor().id or body.keys() != {"name"}:
+        require(Permission.MEMBERS_WRITE)
     member = members.get(actor().account, id)
+    if "name" in body:
+        member_lifecycle.rename(actor(), member, body["name"])
     if "roles" in body:
         member_roles.set_roles(actor(), member, body["roles"])
     if "active" in body:
@@ -203,8 +210,8 @@ def restore_user(id: str) -> dict[str, Any]:
 @guard(Permission.MEMBERS_WRITE)
 @blueprint.response(201, PasswordSetupAnswer)
 def create_password_setup(id: str) -> dict[str, str]:
-    """Make a link by which a member without a password sets her first one; for administrators, in mixed mode. The
-    former link is dead."""
+    """Make a link by which a member without a password sets her first one; for administrators in a browser session, in
+    mixed mode. The former link is dead."""
     token = password_changes.setup_link(actor(), members.get(actor().account, id))
     return {"password_setup_url": f"{base_url()}/login/password/{token}"}
 

@@ -17,6 +17,7 @@ from idp_bridge.web.dashboard import (
     invitations,
     members,
     page,
+    profile,
     provisioning,
     roles,
     sessions,
@@ -29,7 +30,7 @@ from idp_bridge.web.dashboard import (
 )
 
 __all__ = ["bot_users", "conflicts", "credentials", "events", "groups", "identity_providers", "invitations", "members"]
-__all__ += ["provisioning", "register", "roles", "sessions", "settings", "sign_in_flows", "sign_in_mode"]
+__all__ += ["profile", "provisioning", "register", "roles", "sessions", "settings", "sign_in_flows", "sign_in_mode"]
 __all__ += ["trust", "usage", "webhooks"]
 
 

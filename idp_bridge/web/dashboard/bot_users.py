@@ -1,6 +1,7 @@
 """Bot users: service accounts with credentials of their own. Two verbs that are easily mixed up stand side by side:
 deactivating suspends the credentials, deleting revokes them for good."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from peewee import fn
@@ -11,7 +12,7 @@ from idp_bridge.models import BotUser, Credential, Event
 from idp_bridge.roles import Permission
 from idp_bridge.web import forms
 from idp_bridge.web.dashboard import issuing
-from idp_bridge.web.dashboard.members import confirm, role_names
+from idp_bridge.web.dashboard.members import confirm, grantable
 from idp_bridge.web.dashboard.page import blueprint, done, refused_on, render
 from idp_bridge.web.guard import actor, guard
 
@@ -26,8 +27,8 @@ class BotForm(forms.Form):
     roles = forms.Several()
 
 
-def _grantable() -> list[str]:
-    return [name for name in role_names(actor().account) if name != roles.ADMIN]
+def _grantable(held: Iterable[str] = ()) -> list[str]:
+    return [name for name in grantable(held=held) if name != roles.ADMIN]
 
 
 @blueprint.get("/bot-users", endpoint="bot_users")
@@ -78,7 +79,7 @@ def _page(bot_id: str, *, issued: credentials.Issued | None = None) -> Any:
         uses=uses,
         kinds=issuing.KINDS,
         issued=issued,
-        role_names=_grantable(),
+        role_names=_grantable(bot.roles),
         events=list(Event.select().where(mine, about).order_by(Event.id.desc()).limit(LATEST_EVENTS)),
     )
 

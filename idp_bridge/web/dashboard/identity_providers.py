@@ -199,8 +199,20 @@ def change_options(provider_id: str) -> Any:
     """Save name, description and switches."""
     provider = idps.get(actor().account, provider_id)
     form = forms.read(OptionsForm)
+    if form["enabled"] == provider.enabled:  # the form has every switch: one that was not moved chooses nothing
+        del form["enabled"]
     idps.change(actor(), provider, **{**form, "name_id_format": form["name_id_format"] or None})
     return done("The connection is saved.", "connection_settings", provider_id=provider_id)
+
+
+@blueprint.post("/identity-providers/<provider_id>/confirm")
+@refused_on(connection_settings, "provider_id")
+@guard(Permission.IDPS_WRITE)
+def confirm_identity_provider(provider_id: str) -> Any:
+    """An administrator stands behind it: it speaks for administrators too from now on."""
+    provider = idps.get(actor().account, provider_id)
+    idps.change(actor(), provider, trusted_with_administrators=True)
+    return done(f"{provider.name} is trusted with administrators.", "connection_settings", provider_id=provider_id)
 
 
 @blueprint.post("/identity-providers/<provider_id>/attributes")

@@ -9,6 +9,7 @@ from idp_bridge.roles import Permission
 from idp_bridge.web import forms
 from idp_bridge.web.dashboard.members import list_page, members_list
 from idp_bridge.web.dashboard.page import blueprint, done, refused_on
+from idp_bridge.web.entering import count_invitation
 from idp_bridge.web.guard import actor, guard
 
 MOST = 100  # addresses at once
@@ -40,6 +41,8 @@ def invite() -> Any:
     """Ask addresses to join, all of them or none. Where nothing is mailed, each link is shown once."""
     form = forms.read(InviteForm)
     names = form["roles"] or roles.DEFAULT
+    for email in form["email"]:
+        count_invitation(email)
     return list_page(invited=[invitations.create(actor(), email, role_names=names) for email in form["email"]])
 
 
@@ -48,7 +51,9 @@ def invite() -> Any:
 @guard(Permission.MEMBERS_WRITE)
 def resend_invitation(invitation_id: str) -> Any:
     """A new link with a new end; the former one is dead."""
-    return list_page(invited=[invitations.resend(actor(), invitations.get(actor().account, invitation_id))])
+    found = invitations.get(actor().account, invitation_id)
+    count_invitation(found.email)
+    return list_page(invited=[invitations.resend(actor(), found)])
 
 
 @blueprint.post("/members/invitations/<invitation_id>/cancel")

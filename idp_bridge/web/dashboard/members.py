@@ -1,6 +1,6 @@
 """Team members: who is in the account, why they may do what they may, and inviting more."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from peewee import fn
 from idp_bridge import (
     account_sessions,
     bots,
+    grants,
     identity_links,
     idps,
     invitations,
@@ -32,7 +33,6 @@ from idp_bridge.models import (
     Member,
     Person,
     Role,
-    Session,
     SessionReach,
 )
 from idp_bridge.roles import Permission
@@ -63,9 +63,22 @@ class ConfirmForm(forms.Form):
     confirm = forms.Text(load_default="")
 
 
+class NameForm(forms.Form):
+    """What a member is called."""
+
+    name = forms.Text(required=True)
+
+
 def role_names(account: Account) -> list[str]:
-    """The roles that can be granted in this account: the built-in ones, then its own."""
+    """The roles of this account: the built-in ones, then its own."""
     return [*roles.BUILT_IN, *column(Role.select(Role.name).where(Role.account == account).order_by(Role.name))]
+
+
+def grantable(*, held: Iterable[str] = ()) -> list[str]:
+    """The roles that a form offers the actor: those that she may give, and those that are held."""
+    names = role_names(actor().account)
+    offered = {*grants.open_to(actor(), names), *held}
+    return [name for name in names if name in offered]
 
 
 @blueprint.get("/members", endpoint="members")
@@ -99,14 +112,23 @@ def list_page(*, invited: Sequence[invitations.Sent] = ()) -> Any:
         invited=invited,
         base_url=base_url(),
         seats=seats.count(account),
-        role_names=role_names(account),
+        role_names=grantable(),
     )
 
 
 def _invitations(account: Account) -> dict[str, Any]:
-    pending = list(invitations.pending(account).order_by(Invitation.id.desc()))
-    lapsed, mails = invitations.lapsed(account, pending), invitations.mails(pending)
-    return {"invitations": pending, "lapsed": lapsed, "mails": mails}
+    """A page of the pending ones, the newest first."""
+    pending = invitations.pending(account)
+    total = pending.count()
+    pages = max(-(-total // PAGE), 1)
+    number = min(max(request.args.get("invitations", 1, type=int), 1), pages)
+    shown = list(pending.order_by(Invitation.id.desc()).paginate(number, PAGE))
+    return {
+        "invitations": shown,
+        "lapsed": invitations.lapsed(account, shown),
+        "mails": invitations.mails(shown),
+        "invitations_at": {"number": number, "pages": pages, "total": total},
+    }
 
 
 def _search(account: Account) -> Any:
@@ -138,10 +160,11 @@ def _ways(shown: Sequence[Member]) -> dict[str, list[str]]:
 
 
 def _last_seen(shown: Sequence[Member]) -> dict[str, datetime | None]:
-    """When a session of each was last used; else when she last signed in."""
+    """When a session of each was last used here; else when she last signed in."""
     found = {member.id: member.last_login_at for member in shown}
-    reaching: Any = SessionReach.select(SessionReach.member, Session.seen_at).join(Session)
-    for id, moment in reaching.where(SessionReach.member.in_(list(found))).tuples():
+    reaching: Any = SessionReach.select(SessionReach.member, SessionReach.seen_at)
+    used = SessionReach.member.in_(list(found)) & SessionReach.used_at.is_null(False)
+    for id, moment in reaching.where(used).tuples():
         found[id] = max(moment, found[id] or moment)
     return found
 
@@ -168,6 +191,7 @@ def member(member_id: str) -> Any:
 def _member_page(found: Member, *, password_link: str | None = None) -> Any:
     account = actor().account
     explained = member_roles.explain(account, found)
+    may_touch = actor().administrator or roles.ADMIN not in explained.allowed
     provider = found.identity_provider_id and IdentityProvider.get_by_id(found.identity_provider_id)
     return render(
         "member.html",
@@ -176,8 +200,11 @@ def _member_page(found: Member, *, password_link: str | None = None) -> Any:
         explained=explained,
         losses=_losses(explained),
         provider=provider or None,
-        role_names=role_names(account),
+        may_touch=may_touch,
+        name_owner=members.name_owner(found),
+        role_names=grantable(held=explained.allowed),
         sessions=account_sessions.of_member(found),
+        ends=account_sessions.ends_at,
         owned=Credential.select().where(Credential.member == found).count(),
         ways=_ways([found])[found.id],
         links=list(identity_links.of_member(found)),
@@ -227,6 +254,15 @@ def unlink(member_id: str) -> Any:
     """Forget what identity providers call her."""
     identity_links.forget(actor(), members.get(actor().account, member_id))
     return done("The next sign-in with this address is linked anew.", "member", member_id=member_id)
+
+
+@blueprint.post("/members/<member_id>/name")
+@refused_on(member, "member_id")
+@guard(Permission.MEMBERS_WRITE)
+def rename_member(member_id: str) -> Any:
+    """What she is called, where no directory and no provider says it."""
+    member_lifecycle.rename(actor(), members.get(actor().account, member_id), forms.read(NameForm)["name"])
+    return done("The name is saved.", "member", member_id=member_id)
 
 
 @blueprint.post("/members/<member_id>/roles")

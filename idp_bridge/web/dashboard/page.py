@@ -43,7 +43,7 @@ NAVIGATION = {
         Entry("dashboard.provisioning", "Provisioning", Permission.IDPS_READ, "sync"),
         Entry("dashboard.events", "Events", Permission.EVENTS_READ, "events"),
         Entry("dashboard.webhooks", "Webhooks", Permission.ACCOUNT_WRITE, "sync"),
-        Entry("dashboard.usage", "Plan and seats", Permission.USAGE_READ, "meter"),
+        Entry("dashboard.usage", "Plan and usage", Permission.USAGE_READ, "meter"),
     ),
 }
 

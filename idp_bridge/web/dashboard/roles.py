@@ -30,7 +30,7 @@ MEANINGS = {
     P.USAGE_READ: "See plan, seats and usage",
     P.USAGE_WRITE: "Report usage",
     P.CREDENTIALS_OWN: "Have credentials",
-    P.CREDENTIALS_ALL: "See and revoke everybody's credentials, make them for others",
+    P.CREDENTIALS_ALL: "See, describe and revoke everybody's credentials, but administrators'",
     P.INTROSPECT: "Ask whether a credential is good",
     P.BILLING_READ: "See bills",
     P.BILLING_WRITE: "Change plan and payment",

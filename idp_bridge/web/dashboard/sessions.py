@@ -15,7 +15,8 @@ from idp_bridge.web.guard import actor, guard, member_actor, require, signed_in
 @guard()
 def own_sessions() -> Any:
     """Yours: every browser in which you are signed in to this account."""
-    return render("sessions.html", member=g.member, sessions=account_sessions.of_member(g.member))
+    found = account_sessions.of_member(g.member)
+    return render("sessions.html", member=g.member, sessions=found, ends=account_sessions.ends_at)
 
 
 @blueprint.post("/sessions/end-others")

@@ -4,6 +4,7 @@ Transactions: what a flow held is taken in one that commits alone; the decision 
 is a refusal.
 """
 
+from datetime import datetime
 from typing import Any
 
 from flask import redirect, render_template, request
@@ -128,7 +129,8 @@ def finish_flow(provider: IdentityProvider, flow: SignInFlow, said: Said, docume
 def _let_in(provider: IdentityProvider, flow: SignInFlow, said: Said, *, document: bytes, asked: Checks) -> Entered:
     _check_still(asked, provider, said)
     actor = guard.provider_actor(provider.account, provider, source="saml")
-    admission = sign_in.by_assertion(actor, provider, said.identity, way=_way(flow))
+    way, began_at = _way(flow), _began_at(flow, said)
+    admission = sign_in.by_assertion(actor, provider, said.identity, way=way, began_at=began_at)
     warnings = (*said.warnings, *admission.warnings)
     entered = open_for(
         admission.member,
@@ -180,6 +182,12 @@ def _pinned_still(provider: IdentityProvider, signed_by: tuple[str, ...]) -> Non
 def _way(flow: SignInFlow) -> Way:
     """A bounce answers a request of ours, whoever began it."""
     return Way.IDP_INITIATED if flow.request_id is None else Way.SAML
+
+
+def _began_at(flow: SignInFlow, said: Said) -> datetime:
+    """Since when the provider may have known what it says: since our request, by our clock, or since its own word where
+    nobody asked."""
+    return flow.started_at if flow.request_id is not None else min(flow.started_at, said.issued_at)
 
 
 def _facts(provider: IdentityProvider, flow: SignInFlow, said: Said, warnings: tuple[str, ...]) -> dict[str, Any]:

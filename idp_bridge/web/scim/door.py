@@ -39,7 +39,7 @@ def authenticate() -> Directory:
     if token is None or _expired(token, moment):
         raise errors.Unauthorized(_complaint(expired=token is not None))
     catalogue = _remember(token)
-    guard.rates().scim.take(token.id)
+    guard.spend(guard.rates().scim, token.id)
     provider = token.identity_provider
     plans.require(provider.account, Feature.SCIM)
     last_uses.note(ScimToken, token.id)
@@ -88,6 +88,7 @@ _OF_PROVIDER: tuple[Any, ...] = (
     IdentityProvider.default_roles,
     IdentityProvider.domains,
     IdentityProvider.may_grant_admin,
+    IdentityProvider.trusted_with_administrators,
     IdentityProvider.strict_scim,
 )
 _ALL_OF_THEM = (*_OF_TOKEN, *_OF_PROVIDER, *Account._meta.sorted_fields)

@@ -43,6 +43,8 @@ BODIES: dict[tuple[str, str], Any] = {
 #: What changes nothing of the account, and why; what needs a state of its own, and the test that looks at its event.
 NOT_TOLD = {
     "POST /api/introspect": "it reads",
+    "POST /api/usage": "it counts; what is over a limit is told",
+    "POST /api/usage/batch": "it counts; what is over a limit is told",
     "POST /api/identity_providers/<id:provider_id>/sign_in_flows": "a sign-in that begins; its outcome is told",
     "POST /api/identity_providers/<id:id>/refresh_metadata": "it looks; what it finds is told",
     "POST /api/webhooks/<id:webhook_id>/deliveries/<id:id>/redeliver": "it repeats what was told",

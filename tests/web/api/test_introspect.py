@@ -176,7 +176,7 @@ def test_an_operator_key_does_nothing_else(app: Flask, edge: Caller) -> None:
         if not rule.rule.startswith("/api/") or rule.rule in {"/api/openapi.json", "/api/docs"}:
             continue
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
-            if rule.rule == "/api/introspect" or (rule.rule, method) == ("/api/usage", "POST"):
+            if rule.rule == "/api/introspect" or (rule.rule.startswith("/api/usage") and method == "POST"):
                 continue
             answer = edge.call(method, rule.rule.replace("<id:", "").replace(">", ""), expect=401).get_json()
             assert "operator key" in answer["msg"], (method, rule.rule)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from idp_bridge.web.api.idempotent import INDIFFERENT
 from tests.conftest import World
 from tests.web.api.conftest import Caller, furnish
 
@@ -150,3 +151,59 @@ def test_answers_without_a_body_have_no_type(api: Caller) -> None:
     for answer in (api.call("OPTIONS", "account", expect=200), api.delete(f"bot_users/{bot['id']}")):
         assert answer.data == b""
         assert "Content-Type" not in answer.headers
+
+
+def test_a_method_that_is_not_there_is_405_with_those_that_are(app: Flask, api: Caller) -> None:
+    """RFC 9110 section 15.5.6, at every address: Allow names what the documentation names."""
+    served: dict[str, set[str]] = {}
+    for method, rule in _operations(app):
+        served.setdefault(_address(rule, {}), set()).add(method)
+    for address, methods in served.items():
+        for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - methods:
+            answer = api.call(method, address, expect=405)
+            allowed = set(answer.headers["Allow"].split(", ")) - {"HEAD", "OPTIONS"}
+            assert (answer.json["error_code"], allowed) == ("ERR_METHOD_NOT_ALLOWED", methods), (method, address)
+
+
+#: Strings that no field of a body may have: control characters, half a character, a name that is none of ours.
+STRANGE = ({"name": "a\u0000"}, {"description": "a\u001b"}, {"nothing_of_ours": 1})
+
+
+def test_every_body_is_json_of_known_fields(app: Flask, api: Caller, connection: dict[str, Any]) -> None:
+    """At each operation with a body: another media type is 415, what is no JSON object, a control character and a field
+    that is not known are 400."""
+    document = app.test_client().get("/api/openapi.json").get_json()
+    ids = furnish(api, connection)
+    tried = 0
+    for path, operations in document["paths"].items():
+        for method in {"post", "patch"} & set(operations):
+            content = operations[method].get("requestBody", {}).get("content", {})
+            if "application/json" not in content:
+                continue
+            address = _address(path.replace("{", "<id:").replace("}", ">"), ids)
+            tried += 1
+            api.call(method.upper(), address, data=b"a=b", content_type="text/plain", expect=415)
+            for data in (b"", b"[]", b"{", b"\xff"):
+                api.call(method.upper(), address, data=data, content_type="application/json", expect=400)
+            for body in STRANGE:
+                refused = api.call(method.upper(), address, body, expect=400)
+                assert refused.json["details"]["errors"], (method, path)
+    assert tried > 20
+
+
+def test_every_post_that_makes_something_takes_a_key(app: Flask) -> None:
+    """Idempotency-Key is documented at every POST but those that are named with a reason; If-Match at every single
+    resource that can be read and changed."""
+    document = app.test_client().get("/api/openapi.json").get_json()
+    without = set()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if method == "parameters":
+                continue
+            headers = {header["name"] for header in operation.get("parameters", []) if header.get("in") == "header"}
+            if method == "post" and "Idempotency-Key" not in headers:
+                without.add(operation["operationId"])
+            if method == "patch":
+                assert "If-Match" in headers, path
+                assert "412" in operation["responses"], path
+    assert without <= set(INDIFFERENT)

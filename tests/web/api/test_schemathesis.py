@@ -8,6 +8,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+import requests
 import schemathesis
 from schemathesis import engine
 from schemathesis.engine import events
@@ -32,6 +33,9 @@ BEYOND_SCHEMA = {
     "create_api_key": "expires_at lies in the future",
     "create_scim_token": "expires_at lies in the future",
     "introspect": "client_address is an IP address",
+    "report_usage": "of an owner or a credential; a day of the last week",
+    "report_usage_batch": "of an owner or a credential; a day of the last week",
+    "get_usage": "from lies before to, a year at most",
     "create_ssh_credential": "a public key is more than a pattern",
     "create_schema_extension": "what an attribute may be depends on its type",
     "update_schema_extension": "what an attribute may be depends on its type",
@@ -97,7 +101,8 @@ def _config(served: Served) -> schemathesis.Config:
 @pytest.mark.timeout(240)
 def test_every_answer_is_as_documented(served: Served) -> None:
     """No example is answered otherwise than documented, and no check of schemathesis fails."""
-    schema = schemathesis.openapi.from_url(f"{served.url}/api/openapi.json", config=_config(served))
+    document = requests.get(f"{served.url}/api/openapi.json", timeout=30).json()
+    schema = schemathesis.openapi.from_dict(_without_headers(document), config=_config(served))
     called, faults = 0, []
     for event in engine.from_schema(schema).execute():
         if isinstance(event, events.ScenarioFinished):
@@ -107,6 +112,17 @@ def test_every_answer_is_as_documented(served: Served) -> None:
             faults.append(f"{event}")
     assert not faults, "\n\n".join(faults)
     assert called > 1000
+
+
+def _without_headers(document: Any) -> Any:
+    """Without what decides whether a request is made at all: under a key that was used, what is answered is of before,
+    and schemathesis would look for what it has deleted since. test_idempotency.py and test_preconditions.py have it."""
+    for operations in document["paths"].values():
+        for method, operation in operations.items():
+            if method != "parameters":
+                kept = [one for one in operation.get("parameters", []) if one.get("in") != "header"]
+                operation["parameters"] = kept
+    return document
 
 
 def _failures(event: events.ScenarioFinished) -> list[str]:

@@ -7,8 +7,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp_bridge import clock, db, members, sessions
+from idp_bridge import account_sessions, clock, db, members, sessions
+from idp_bridge.models import Account
 from tests.conftest import World
+from tests.domain import cast
 from tests.web.api.conftest import Caller, member_with
 from tests.web.pages import csrf_of, sign_in
 
@@ -50,6 +52,47 @@ def test_a_session_tells_where_and_how_she_came(browser: FlaskClient, world: Wor
     assert abs(life - sessions.ABSOLUTE) < timedelta(seconds=1)
     assert browser.get(told["uri"]).json == told
     assert not any(len(str(value)) == 64 for value in told.values())
+
+
+@pytest.fixture
+def beta(browser: FlaskClient, world: World) -> World:
+    """Another account of acme's owner, where she signed in anew, and came to acme."""
+    with db.connection():
+        beta = cast.open_account("beta")
+        cast.join(beta, world.owner.email, "admin", person=world.owner.person)
+    sign_in(browser, next="/accounts/acme/members")
+    return beta
+
+
+def _seen_by(account: World) -> tuple[int, list[str]]:
+    """How many sessions of hers the account lists, and which ways in it was told of."""
+    with db.connection():
+        member = members.with_address(account.account, "owner@acme.test")[0]
+        told = [event.object["method"] for event in cast.happened(account, "sign_in_succeeded.v0")]
+        return len(account_sessions.of_member(member)), told
+
+
+def test_an_account_hears_of_a_session_when_it_is_used_there(browser: FlaskClient, beta: World) -> None:
+    """Then as of a sign-in, once; before that of nothing, although it would let her in."""
+    assert browser.get("/api/whoami").status_code == 200
+    assert _seen_by(beta) == (0, [])
+    for _ in range(2):
+        assert browser.get("/api/whoami", headers={"X-Account": "beta"}).status_code == 200
+    assert _seen_by(beta) == (1, ["password"])
+    assert browser.get("/accounts/beta/sessions").text.count("This one") == 1
+
+
+def test_a_session_that_reaches_an_account_no_more_leads_to_its_ways_in(browser: FlaskClient, beta: World) -> None:
+    """With the page that was asked for, since she is a member there; of others' accounts she learns nothing."""
+    with db.connection():
+        Account.update(sso_mode="enforced", password_epoch=1).where(Account.id == beta.account.id).execute()
+        cast.open_account("others")
+    answer = browser.get("/accounts/beta/members?q=a")
+    assert (answer.status_code, answer.location) == (303, "/login/beta?next=/accounts/beta/members?q%3Da")
+    assert browser.post("/accounts/beta/sessions/end-others").status_code == 404
+    for slug in ("others", "nobody"):
+        assert browser.get(f"/accounts/{slug}/members?q=a").status_code == 404
+    assert browser.get("/api/whoami", headers={"X-Account": "beta"}).status_code == 404
 
 
 def test_by_key_none_is_the_current_one(api: Caller, browser: FlaskClient, world: World) -> None:

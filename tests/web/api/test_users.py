@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from idp_bridge import clock, db
-from idp_bridge.models import IdentityLink
+from idp_bridge.models import IdentityLink, Member
 from tests.web.api.conftest import Caller, member_with, push_group, push_user
 
 
@@ -227,3 +227,41 @@ def test_a_list_costs_the_same_whatever_its_length(api: Caller, monkeypatch: pyt
     for number in range(8):
         member_with(api, "viewer", "developer", email=f"member{number}@acme.test")
     assert statements() == few
+
+
+def test_a_name_is_ones_own(api: Caller, connection: dict[str, Any], directory: tuple[str, str]) -> None:
+    """Everybody sets hers and nothing else; others' only who writes members, and an administrator's no team manager."""
+    dana, viewer = member_with(api, "viewer")
+    ann, manager = member_with(api, "team_manager", email="ann@acme.test")
+    me = api.get("whoami")["principal"]["id"]
+    assert viewer.patch(f"users/{dana}", {"name": "Dana Doe"})["name"] == "Dana Doe"
+    for body in ({"name": "D", "roles": ["admin"]}, {"roles": ["viewer"]}, {"active": True}):
+        viewer.patch(f"users/{dana}", body, expect=403)
+    viewer.patch(f"users/{ann}", {"name": "Other"}, expect=403)
+    assert manager.patch(f"users/{dana}", {"name": "Dana"})["name"] == "Dana"
+    assert manager.patch(f"users/{me}", {"name": "Boss"}, expect=403)["error_code"] == "ERR_ADMINISTRATORS_ONLY"
+    api.patch(f"users/{dana}", {"name": ""}, expect=400)
+    api.patch(f"users/{dana}", {"email": "new@acme.test"}, expect=400)
+    told = [event for event in api.get("events")["events"] if event["event_type"] == "user_updated.v0"]
+    assert [event["object"]["before"]["name"] for event in told if "before" in event["object"]] == ["Dana Doe", "Dana"]
+
+
+@pytest.mark.parametrize("owner", ["scim", "link", "jit"])
+def test_a_name_that_a_directory_or_an_assertion_owns_is_not_changed_by_hand(
+    api: Caller, directory: tuple[str, str], owner: str
+) -> None:
+    """By herself neither: 409 that says who owns it. Once the provider is off, an assertion owns it no more."""
+    provider, _ = directory
+    dana, caller = member_with(api, "viewer")
+    if owner == "link":
+        IdentityLink.create(
+            identity_provider=provider, name_id_format="f", name_id="n", member=dana, created_at=clock.now()
+        )
+    else:
+        Member.update(managed_by=owner, identity_provider=provider).where(Member.id == dana).execute()
+    for by in (caller, api):
+        refusal = by.patch(f"users/{dana}", {"name": "Other"}, expect=409)
+        assert refusal["error_code"] == "ERR_MANAGED_BY_DIRECTORY"
+        assert "Okta" in refusal["msg"]
+    api.patch(f"identity_providers/{provider}", {"enabled": False})
+    caller.patch(f"users/{dana}", {"name": "Other"}, expect=409 if owner == "scim" else 200)
