@@ -158,7 +158,8 @@ class Membership(RuleBasedStateMachine):
 
     @initialize(admin=st.booleans())
     def begin(self, admin: bool) -> None:
-        """With a second administrator and somebody who manages members, and two whom a directory has put into a group that is mapped."""
+        """With a second administrator and somebody who manages members, and two whom a directory has put into a group
+        that is mapped."""
         for role in ("team_manager", ADMIN):
             with db.transaction():
                 one = member_lifecycle.create(self.system, email=f"{role}@acme.test", managed_by="local", roles=[role])
@@ -539,6 +540,9 @@ class Membership(RuleBasedStateMachine):
                     self._joined(Member.get_by_id(written.row.member_id), given, record=written.row.id, **record)
                 return
             place = model.places[known[0]]
+            if here:  # of the groups that it pushes the directory says who is in them, and no claim any more
+                its = {key for key, one in model.mappings.items() if one.provider == by and one.group is not None}
+                place.given = {one for one in place.given if not (one[1] == "claim" and one[2] in its)}
             place.removed, place.record, place.groups = 0, written.row.id if written else "", set()
             for name, value in record.items():
                 setattr(place, name, value)

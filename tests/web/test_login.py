@@ -450,7 +450,7 @@ def test_an_owner_gives_the_password_she_has_and_owns_both(client: FlaskClient, 
     path = account_for("third", "owner@acme.test")
     assert post(client, path, page=path, password="a brand new password").location == "/accounts/third/members"
     assert client.get(MEMBERS).status_code == 404
-    assert sign_in(client).location == "/accounts/second/members"
+    assert sign_in(client).location == "/accounts/acme/members"
     assert client.get("/accounts/third/members").status_code == 404
 
 
