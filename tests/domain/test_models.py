@@ -28,6 +28,7 @@ from idp_bridge.models import (
     DirectoryUser,
     Event,
     EventSeal,
+    IdempotentAnswer,
     IdentityProvider,
     Mail,
     Member,
@@ -39,6 +40,9 @@ from idp_bridge.models import (
     ScimRequest,
     SentLogout,
     SignInFlow,
+    UsageMonth,
+    UsageReport,
+    UsageTotal,
     UsedAssertion,
     Webhook,
     WebhookDelivery,
@@ -85,6 +89,11 @@ def _fill(world: World) -> None:
         Mail.create(
             id="mail_1", account=world.account, kind="x", recipient="x", due_at=soon, expires_at=soon, created_at=soon
         )
+        used = {"account": world.account, "metric": "sessions", "amount": 1}
+        UsageTotal.create(**used, day="2026-11-25", owner_id="x")
+        UsageMonth.create(**used, month="2026-11")
+        UsageReport.create(**used, key="x", owner_id="x", day="2026-11-25", dated=False, created_at=soon)
+        IdempotentAnswer.create(id="x", account=world.account, said="x", expires_at=soon)
         event = Event.get()
         EventSeal.create(account=world.account, number=1, events=[], previous="", digest="x", mac="x", sealed_at=soon)
         Receipt.create(event=event, due_at=soon)
