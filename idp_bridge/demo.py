@@ -146,7 +146,8 @@ def _connect(place: Place) -> dict[str, str]:
             idps.change(system, provider, trust=_trust(place, name))
             if not DirectoryUser.select().where(DirectoryUser.identity_provider == provider).exists():
                 tokens[name] = scim_tokens.issue(system, provider, description="demo").token
-        _fetch("PUT", f"{place.simulator_url}/{name}/apps/idp-bridge", idps.sp_metadata(provider, place.base_url))
+            ours = idps.sp_metadata(provider, place.base_url)
+        _fetch("PUT", f"{place.simulator_url}/{name}/apps/idp-bridge", ours)
     return tokens
 
 
