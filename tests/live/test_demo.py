@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -113,7 +114,8 @@ def start(directory: Path, port: int) -> Demo:
             return Demo(f"http://127.0.0.1:{port}", process, directory)
         if time.monotonic() > deadline:
             break
-    os.killpg(process.pid, signal.SIGKILL)  # what it began must not be the fault of another test
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # what it began must not be the fault of another test
     process.communicate()
     raise AssertionError("the demo did not begin: " + "".join(said))
 
