@@ -96,6 +96,8 @@ def environment() -> dict[str, str]:
 
 def start(directory: Path, port: int) -> Demo:
     """Run the demo until it says that Ctrl-C stops it."""
+    # A shell's background job ignores it, and all that it starts with it: then none would be heard here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "idp_bridge.cli", "demo", "--port", str(port)],
         cwd=directory,
