@@ -144,6 +144,15 @@ def headers_of(error: DomainError | None) -> dict[str, str]:
     return {}
 
 
+def form_page(
+    template: str, refused: DomainError | None = None, *, message: str | None = None, **context: Any
+) -> Response:
+    """The page of a form; where it was refused, once more, with that status and its words (or ``message``)."""
+    words = message or (refused.message if refused else None)
+    page = render_template(template, refused=refused, message=words, **context)
+    return Response(page, STATUS[type(refused)] if refused else 200, headers_of(refused))
+
+
 def _http(error: HTTPException) -> _Refusal:
     status = 400 if error.code == 422 else error.code or 500
     refusal = _Refusal(status, _HTTP_CODES.get(status, Code.INTERNAL), error.description or HTTPStatus(status).phrase)

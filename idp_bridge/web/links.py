@@ -5,7 +5,7 @@ GET only shows what the link does: mail scanners follow links, and must not use 
 
 from typing import Any
 
-from flask import Blueprint, Response, flash, g, render_template, request
+from flask import Blueprint, Response, flash, g, request
 from peewee import DoesNotExist
 
 from idp_bridge import (
@@ -28,7 +28,7 @@ from idp_bridge.sign_in import Outcome, Refused, Way
 from idp_bridge.text import fold
 from idp_bridge.web import cookies, forms, guard
 from idp_bridge.web.entering import attempt, enter, note_refusal
-from idp_bridge.web.errors import STATUS, headers_of
+from idp_bridge.web.errors import form_page
 from idp_bridge.web.guard import public
 
 blueprint = Blueprint("links", __name__)
@@ -122,7 +122,7 @@ def _address(member: Member) -> str:
 
 
 def _password_page(link: OneTimeLink, refused: DomainError | None = None) -> Response:
-    return _page("login/password.html", refused, email=_address(_member(link)), account=link.account)
+    return form_page("login/password.html", refused, email=_address(_member(link)), account=link.account)
 
 
 # --- break-glass ------------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ def use_break_glass(token: str) -> Any:
 
 
 def _break_glass_page(link: OneTimeLink, refused: DomainError | None = None) -> Response:
-    return _page("login/break_glass.html", refused, member=_member(link), account=link.account)
+    return form_page("login/break_glass.html", refused, member=_member(link), account=link.account)
 
 
 def _member(link: OneTimeLink) -> Member:
@@ -278,7 +278,7 @@ def _invited(found: Invitation) -> Actor:
 
 
 def _invitation_page(found: Invitation, refused: DomainError | None = None) -> Response:
-    return _page(
+    return form_page(
         "login/invitation.html",
         refused,
         invitation=found,
@@ -287,9 +287,3 @@ def _invitation_page(found: Invitation, refused: DomainError | None = None) -> R
         herself=_herself(found),
         somebody_else=_somebody_else(found),
     )
-
-
-def _page(template: str, refused: DomainError | None = None, **context: Any) -> Response:
-    status = STATUS[type(refused)] if refused else 200
-    message = refused.message if refused else None
-    return Response(render_template(template, refused=refused, message=message, **context), status, headers_of(refused))

@@ -10,7 +10,7 @@ refused form answers 403, as a refused SAML response does; 401 would have to nam
 import re
 from typing import Any
 
-from flask import Blueprint, Flask, Response, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Flask, Response, flash, redirect, request, url_for
 from marshmallow import validate
 
 from idp_bridge import db, events, idps, people, plans, recovery, sessions, sign_in, sign_in_mode, single_logout
@@ -20,7 +20,7 @@ from idp_bridge.models import Account, IdentityProvider, Member, Session
 from idp_bridge.sign_in import Outcome, Refused, Way
 from idp_bridge.web import cookies, forms, guard, handover, headers, links, password_pages
 from idp_bridge.web.entering import attempt, enter, note_refusal
-from idp_bridge.web.errors import STATUS, headers_of
+from idp_bridge.web.errors import form_page
 from idp_bridge.web.guard import public
 from idp_bridge.web.next_path import safe
 
@@ -246,9 +246,7 @@ def _providers(account: Account) -> list[IdentityProvider]:
 
 
 def _page(template: str, refused: DomainError | None = None, **context: Any) -> Response:
-    status = STATUS[type(refused)] if refused else 200
-    page = render_template(template, refused=refused, message=_words(refused), **context)
-    return Response(page, status, headers_of(refused))
+    return form_page(template, refused, message=_words(refused), **context)
 
 
 def _words(refused: DomainError | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, flash, redirect, request, url_for
 
 from idp_bridge import db, mail, password_changes
 from idp_bridge.actors import Actor
@@ -11,7 +11,7 @@ from idp_bridge.models import Member, PasswordReset, Person, Session
 from idp_bridge.sign_in import Way
 from idp_bridge.web import forms, guard
 from idp_bridge.web.entering import attempt
-from idp_bridge.web.errors import STATUS, headers_of
+from idp_bridge.web.errors import form_page
 from idp_bridge.web.guard import public
 
 blueprint = Blueprint("passwords", __name__)
@@ -44,7 +44,7 @@ class ChangeForm(forms.Form):
 @public
 def forgot() -> Any:
     """Where to send the link; where this service sends no mail, whom to ask."""
-    return _page("login/forgot.html", mailing=mail.enabled(), email=request.args.get("email", ""))
+    return form_page("login/forgot.html", mailing=mail.enabled(), email=request.args.get("email", ""))
 
 
 @blueprint.post("/login/forgot")
@@ -58,8 +58,8 @@ def submit_forgot() -> Any:
         form = forms.read(ForgotForm)
         attempt("password_reset", form["email"])
     except DomainError as refused:
-        return _page("login/forgot.html", refused, mailing=mail.enabled(), email=request.form.get("email", ""))
-    page = _page("login/forgot_sent.html", email=form["email"])
+        return form_page("login/forgot.html", refused, mailing=mail.enabled(), email=request.form.get("email", ""))
+    page = form_page("login/forgot_sent.html", email=form["email"])
     with db.transaction():
         password_changes.ask(form["email"])
     return page
@@ -91,7 +91,7 @@ def submit_reset(token: str) -> Any:
 
 def _reset_page(found: PasswordReset, refused: DomainError | None = None) -> Response:
     choices = password_changes.choices(found.email)
-    return _page(
+    return form_page(
         "login/reset.html",
         refused,
         email=found.email,
@@ -136,7 +136,7 @@ def _signed_in() -> tuple[Person, Session] | None:
 
 
 def _change_page(person: Person, refused: DomainError | None = None) -> Response:
-    return _page("login/change.html", refused, email=person.email, has_one=person.password_hash is not None)
+    return form_page("login/change.html", refused, email=person.email, has_one=person.password_hash is not None)
 
 
 def _to_login() -> Any:
@@ -145,9 +145,3 @@ def _to_login() -> Any:
 
 def _acting(member: Member) -> Actor:
     return guard.member_actor(member, source="dashboard")
-
-
-def _page(template: str, refused: DomainError | None = None, **context: Any) -> Response:
-    status = STATUS[type(refused)] if refused else 200
-    message = refused.message if refused else None
-    return Response(render_template(template, refused=refused, message=message, **context), status, headers_of(refused))

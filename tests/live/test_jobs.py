@@ -1,13 +1,7 @@
 """Background jobs in the processes of the production server: begun with it, done once, ended with it."""
 
-import os
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import requests
@@ -15,35 +9,10 @@ import requests
 from idp_bridge import clock, db, event_chain, jobs, keyring, member_lifecycle
 from idp_bridge.models import Event, EventPending, JobRun
 from tests.conftest import SECRET_KEY, add_provider, make_account
+from tests.live.processes import SECONDS, serving
 from tests.saml import idp as signing_idp
 
-SECONDS = 60
 EXPIRING = "identity_provider_certificate_expiring.v0"
-
-
-@contextmanager
-def serving(database_url: str) -> Iterator[str]:
-    """`idp-bridge serve --workers 2`, until it has ended on SIGTERM; where it is."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {
-        "PATH": os.defpath,
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-        "IDP_BRIDGE_DATABASE_URL": database_url,
-        "IDP_BRIDGE_SECRET_KEY": SECRET_KEY,
-        "IDP_BRIDGE_BASE_URL": f"http://127.0.0.1:{port}",
-    }
-    command = [sys.executable, "-m", "idp_bridge.cli", "serve", "--port", str(port), "--workers", "2"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            assert "2 processes" in server.stdout.readline(), "it says so once it listens"
-            yield environment["IDP_BRIDGE_BASE_URL"]
-        finally:
-            server.terminate()
-            server.wait(timeout=SECONDS)
-    assert server.returncode == 0
 
 
 def wait_until_every_job_ran() -> None:
@@ -74,12 +43,11 @@ def test_a_suspension_is_sealed_and_has_its_receipt_soon(database_url: str) -> N
             with db.transaction():
                 member = member_lifecycle.create(world.system, email="ann@acme.test", managed_by="local")
             receipt = Event.select().where(Event.type == "member_deprovisioned.v0", Event.object_id == member.id)
-            with serving(database_url) as base_url:
+            with serving(database_url) as server:
                 wait_until_every_job_ran()
                 began = time.monotonic()
-                answer = requests.patch(
-                    f"{base_url}/api/users/{member.id}", json={"active": False}, headers=world.headers, timeout=SECONDS
-                )
+                url = f"{server.url}/api/users/{member.id}"
+                answer = requests.patch(url, json={"active": False}, headers=world.headers, timeout=SECONDS)
                 assert answer.status_code == 200
                 told = wait_until(lambda: receipt.clone().first())
                 wait_until(lambda: not EventPending.select().exists())

@@ -1,27 +1,23 @@
 """Rates over the processes of the production server, from outside: which process answers is the kernel's choice."""
 
 import os
-import socket
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import requests
 
 from idp_bridge import db, keyring
 from tests.conftest import SECRET_KEY, add_provider, make_account
+from tests.live.processes import serving
 from tests.live.test_demo import Forms
 
 RATE = 20
 CLIENTS = 8
 EACH = 8
-START_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -41,27 +37,8 @@ def served(database_url: str, idp_certificate: str) -> Iterator[Served]:
         world = make_account("acme")
         add_provider(world, idp_certificate)
     real.close_all() if hasattr(real, "close_all") else real.close()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {
-        "PATH": os.defpath,
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-        "IDP_BRIDGE_DATABASE_URL": database_url,
-        "IDP_BRIDGE_SECRET_KEY": SECRET_KEY,
-        "IDP_BRIDGE_BASE_URL": f"http://127.0.0.1:{port}",
-        "IDP_BRIDGE_SCIM_RATE": str(RATE),
-        "IDP_BRIDGE_LOGIN_RATE": str(RATE),
-    }
-    command = [sys.executable, "-m", "idp_bridge.cli", "serve", "--port", str(port), "--workers", "2"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            assert "2 processes" in server.stdout.readline(), "it says so once it listens"
-            yield Served(f"http://127.0.0.1:{port}", world.scim_token)
-        finally:
-            server.terminate()
-            server.wait(timeout=START_SECONDS)
+    with serving(database_url, scim_rate=str(RATE), login_rate=str(RATE)) as server:
+        yield Served(server.url, world.scim_token)
 
 
 def storm(request: Callable[[], requests.Response]) -> tuple[Counter[int], float]:
