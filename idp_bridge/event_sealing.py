@@ -16,8 +16,12 @@ from peewee import JOIN
 
 from idp_bridge import db, event_chain, receipts, webhooks
 from idp_bridge.models import Account, Event, EventPending, EventSeal
+from idp_bridge.statement import Statement
 
 BATCH = 200  # of one account in one link: some milliseconds of SQLite's one write lock
+
+
+_Noted = tuple[EventPending, Event | None]
 
 
 class _SealedElsewhere(Exception):
@@ -34,29 +38,21 @@ def seal(now: datetime) -> None:
         return
 
 
-def _waiting() -> list[EventPending]:
+def _waiting() -> list[_Noted]:
     """Those that have waited longest, with their events; where an account went, its events are gone."""
-    query = EventPending.select(EventPending, Event).join(
-        Event, JOIN.LEFT_OUTER, on=(EventPending.event_id == Event.id), attr="event"
-    )
-    return list(query.order_by(EventPending.number).limit(BATCH))
+    return _WAITING.instances()
 
 
-def _account_of(row: EventPending) -> str:
-    event = _event(row)
+def _account_of(noted: _Noted) -> str:
+    _, event = noted
     return event.account_id if event else ""
 
 
-def _event(row: EventPending) -> Event | None:
-    event: Event | None = getattr(row, "event", None)
-    return event
-
-
-def _seal(account_id: str, rows: Sequence[EventPending], now: datetime) -> None:
-    events = [event for row in rows if (event := _event(row)) is not None]
+def _seal(account_id: str, rows: Sequence[_Noted], now: datetime) -> None:
+    events = [event for _, event in rows if event is not None]
     named = [(event.id, event_chain.digest_of(event)) for event in events]  # before the transaction: it takes a while
     with db.transaction():
-        taken = EventPending.delete().where(EventPending.number.in_([row.number for row in rows])).execute()
+        taken = EventPending.delete().where(EventPending.number.in_([note.number for note, _ in rows])).execute()
         if taken != len(rows):
             raise _SealedElsewhere
         account = Account.get_or_none(Account.id == account_id)
@@ -66,3 +62,14 @@ def _seal(account_id: str, rows: Sequence[EventPending], now: datetime) -> None:
             if receipts.expect(events, now):
                 db.after_commit(webhooks.arrived.set)
             webhooks.fan_out(account, events, position=link["number"] * BATCH, now=now)
+
+
+_WAITING: Statement = Statement(
+    (*EventPending._meta.sorted_fields, *Event._meta.sorted_fields),
+    lambda: (
+        EventPending.select(*_WAITING.columns)
+        .join(Event, JOIN.LEFT_OUTER, on=(EventPending.event_id == Event.id))
+        .order_by(EventPending.number)
+        .limit(BATCH)
+    ),
+)

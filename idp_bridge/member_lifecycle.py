@@ -49,13 +49,13 @@ def create(
         seats.take(actor.account)
     moment = clock.now()
     known = person is not None
-    if person is None:
-        person = Person(id=ids.new("per"), created_at=moment)
-        _PEOPLE.add(person)
+    person_id = person.id if person is not None else ids.new("per")
+    if not known:
+        _PEOPLE.insert(id=person_id, created_at=moment)
     member = Member(
         id=ids.new("usr"),
         account=actor.account,
-        person=person,
+        person=person_id,
         email=email,
         email_key=fold(email),
         name=name[: members.LONGEST_NAME],

@@ -1,7 +1,7 @@
 """Rates: how many requests one key may make in a second or a minute, counted over all processes.
 
-The counting is that of ``limits`` with its fixed window: it begins with the first request, and the next one begins
-with the first request after it. Kept here are the policy, and the counts in our own database, which both kinds have.
+Fixed windows: one begins with its first request, and the next one with the first request after it. Here are the
+policy, and the counts in our own database, which both kinds have (docs/decisions/0006).
 """
 
 import logging
@@ -13,9 +13,6 @@ from math import ceil
 from threading import Lock
 from typing import Any
 
-from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute, RateLimitItemPerSecond
-from limits.storage import Storage
-from limits.strategies import FixedWindowRateLimiter
 from peewee import EXCLUDED, Case, OperationalError
 
 from idp_bridge import clock, db, tokens
@@ -31,6 +28,7 @@ REPORTS = 32  # a process reports what it let through this many times in a limit
 PATIENCE = 50  # milliseconds that a report waits for SQLite's write lock
 MOST_KEYS = 10_000  # of one limit, in the memory of a process
 SWEEP = timedelta(minutes=1)  # how often a process deletes the rows of windows that are over
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 MOST_TO_ONE = 5  # invitations an hour that one account mails to one address
 SITE_PREFIX = 64  # bits of an IPv6 address that are one site's (RFC 4291 section 2.5.1); the others it chooses itself
 
@@ -38,27 +36,34 @@ SITE_PREFIX = 64  # bits of an IPv6 address that are one site's (RFC 4291 sectio
 class Limit:
     """So many requests of a key in a window."""
 
-    def __init__(self, item: RateLimitItem, refusal: str, *, exact: bool = False) -> None:
-        """``refusal`` has ``{amount}`` and ``{seconds}``. ``exact``: each request is counted in the database before it
-        is let through, and fails where that cannot be; else see ``SharedCounts``."""
-        self._item = item
+    def __init__(
+        self, name: str, amount: int, period: timedelta, *, refusal: str = "not let through", exact: bool = False
+    ) -> None:
+        """Limits of one ``name`` share their counts. ``refusal`` has ``{amount}`` and ``{seconds}``. ``exact``: each
+        request is counted in the database before it is let through, and fails where that cannot be; else see
+        ``SharedCounts``."""
+        self._name, self._amount = name, amount
         self._refusal = refusal
-        batch = 1 if exact else max(1, item.amount // REPORTS)
-        self._window = FixedWindowRateLimiter(SharedCounts(batch=batch, patience=None if exact else PATIENCE))
+        batch = 1 if exact else max(1, amount // REPORTS)
+        self._counts = SharedCounts(period, batch=batch, patience=None if exact else PATIENCE)
 
     def take(self, *key: str) -> None:
         """Count one request of the key. Raises TooManyRequests past the limit; what is refused for sure is refused
         without asking the database."""
-        if self._window.test(self._item, *key) and self._window.hit(self._item, *key):
+        counted = self._counted_as(key)
+        if self._counts.known(counted)[0] < self._amount and self._counts.add(counted) <= self._amount:
             return
         seconds = self.left(*key).reset
-        raise TooManyRequests(self._refusal.format(amount=self._item.amount, seconds=seconds), retry_after=seconds)
+        raise TooManyRequests(self._refusal.format(amount=self._amount, seconds=seconds), retry_after=seconds)
 
     def left(self, *key: str) -> "Left":
         """What the key may still do before its window ends. Asks nobody: what other processes let through since their
         last report is not in it (see ``SharedCounts``)."""
-        ends_at, remaining = self._window.get_window_stats(self._item, *key)
-        return Left(self._item.amount, max(0, remaining), max(1, ceil(ends_at - clock.now().timestamp())))
+        number, seconds = self._counts.known(self._counted_as(key))
+        return Left(self._amount, max(0, self._amount - number), max(1, ceil(seconds)))
+
+    def _counted_as(self, key: tuple[str, ...]) -> str:
+        return "/".join((self._name, *key))
 
 
 @dataclass(frozen=True)
@@ -86,32 +91,46 @@ class Rates:
         """As the operator set them. A person gets half of what an address gets, behind which there are several."""
         return cls(
             api=Limit(
-                RateLimitItemPerSecond(config.api_rate, namespace="api"),
-                "More than {amount} requests a second with one API key or session. Wait a second and send them slower.",
+                "api",
+                config.api_rate,
+                SECOND,
+                refusal="More than {amount} requests a second with one API key or session. Wait a second and send them "
+                "slower.",
             ),
             scim=Limit(
-                RateLimitItemPerSecond(config.scim_rate, namespace="scim"),
-                "More than {amount} requests a second with one SCIM token. Wait a second and send them slower.",
+                "scim",
+                config.scim_rate,
+                SECOND,
+                refusal="More than {amount} requests a second with one SCIM token. Wait a second and send them slower.",
             ),
             address=Limit(
-                RateLimitItemPerMinute(config.login_rate, namespace="address"),
-                "Too many sign-in attempts from your network. Try again in {seconds} seconds.",
+                "address",
+                config.login_rate,
+                MINUTE,
+                refusal="Too many sign-in attempts from your network. Try again in {seconds} seconds.",
                 exact=True,
             ),
             person=Limit(
-                RateLimitItemPerMinute(max(1, config.login_rate // 2), namespace="person"),
-                "Too many sign-in attempts with this e-mail address. Try again in {seconds} seconds; single sign-on "
-                "works meanwhile.",
+                "person",
+                max(1, config.login_rate // 2),
+                MINUTE,
+                refusal="Too many sign-in attempts with this e-mail address. Try again in {seconds} seconds; single "
+                "sign-on works meanwhile.",
                 exact=True,
             ),
             inviting=Limit(
-                RateLimitItemPerHour(config.invitation_rate, namespace="inviting"),
-                "More than {amount} mailed invitations an hour from one account. Go on in {seconds} seconds.",
+                "inviting",
+                config.invitation_rate,
+                HOUR,
+                refusal="More than {amount} mailed invitations an hour from one account. Go on in {seconds} seconds.",
                 exact=True,
             ),
             invited=Limit(
-                RateLimitItemPerHour(MOST_TO_ONE, namespace="invited"),
-                "More than {amount} invitations an hour were mailed to this address. Try again in {seconds} seconds.",
+                "invited",
+                MOST_TO_ONE,
+                HOUR,
+                refusal="More than {amount} invitations an hour were mailed to this address. Try again in {seconds} "
+                "seconds.",
                 exact=True,
             ),
         )
@@ -170,8 +189,8 @@ class _Window:
         return self.begun_at <= moment < self.ends_at
 
 
-class SharedCounts(Storage):
-    """The counts of one limit: in this process, reported to the database a batch at a time.
+class SharedCounts:
+    """The counts of one period: in this process, reported to the database a batch at a time.
 
     A write for each request would make reads wait for SQLite's one write lock. So a client that sends less than a
     batch in a window costs no statement, and a limit may be exceeded by two batches a process: by one that was not full
@@ -181,77 +200,50 @@ class SharedCounts(Storage):
     the process goes by what it knows. ``patience=None``: it waits, and fails, as any write does.
     """
 
-    STORAGE_SCHEME = None  # none of the library's URLs makes one of these
-    base_exceptions = OperationalError
-
-    def __init__(self, *, batch: int, patience: int | None) -> None:
-        super().__init__()
+    def __init__(self, period: timedelta, *, batch: int, patience: int | None) -> None:
+        self._period = period
         self._batch = batch
         self._patience = patience
         self._windows: dict[str, _Window] = {}  # by their beginnings: whose time is over is found in front
         self._lock = Lock()  # of the dictionary; not held while the database is asked
         self._sweep_at = clock.now() + SWEEP
 
-    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count so many; how many there are, these included."""
-        with self._lock:
-            now, period = clock.now(), timedelta(seconds=expiry)
-            window = self._live(key, now) or self._begin(key, now, now + period)
-        with window.lock:
-            full_before = window.unreported // self._batch
-            window.unreported += amount
-            if window.unreported // self._batch > full_before:
-                self._report(key, window, now, period)
-            return window.known
-
-    def get(self, key: str) -> int:
-        """How many this process knows of."""
-        with self._lock:
-            window = self._live(key, clock.now())
-            return window.known if window else 0
-
-    def get_expiry(self, key: str) -> float:
-        """When the window is over, in seconds since 1970."""
+    def add(self, key: str) -> int:
+        """Count one; how many there are, this one included."""
         with self._lock:
             now = clock.now()
+            window = self._live(key, now) or self._begin(key, now)
+        with window.lock:
+            window.unreported += 1
+            if window.unreported % self._batch == 0:
+                self._report(key, window, now)
+            return window.known
+
+    def known(self, key: str) -> tuple[int, float]:
+        """How many this process knows of, and in how many seconds their window ends."""
+        now = clock.now()
+        with self._lock:
             window = self._live(key, now)
-            return (window.ends_at if window else now).timestamp()
-
-    def clear(self, key: str) -> None:
-        """Forget the key, everywhere."""
-        with self._lock:
-            self._windows.pop(key, None)
-        RateCount.delete().where(RateCount.key == key).execute()
-
-    def reset(self) -> int:
-        """Forget every key of every limit, everywhere but in the memory of other processes."""
-        with self._lock:
-            self._windows.clear()
-        return RateCount.delete().execute()
-
-    def check(self) -> bool:
-        """Whether counts can be read."""
-        RateCount.select().exists()
-        return True
+        return (0, 0.0) if window is None else (window.known, (window.ends_at - now).total_seconds())
 
     def _live(self, key: str, now: datetime) -> _Window | None:
         window = self._windows.get(key)
         return window if window is not None and window.covers(now) else None
 
-    def _begin(self, key: str, now: datetime, ends_at: datetime) -> _Window:
+    def _begin(self, key: str, now: datetime) -> _Window:
         self._windows.pop(key, None)
         while self._windows:
             oldest = next(iter(self._windows))
             if len(self._windows) < MOST_KEYS and self._windows[oldest].covers(now):
                 break
             del self._windows[oldest]
-        window = self._windows[key] = _Window(now, ends_at)
+        window = self._windows[key] = _Window(now, now + self._period)
         return window
 
-    def _report(self, key: str, window: _Window, now: datetime, period: timedelta) -> None:
+    def _report(self, key: str, window: _Window, now: datetime) -> None:
         try:
             with nullcontext() if self._patience is None else db.waiting_at_most(self._patience):
-                number, ends_at = self._add(key, window.unreported, now, period)
+                number, ends_at = self._write(key, window.unreported, now)
         except OperationalError as error:
             if self._patience is None:
                 raise
@@ -259,11 +251,12 @@ class SharedCounts(Storage):
         else:
             window.number, window.ends_at, window.unreported = number, ends_at, 0
 
-    def _add(self, key: str, number: int, now: datetime, period: timedelta) -> tuple[int, datetime]:
+    def _write(self, key: str, number: int, now: datetime) -> tuple[int, datetime]:
         if now >= self._sweep_at:
             self._sweep_at = now + SWEEP
             RateCount.delete().where(RateCount.ends_at < now).execute()
-        ((number, ends_at),) = _ADD.rows(key=key, number=number, now=now, ends_at=now + period, latest=now + 2 * period)
+        ends_at, latest = now + self._period, now + 2 * self._period
+        ((number, ends_at),) = _ADD.rows(key=key, number=number, now=now, ends_at=ends_at, latest=latest)
         return number, ends_at
 
 

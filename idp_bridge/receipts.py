@@ -5,7 +5,10 @@ at that commit. Which webhooks heard of it, and when, is known only later: so th
 written when the last webhook has heard, or after a while without those that have not.
 """
 
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 from peewee import fn
@@ -15,6 +18,7 @@ from idp_bridge.events import Type
 from idp_bridge.models import Account, Event, Receipt, Webhook, WebhookDelivery
 
 PATIENCE = timedelta(minutes=5)  # for webhooks that do not answer
+BATCH = 200  # receipts of one transaction
 
 OF = frozenset({Type.USER_SUSPENDED, Type.USER_DEPROVISIONED, Type.USER_DELETED})
 
@@ -29,17 +33,28 @@ def expect(happened: list[Event], now: datetime) -> bool:
 
 def write(now: datetime) -> None:
     """Write the receipts of which all is known, or whose time is over; each once among all processes."""
+    while known := db.column(_known(now)):
+        db.repeated(lambda known=known: _write(known))  # type: ignore[misc]
+
+
+def _known(now: datetime) -> Any:
     waiting = WebhookDelivery.select().where(WebhookDelivery.event == Receipt.event, WebhookDelivery.state == "waiting")
     known = Receipt.select(Receipt.event).where((Receipt.due_at <= now) | ~fn.EXISTS(waiting))
-    for event_id in db.column(known.limit(500)):
-        with db.transaction():
-            if Receipt.delete().where(Receipt.event == event_id).execute():
-                event = Event.get_by_id(event_id)
-                account = Account.get_by_id(event.account_id)
-                events.record(actors.system(account, subject="receipts"), Type.MEMBER_DEPROVISIONED, _receipt(event))
+    return known.order_by(Receipt.event).limit(BATCH)
 
 
-def _receipt(event: Event) -> dict[str, Any]:
+def _write(known: Sequence[str]) -> None:
+    """In one transaction, which db.repeated opens: a mass deactivation must not wait for as many commits."""
+    ours = db.column(Receipt.delete().where(Receipt.event.in_(known)).returning(Receipt.event))
+    deliveries = defaultdict(list)
+    for row in WebhookDelivery.select(WebhookDelivery, Webhook).join(Webhook).where(WebhookDelivery.event.in_(ours)):
+        deliveries[row.event_id].append(row)
+    for event in Event.select(Event, Account).join(Account).where(Event.id.in_(ours)).order_by(Event.id):
+        receipt = _receipt(event, sorted(deliveries[event.id], key=attrgetter("webhook_id")))
+        events.record(actors.system(event.account, subject="receipts"), Type.MEMBER_DEPROVISIONED, receipt)
+
+
+def _receipt(event: Event, deliveries: Sequence[WebhookDelivery]) -> dict[str, Any]:
     told = event.object
     asked = clock.parse(told["requested_at"]) if "requested_at" in told else event.timestamp
     done = _since(asked, event.timestamp)
@@ -53,13 +68,8 @@ def _receipt(event: Event) -> dict[str, Any]:
         "sessions_ended": {"count": told.get("sessions_ended", 0), "milliseconds": done},
         "credentials_suspended": {"ids": told.get("credentials", []), "milliseconds": done},
         "roles_lost": {"roles": told.get("roles", []), "milliseconds": done},
-        "webhooks": [_heard(row, asked) for row in _deliveries(event)],
+        "webhooks": [_heard(row, asked) for row in deliveries],
     }
-
-
-def _deliveries(event: Event) -> list[WebhookDelivery]:
-    query = WebhookDelivery.select(WebhookDelivery, Webhook).join(Webhook).where(WebhookDelivery.event == event)
-    return list(query.order_by(WebhookDelivery.webhook))
 
 
 def _heard(row: WebhookDelivery, asked: datetime) -> dict[str, Any]:

@@ -44,13 +44,15 @@ def keep(
         kept, note = _kept(provider, document, direction, verified=verified)
         _KEEP.write(
             "saml_message",
+            {
+                "provider": provider.id,
+                "flow": flow_id,
+                "direction": direction,
+                "at": clock.now(),
+                "xml": zlib.compress(kept, 1),
+                "note": note,
+            },
             inserts=True,
-            provider=provider.id,
-            flow=flow_id,
-            direction=direction,
-            at=clock.now(),
-            xml=zlib.compress(kept, 1),
-            note=note,
         )
 
 

@@ -410,8 +410,8 @@ def end(provider: IdentityProvider, flow: SignInFlow, ended: Ended) -> None:
     """Write down how it ended, in the caller's transaction. A request that waits still may have been answered well
     meanwhile: then that is how it ended."""
     statement = _END_PENDING if flow.answered_at is None else _END
-    values = _ended(provider, ended)
-    statement.write("sign_in_flow", inserts=False, provider=provider.id, id=flow.id, **values)
+    values = {"provider": provider.id, "id": flow.id, **_ended(provider, ended)}
+    statement.write("sign_in_flow", values, inserts=False)
 
 
 def stray(

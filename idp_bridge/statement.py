@@ -122,7 +122,7 @@ class Statement:
             read[place] = convert(read[place])
         return tuple(read)
 
-    def write(self, table: str, *, inserts: bool, **values: Any) -> None:
+    def write(self, table: str, values: Mapping[str, Any], *, inserts: bool) -> None:
         """Run what writes one row of a table, whenever that is best in this transaction (db.write)."""
         write(table, *self._bound(values), inserts=inserts)
 
@@ -158,7 +158,7 @@ class Table:
         names = tuple(values)
         if names not in self._inserts:
             self._inserts[names] = Statement((), lambda: self._model.insert(self._parameters(names)))
-        self._inserts[names].write(self._name, inserts=True, **values)
+        self._inserts[names].write(self._name, values, inserts=True)
 
     def add(self, row: Model) -> None:
         """INSERT this instance."""
@@ -169,7 +169,7 @@ class Table:
         names = tuple(values)
         if names not in self._updates:
             self._updates[names] = Statement((), lambda: self._updating(names))
-        self._updates[names].write(self._name, inserts=False, key=key, **values)
+        self._updates[names].write(self._name, {"key": key, **values}, inserts=False)
 
     def save(self, row: Any, *names: str) -> None:
         """UPDATE just these fields of this instance."""

@@ -140,8 +140,8 @@ def _reason(error: Mapping[str, Any], status: int, masking: Masking) -> dict[str
 
 
 def _shortened(held: Any) -> Any:
-    if isinstance(held, Mapping):
-        return {name: _shortened(entry) for name, entry in held.items()}
+    if isinstance(held, dict):
+        return {name: entry if type(entry) is str else _shortened(entry) for name, entry in held.items()}
     if not isinstance(held, list):
         return held
     more = [f"… and {len(held) - LISTED} more"] if len(held) > LISTED else []

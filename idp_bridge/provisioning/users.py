@@ -8,7 +8,7 @@ memory that lets the directory's next POST of the same person find the same memb
 import sys
 from collections.abc import Iterable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
@@ -153,7 +153,7 @@ def _member_for(directory: Directory, resource: Resource, key: str) -> Member:
             disputes.note_look_alike(directory, resource["userName"], known.email)
         joined = member_lifecycle.create(
             directory.actor,
-            **asdict(known),
+            **vars(known),
             managed_by="scim",
             identity_provider=directory.identity_provider,
             roles=() if invitation else directory.identity_provider.default_roles,
@@ -257,10 +257,10 @@ _TRACES = Statement((SQL(""),), _all_traces)
 
 def _taken_over(known: Profile, member: Member, resource: Resource) -> dict[str, str]:
     """Her record's word stands above what was known of her; where it says nothing of a name, that stays."""
-    said = {name: value for name, value in asdict(known).items() if value}
+    said = {name: value for name, value in vars(known).items() if value}
     if member.name and not _shown_name(resource):
         del said["name"]
-    return {**{name: getattr(member, name) for name in asdict(known)}, **said}
+    return {**{name: getattr(member, name) for name in vars(known)}, **said}
 
 
 def _adoptable(directory: Directory, resource: Resource, email: str) -> Member | None:
@@ -404,9 +404,9 @@ def _follow(directory: Directory, row: DirectoryUser, *, old: Profile, new: Prof
     if fold(old.email) != fold(new.email):
         _refuse_shared_address(directory, member, new.email)
     # What it does not change may be what her sign-in says, where the record says nothing of it.
-    changed = {name: value for name, value in asdict(new).items() if value != getattr(old, name)}
+    changed = {name: value for name, value in vars(new).items() if value != getattr(old, name)}
     members.update_profile(
-        directory.actor, member, **{name: changed.get(name, getattr(member, name)) for name in asdict(new)}
+        directory.actor, member, **{name: changed.get(name, getattr(member, name)) for name in vars(new)}
     )
     member_lifecycle.set_directory_active(directory.actor, member, row.active)
 

@@ -53,18 +53,19 @@ def _identify() -> None:
 
 def _protect(response: Response) -> Response:
     headers = response.headers
-    headers["X-Request-Id"] = g.get("request_id", "")
-    headers["X-Content-Type-Options"] = "nosniff"
+    headers.add("X-Request-Id", g.get("request_id", ""))
+    headers.add("X-Content-Type-Options", "nosniff")
     if response.mimetype == "text/html":
         headers.setdefault("Content-Security-Policy", policy())
         headers["Referrer-Policy"] = "same-origin"
         headers["X-Frame-Options"] = "DENY"
     if request.endpoint != "static":
         headers.setdefault("Cache-Control", "no-store")
-    if "rate" in g and request.path.startswith(_WITH_RATES):
-        headers["RateLimit-Limit"] = str(g.rate.limit)
-        headers["RateLimit-Remaining"] = str(g.rate.remaining)
-        headers["RateLimit-Reset"] = str(g.rate.reset)
+    rate = g.get("rate")
+    if rate is not None and request.path.startswith(_WITH_RATES):
+        headers.add("RateLimit-Limit", str(rate.limit))
+        headers.add("RateLimit-Remaining", str(rate.remaining))
+        headers.add("RateLimit-Reset", str(rate.reset))
     if request.is_secure:
         headers["Strict-Transport-Security"] = "max-age=31536000"
     return response

@@ -7,14 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
-from limits import RateLimitItemPerMinute, RateLimitItemPerSecond
 from peewee import OperationalError
 
 from idp_bridge import db, rates
 from idp_bridge.config import Config
 from idp_bridge.errors import TooManyRequests
 from idp_bridge.models import RateCount
-from idp_bridge.rates import Limit, Rates, SharedCounts
+from idp_bridge.rates import MINUTE, SECOND, Limit, Rates, SharedCounts
 from tests.bench.statements import recorded
 from tests.domain import cast
 
@@ -35,7 +34,7 @@ def clock() -> Iterator[time_machine.Traveller]:
 
 
 def a_minute(amount: int, *, exact: bool = False) -> Limit:
-    return Limit(RateLimitItemPerMinute(amount), REFUSAL, exact=exact)
+    return Limit("test", amount, MINUTE, refusal=REFUSAL, exact=exact)
 
 
 def taken(limit: Limit, key: str = "tok_a") -> bool:
@@ -128,7 +127,7 @@ def test_a_window_begins_with_its_first_request_and_the_next_with_the_first_afte
 
 def test_a_second_is_a_second(clock: time_machine.Traveller) -> None:
     """The rates of the API and of SCIM."""
-    limit = Limit(RateLimitItemPerSecond(2), REFUSAL)
+    limit = Limit("test", 2, SECOND, refusal=REFUSAL)
     for _ in range(3):
         assert passed([limit], 3) == 2
         clock.shift(timedelta(seconds=1))
@@ -145,32 +144,32 @@ def test_a_clock_that_was_set_back_shuts_nobody_out(clock: time_machine.Travelle
 def test_memory_is_bounded_and_forgetting_lets_nobody_through(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a process forgets of an exact limit, the database knows."""
     monkeypatch.setattr(rates, "MOST_KEYS", 10)
-    counts = SharedCounts(batch=1, patience=None)
+    counts = SharedCounts(MINUTE, batch=1, patience=None)
     for number in range(100):
-        counts.incr(f"address {number}", 60)
+        counts.add(f"address {number}")
         assert len(counts._windows) <= 10
-    assert counts.get("address 0") == 0
-    assert counts.incr("address 0", 60) == 2
+    assert counts.known("address 0") == (0, 0.0)
+    assert counts.add("address 0") == 2
 
 
 def test_windows_that_are_over_leave_the_memory(clock: time_machine.Traveller) -> None:
     """With the next one that begins."""
-    counts = SharedCounts(batch=10, patience=None)
+    counts = SharedCounts(MINUTE, batch=10, patience=None)
     for number in range(50):
-        counts.incr(f"old {number}", 60)
+        counts.add(f"old {number}")
     clock.shift(timedelta(seconds=60))
-    counts.incr("new", 60)
+    counts.add("new")
     assert list(counts._windows) == ["new"]
 
 
 def test_rows_of_windows_that_are_over_are_deleted_on_the_way(clock: time_machine.Traveller) -> None:
     """No job is needed, and what still counts stays."""
-    counts = SharedCounts(batch=1, patience=None)
-    counts.incr("old", 60)
+    counts = SharedCounts(MINUTE, batch=1, patience=None)
+    counts.add("old")
     clock.shift(timedelta(seconds=50))
-    counts.incr("live", 60)
+    counts.add("live")
     clock.shift(timedelta(seconds=20))
-    counts.incr("new", 60)
+    counts.add("new")
     assert sorted(row.key for row in RateCount.select()) == ["live", "new"]
 
 

@@ -7,11 +7,10 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
-from limits import RateLimitItemPerMinute
 
 from idp_bridge import clock, db, flow_pruning, ids
 from idp_bridge.models import SamlMessage, SignInFlow
-from idp_bridge.rates import Limit
+from idp_bridge.rates import MINUTE, Limit
 from idp_bridge.web.saml import sending
 from tests.web.connections import Connection, flows_of, session_of
 
@@ -49,7 +48,7 @@ def of_site(connection: Connection, site: str) -> int:
 def low(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that a test can reach."""
     monkeypatch.setattr(flow_pruning, "KEPT_OF_SITE", 3)
-    monkeypatch.setattr(sending, "_BRISK", Limit(RateLimitItemPerMinute(4, namespace="test"), ""))
+    monkeypatch.setattr(sending, "_BRISK", Limit("test", 4, MINUTE))
 
 
 def test_a_flood_of_starts_pushes_out_no_history(okta: Connection, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,9 @@ refusal is logged, and its reference is the operation id.
 
 from dataclasses import dataclass
 
-from limits import RateLimitItemPerHour
-
 from idp_bridge.errors import TooManyRequests
 from idp_bridge.models import IdentityProvider
-from idp_bridge.rates import Limit
+from idp_bridge.rates import HOUR, Limit
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,8 @@ class Budget:
 def budget(name: str, of_payer: int, of_connection: int) -> Budget:
     """The budget of that name."""
     return Budget(
-        Limit(RateLimitItemPerHour(of_payer, namespace=f"{name} of one"), "not kept"),
-        Limit(RateLimitItemPerHour(of_connection, namespace=name), "not kept"),
+        Limit(f"{name} of one", of_payer, HOUR),
+        Limit(name, of_connection, HOUR),
     )
 
 

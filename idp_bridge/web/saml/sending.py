@@ -1,13 +1,12 @@
 """GET /saml/<idp_id>/start: an AuthnRequest on its way, bound to the browser that goes with it."""
 
 from flask import request
-from limits import RateLimitItemPerMinute, RateLimitItemPerSecond
 from werkzeug.wrappers import Response
 
 from idp_bridge import clock, db, flow_pruning, idps, ids, saml_messages, sign_in, sign_in_flows, sp_keys
 from idp_bridge.errors import TooManyRequests
 from idp_bridge.models import IdentityProvider, SignInFlow
-from idp_bridge.rates import Limit, site
+from idp_bridge.rates import MINUTE, SECOND, Limit, site
 from idp_bridge.saml import metadata
 from idp_bridge.saml.errors import Reason, Rejected
 from idp_bridge.saml.request import authn_request
@@ -20,8 +19,8 @@ from idp_bridge.web.next_path import safe
 from idp_bridge.web.saml import refusing
 from idp_bridge.web.saml.blueprint import blueprint
 
-_BRISK = Limit(RateLimitItemPerMinute(1_000, namespace="sign-ins begun"), "more than people begin")
-_ROOM = Limit(RateLimitItemPerSecond(1, namespace="room made"), "made already")
+_BRISK = Limit("sign-ins begun", 1_000, MINUTE)  # more than people begin
+_ROOM = Limit("room made", 1, SECOND)
 
 
 @blueprint.get("/start")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from flask import Response, g, request
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from idp_bridge.db import encode
@@ -57,4 +58,12 @@ def answer(document: Mapping[str, Any], status: int = 200, headers: Mapping[str,
 
 def text_answer(text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """The text of a JSON document."""
-    return Response(text, status, headers, content_type=scim_media_type())
+    return _Document(text, status, headers, content_type=scim_media_type())
+
+
+class _Document(Response):
+    """A text of known length, whose headers are said as they are sent. Werkzeug would copy them and go through them for
+    what other answers need, with every request (a Location that is no URI yet, a body whose length nobody knows)."""
+
+    def get_wsgi_headers(self, environ: object) -> Headers:
+        return self.headers
