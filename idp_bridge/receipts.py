@@ -16,6 +16,7 @@ from peewee import fn
 from idp_bridge import actors, clock, db, events
 from idp_bridge.events import Type
 from idp_bridge.models import Account, Event, Receipt, Webhook, WebhookDelivery
+from idp_bridge.statement import Statement, among
 
 PATIENCE = timedelta(minutes=5)  # for webhooks that do not answer
 BATCH = 200  # receipts of one transaction
@@ -49,9 +50,17 @@ def _write(known: Sequence[str]) -> None:
     deliveries = defaultdict(list)
     for row in WebhookDelivery.select(WebhookDelivery, Webhook).join(Webhook).where(WebhookDelivery.event.in_(ours)):
         deliveries[row.event_id].append(row)
-    for event in Event.select(Event, Account).join(Account).where(Event.id.in_(ours)).order_by(Event.id):
+    happened = [event for (event,) in _EVENTS.instances(ids=ours)]
+    accounts = {row.id: row for row in Account.select().where(Account.id.in_({each.account_id for each in happened}))}
+    for event in happened:
         receipt = _receipt(event, sorted(deliveries[event.id], key=attrgetter("webhook_id")))
-        events.record(actors.system(event.account, subject="receipts"), Type.MEMBER_DEPROVISIONED, receipt)
+        actor = actors.system(accounts[event.account_id], subject="receipts")
+        events.record(actor, Type.MEMBER_DEPROVISIONED, receipt)
+
+
+_EVENTS: Statement = Statement(
+    Event._meta.sorted_fields, lambda: Event.select().where(among(Event.id, "ids")).order_by(Event.id)
+)
 
 
 def _receipt(event: Event, deliveries: Sequence[WebhookDelivery]) -> dict[str, Any]:
