@@ -24,7 +24,7 @@ class _Application(Flask):
 def create_app(config: Config) -> Flask:
     """A WSGI application on this configuration. Opens the database, and leaves its schema alone."""
     db.open_database(config.database_url)
-    keyring.unlock(config.secret_key)
+    keyring.unlock(config.secret_key, config.secret_key_previous)
     mail.configure(config)
     webhook_delivery.configure(config)
     app = _Application("idp_bridge", root_path=str(db.MIGRATIONS.parent / "web"), static_folder="static")

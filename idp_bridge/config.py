@@ -35,13 +35,17 @@ class ConfigError(Exception):
 class Config:
     """What the operator decides. The rates are of requests a second, sign-in attempts a minute, invitations an hour."""
 
-    database_url: str
+    database_url: str = field(repr=False)  # it may hold a password
     base_url: str
     secret_key: str = field(repr=False)
     trusted_proxies: int = 0
     smtp_url: str | None = field(default=None, repr=False)
     mail_from: str | None = None
     log_format: str = "console"
+    log_level: str = "info"
+    slow_query_ms: int = 500
+    metrics_token: str | None = field(default=None, repr=False)
+    secret_key_previous: str | None = field(default=None, repr=False)
     api_rate: int = 200
     scim_rate: int = 500
     login_rate: int = 20
@@ -96,6 +100,10 @@ def load(*, dotenv: bool = False) -> Config:
     smtp_url: str | None = read(env.str, "SMTP_URL", None, _smtp_url)
     mail_from: str | None = read(env.str, "MAIL_FROM", None, _mail_from)
     log_format = read(env.str, "LOG_FORMAT", "console", validate.OneOf(["json", "console"]))
+    log_level = read(env.str, "LOG_LEVEL", "info", validate.OneOf(["info", "warning"]))
+    slow_query_ms = read(env.int, "SLOW_QUERY_MS", 500, validate.Range(min=0))
+    metrics_token: str | None = read(env.str, "METRICS_TOKEN", None, _metrics_token)
+    secret_key_previous: str | None = read(env.str, "SECRET_KEY_PREVIOUS", None, _secret_key)
     api_rate, scim_rate, login_rate, invitation_rate = (
         read(env.int, name, default, positive)
         for name, default in (("API_RATE", 200), ("SCIM_RATE", 500), ("LOGIN_RATE", 20), ("INVITATION_RATE", 200))
@@ -117,6 +125,10 @@ def load(*, dotenv: bool = False) -> Config:
         smtp_url=smtp_url,
         mail_from=mail_from,
         log_format=log_format,
+        log_level=log_level,
+        slow_query_ms=slow_query_ms,
+        metrics_token=(metrics_token or "").strip() or None,
+        secret_key_previous=(secret_key_previous or "").strip() or None,
         api_rate=api_rate,
         scim_rate=scim_rate,
         login_rate=login_rate,
@@ -171,9 +183,18 @@ def _split(value: str) -> SplitResult:
     return url
 
 
-def _secret_key(value: str) -> None:
-    if value and len(value.strip()) < 32:
+def _secret_key(value: str | None) -> None:
+    if not value:
+        return
+    if len(value.strip()) < 32:
         raise ValidationError("must have 32 characters or more")
+    if len(set(value.strip())) < 8:
+        raise ValidationError("must not be made of a few characters: openssl rand -base64 48")
+
+
+def _metrics_token(value: str | None) -> None:
+    if value and len(value.strip()) < 16:
+        raise ValidationError("must have 16 characters or more")
 
 
 def _smtp_url(value: str | None) -> None:

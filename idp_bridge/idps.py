@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from idp_bridge import (
@@ -57,6 +58,15 @@ _DECIDING = {*_TRUST, "metadata_url", "metadata_certificate", "trusted_with_admi
 _WITHOUT_PLAN = {"name", "description", "enabled", "off_by_plan", "redact_sign_in_flows"}
 
 
+class State(StrEnum):
+    """What a connection is ready for."""
+
+    DRAFT = "draft"  # nothing is trusted of it
+    TESTING = "testing"  # being set up: it can be tested, and is not enabled yet
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+
+
 @dataclass(frozen=True)
 class Trust:
     """Where and as whom the provider speaks; ``certificates`` are PEM texts, ``valid_until`` that of its metadata."""
@@ -82,6 +92,20 @@ def get(account: Account, provider_id: str) -> IdentityProvider:
     if provider is None:
         raise NotFound(f"There is no identity provider {provider_id} in this account.")
     return provider
+
+
+def is_draft(provider: IdentityProvider) -> bool:
+    """Whether nothing is trusted of it yet: it has its addresses here, and nobody can come in by it."""
+    return not provider.entity_id
+
+
+def state(provider: IdentityProvider) -> State:
+    """Where it stands: a draft is never enabled, and one that is being set up is tried before it is."""
+    if is_draft(provider):
+        return State.DRAFT
+    if provider.enabled:
+        return State.ENABLED
+    return State.DISABLED if provider.set_up_step is None else State.TESTING
 
 
 def with_account(provider_id: str) -> IdentityProvider:
@@ -130,8 +154,12 @@ def read_metadata(
     )
 
 
-def create(actor: Actor, *, name: str, trust: Trust, **options: Any) -> IdentityProvider:
-    """A new connection; the account stays in its mode. Raises Forbidden (plan, rights), Invalid, Conflict."""
+def create(actor: Actor, *, name: str, trust: Trust | None, **options: Any) -> IdentityProvider:
+    """A new connection; the account stays in its mode. Without ``trust`` it is a draft, which has its addresses here,
+    so that they can be pasted at the provider before anything is known of it, and lets nobody in.
+
+    Raises Forbidden (plan, rights), Invalid, Conflict (a draft that should be enabled).
+    """
     account = actor.account
     plans.require(account, plans.Feature.SSO)
     moment = clock.now()
@@ -139,7 +167,10 @@ def create(actor: Actor, *, name: str, trust: Trust, **options: Any) -> Identity
         id=ids.new("idp"),
         account=account,
         name=name,
+        entity_id="",
+        sso_url="",
         certificates=[],
+        enabled=trust is not None,
         default_roles=list(roles.DEFAULT),
         domains=[],
         attribute_mapping=dict.fromkeys(MAPPED_CLAIMS),
@@ -147,10 +178,11 @@ def create(actor: Actor, *, name: str, trust: Trust, **options: Any) -> Identity
         created_at=moment,
         changed_at=moment,
     )
-    _apply(actor, provider, {**_trusted(trust), **options})
+    _apply(actor, provider, {**(_trusted(trust) if trust else {}), **options})
     if provider.may_grant_admin or provider.trusted_with_administrators:
         _check_makes_administrators(actor)
     _check_trusted(provider)
+    _check_ready(provider)
     _settled(provider, trust)
     provider.save(force_insert=True)
     events.record(actor, Type.IDENTITY_PROVIDER_CREATED, describe(provider))
@@ -170,6 +202,7 @@ def change(actor: Actor, provider: IdentityProvider, *, trust: Trust | None = No
     if changed & {"may_grant_admin", "trusted_with_administrators"}:
         _check_makes_administrators(actor)
     _check_trusted(provider)
+    _check_ready(provider)
     if was_trusted and (changed & _DECIDING or ("enabled" in changed and provider.enabled)):
         grants.check_decides(actor, provider)
     if changed - _WITHOUT_PLAN or ("enabled" in changed and provider.enabled):
@@ -182,6 +215,8 @@ def change(actor: Actor, provider: IdentityProvider, *, trust: Trust | None = No
         return
     if changed & _TRUST:
         provider.changed_at = clock.now()
+    if provider.enabled:
+        provider.set_up_step = None
     going = "enabled" in changed and not provider.enabled
     if going:
         check_reachable_without(actor, provider)
@@ -195,6 +230,18 @@ def change(actor: Actor, provider: IdentityProvider, *, trust: Trust | None = No
     events.record(
         actor, Type.IDENTITY_PROVIDER_UPDATED, {**describe(provider), "before": {n: before[n] for n in sorted(changed)}}
     )
+
+
+def begin_set_up(actor: Actor, *, name: str, kind: str, first_step: str, **options: Any) -> IdentityProvider:
+    """A draft of that kind (providers/), whose set-up begins at that step. Raises what ``create`` raises."""
+    return create(actor, name=name, trust=None, kind=kind, set_up_step=first_step, **options)
+
+
+def note_step(provider: IdentityProvider, step: str) -> None:
+    """Her set-up goes on here, when somebody comes back to it. It is no change of the connection, and one whose set-up
+    is over stays as it is."""
+    being_set_up = (IdentityProvider.id == provider.id) & IdentityProvider.set_up_step.is_null(False)
+    IdentityProvider.update(set_up_step=step).where(being_set_up).execute()
 
 
 def delete(actor: Actor, provider: IdentityProvider) -> None:
@@ -280,6 +327,16 @@ def _check_trusted(provider: IdentityProvider) -> None:
         )
 
 
+def _check_ready(provider: IdentityProvider) -> None:
+    """A draft would only look like a way in."""
+    if provider.enabled and is_draft(provider):
+        raise Conflict(
+            "This connection is a draft: nothing is known of the identity provider yet. Give its metadata, then "
+            "enable it.",
+            code=Code.DRAFT_CONNECTION,
+        )
+
+
 def _apply(actor: Actor, provider: IdentityProvider, fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
         setattr(provider, name, value)
@@ -331,6 +388,8 @@ def _mapping(wanted: Mapping[str, str | None]) -> dict[str, str | None]:
 
 
 def _trusted(trust: Trust) -> dict[str, Any]:
+    if not trust.entity_id:
+        raise Invalid("An identity provider needs an entity ID.", fields={"entity_id": ["required"]})
     if not trust.certificates:
         raise Invalid("An identity provider needs a signing certificate.", fields={"certificates": ["required"]})
     return {
@@ -416,7 +475,7 @@ _TOLD = (
     *("default_roles", "domains", "attribute_mapping", "name_id_format", "may_grant_admin", "strict_scim"),
     "trusted_with_administrators",
     *("sign_authn_requests", "want_assertions_encrypted", "require_gcm", "allow_weak_signatures", "force_authn"),
-    "redact_sign_in_flows",
+    *("redact_sign_in_flows", "kind"),
 )
 
 

@@ -1,7 +1,8 @@
 """What only the operator's SECRET_KEY opens: private keys at rest, so that a copy of the database alone signs and
 decrypts nothing, and texts that a client keeps for us and may neither read nor make.
 
-Each purpose has a key of its own: what is sealed for one is nothing to another.
+Each purpose has a key of its own: what is sealed for one is nothing to another. SECRET_KEY_PREVIOUS opens what it
+sealed and seals nothing, so that a key is changed without a gap (rotation.py).
 """
 
 import base64
@@ -39,46 +40,55 @@ class Expired(Exception):
 
 @dataclass
 class _Ring:
-    keys: dict[Purpose, Fernet] = field(default_factory=dict, repr=False)
-    seals: bytes = field(default=b"", repr=False)  # HMAC's own, where a Fernet has nothing to hide
+    keys: dict[Purpose, tuple[Fernet, ...]] = field(default_factory=dict, repr=False)  # the first one seals
+    seals: tuple[bytes, ...] = field(default=(), repr=False)  # HMAC's own, where a Fernet has nothing to hide
 
 
 _ring = _Ring()
 
 
-def unlock(secret_key: str) -> None:
-    """Take the operator's SECRET_KEY; once, at the start of the process."""
-    _ring.keys = {purpose: Fernet(_derived(secret_key, purpose)) for purpose in Purpose}
-    _ring.seals = _derived(secret_key, Purpose.EVENT_SEALS)
+def unlock(secret_key: str, previous: str | None = None) -> None:
+    """Take the operator's SECRET_KEY, and the one before it where it is given; once, at the start of the process."""
+    secrets = [secret_key, *([previous] if previous else [])]
+    _ring.keys = {purpose: tuple(Fernet(_derived(secret, purpose)) for secret in secrets) for purpose in Purpose}
+    _ring.seals = tuple(_derived(secret, Purpose.EVENT_SEALS) for secret in secrets)
 
 
 def seal(text: str, purpose: Purpose = Purpose.PRIVATE_KEYS) -> str:
     """What may be stored or given away, of letters, digits, ``-`` and ``_`` only."""
-    return _key(purpose).encrypt(text.encode()).decode().rstrip("=")
+    return _keys(purpose)[0].encrypt(text.encode()).decode().rstrip("=")
 
 
 def unseal(sealed: str, purpose: Purpose = Purpose.PRIVATE_KEYS, *, within: timedelta | None = None) -> str:
     """What was sealed. Raises WrongSecretKey, and Expired where that was longer ago than ``within``."""
-    key, token = _key(purpose), (sealed + "=" * (-len(sealed) % 4)).encode()
-    try:
-        text = key.decrypt(token).decode()
-    except InvalidToken as error:
-        raise WrongSecretKey(f"Not sealed under this IDP_BRIDGE_SECRET_KEY for {purpose.name}.") from error
-    if within is not None and time.time() - key.extract_timestamp(token) > within.total_seconds():
+    text, key = _opened(sealed, purpose)
+    if within is not None and time.time() - key.extract_timestamp(_token(sealed)) > within.total_seconds():
         raise Expired
     return text
+
+
+def resealed(sealed: str, purpose: Purpose) -> str | None:
+    """The same text sealed under SECRET_KEY; None where it is so already. Raises WrongSecretKey."""
+    text, key = _opened(sealed, purpose)
+    return None if key is _keys(purpose)[0] else seal(text, purpose)
 
 
 def vouch(text: str) -> str:
     """HMAC-SHA256 of a text that anybody may read and only we may vouch for: hex."""
     if not _ring.seals:
         raise RuntimeError("keyring.unlock() comes first")
-    return hmac.new(_ring.seals, text.encode(), hashlib.sha256).hexdigest()
+    return _mac(text, _ring.seals[0])
 
 
 def vouched(text: str, mac: str) -> bool:
-    """Whether that is what ``vouch`` says of it under this SECRET_KEY."""
-    return hmac.compare_digest(vouch(text).encode(), mac.encode())
+    """Whether that is what ``vouch`` says of it under this SECRET_KEY, or said under the one before."""
+    if not _ring.seals:
+        raise RuntimeError("keyring.unlock() comes first")
+    return any(hmac.compare_digest(_mac(text, key).encode(), mac.encode()) for key in _ring.seals)
+
+
+def _mac(text: str, key: bytes) -> str:
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
 def _derived(secret_key: str, purpose: Purpose) -> bytes:
@@ -86,7 +96,21 @@ def _derived(secret_key: str, purpose: Purpose) -> bytes:
     return base64.urlsafe_b64encode(key)
 
 
-def _key(purpose: Purpose) -> Fernet:
+def _keys(purpose: Purpose) -> tuple[Fernet, ...]:
     if not _ring.keys:
         raise RuntimeError("keyring.unlock() comes first")
     return _ring.keys[purpose]
+
+
+def _token(sealed: str) -> bytes:
+    return (sealed + "=" * (-len(sealed) % 4)).encode()
+
+
+def _opened(sealed: str, purpose: Purpose) -> tuple[str, Fernet]:
+    """The text, and the key that opened it."""
+    for key in _keys(purpose):
+        try:
+            return key.decrypt(_token(sealed)).decode(), key
+        except InvalidToken:
+            continue
+    raise WrongSecretKey(f"Not sealed under this IDP_BRIDGE_SECRET_KEY for {purpose.name}.")

@@ -59,6 +59,7 @@ def create(
         email=email,
         email_key=fold(email),
         name=name[: members.LONGEST_NAME],
+        name_key=members.listed_under(name[: members.LONGEST_NAME], email),
         first_name=first_name[: members.LONGEST_NAME],
         last_name=last_name[: members.LONGEST_NAME],
         managed_by=managed_by,

@@ -104,8 +104,14 @@ def _names(parameter: str, args: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def _resolved(names: Iterable[str], resource_type: ResourceType) -> list[AttrPath]:
-    found = (resource_type.resolve(name) for name in names)
-    return [path for path in found if path is not None]
+    """The schema's own URN names all of its attributes, as that of an extension does."""
+    found: list[AttrPath] = []
+    for name in names:
+        if name.lower() == resource_type.schema.id.lower():
+            found += [AttrPath(None, attribute) for attribute in resource_type.schema.attributes]
+        elif path := resource_type.resolve(name):
+            found.append(path)
+    return found
 
 
 def _parts(path: AttrPath) -> list[Attribute]:

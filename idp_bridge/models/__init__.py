@@ -34,6 +34,7 @@ from idp_bridge.models.sign_ins import (
     SentLogout,
     Session,
     SessionReach,
+    SetUpLink,
     SignInFlow,
     UsedAssertion,
 )
@@ -47,7 +48,7 @@ ALL = (
     IdentityLink, SignInFlow, SamlMessage, UsedAssertion, SentLogout, ReceivedLogout, Event, EventPending, EventSeal,
     Webhook, WebhookDelivery, Receipt, ScimRequest, CertificateNotice, JobRun, Mail, RateCount, IdentityConflict,
     UsageTotal, UsageMonth, UsageReport,
-    IdempotentAnswer,
+    IdempotentAnswer, SetUpLink,
 )  # fmt: skip
 
 __all__ = [
@@ -93,6 +94,7 @@ __all__ = [
     "ServiceProviderKey",
     "Session",
     "SessionReach",
+    "SetUpLink",
     "SignInFlow",
     "UsageMonth",
     "UsageReport",

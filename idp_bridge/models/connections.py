@@ -53,6 +53,8 @@ class IdentityProvider(Base):
     proven_by = TextField(null=True)  # usr_: who signed in then; it is a proof while she is an administrator
     trusted_with_administrators = BooleanField(default=True)  # an administrator stands behind what it is trusted by
     groups_overage_at = InstantField(null=True)  # when somebody last came whose groups were only linked to
+    kind = TextField(null=True)  # of which product it was said to be (providers/); NULL: nobody said
+    set_up_step = TextField(null=True)  # where its set-up was left; NULL: it is not being set up
 
     class Meta:
         indexes = ((("account", "entity_id"), False),)

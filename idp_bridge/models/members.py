@@ -39,6 +39,7 @@ class Member(Base):
     email = TextField()
     email_key = TextField()
     name = TextField(default="")
+    name_key = TextField(default="")  # what she is listed under: her name, else her address
     first_name = TextField(default="")
     last_name = TextField(default="")
     managed_by = TextField()  # local | invite | jit | scim
@@ -68,6 +69,11 @@ Member.add_index(
 )
 # The living come first, and the oldest of them, among whom an administrator is soonest found.
 Member.add_index(Member.index(Member.account, Member.id, where=Member.active, name="member_active"))
+# Lists go by the name; those who are out, whom their filter looks for, are few.
+Member.add_index(Member.index(Member.account, Member.name_key, Member.id, name="member_listed"))
+Member.add_index(
+    Member.index(Member.account, Member.name_key, Member.id, where=~Member.active, name="member_inactive")
+)
 
 
 class MemberRole(Base):
@@ -104,3 +110,14 @@ class Invitation(Base):
 
     class Meta:
         indexes = ((("account", "email_key"), False),)
+
+
+Invitation.add_index(
+    Invitation.index(
+        Invitation.account,
+        Invitation.email_key,
+        Invitation.id,
+        where=Invitation.accepted_at.is_null(),
+        name="invitation_waiting",
+    )
+)

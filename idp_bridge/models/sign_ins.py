@@ -65,6 +65,23 @@ class OneTimeLink(Base):
     used_at = InstantField(null=True)
 
 
+class SetUpLink(Base):
+    """A link by which somebody without an account sets up one connection, once, in the name of the administrator who
+    made it (set_up_links.py). Ids ``sul_``."""
+
+    id = TextField(primary_key=True)
+    identity_provider = reference(IdentityProvider)
+    identity_provider_id: str
+    made_by = reference(Member)
+    made_by_id: str
+    digest = TextField(unique=True)  # of the link's secret
+    browser_digest = TextField(null=True, unique=True)  # of the secret that the browser got which opened it
+    created_at = InstantField()
+    expires_at = InstantField()  # of the link, and of what it opened
+    opened_at = InstantField(null=True)
+    revoked_at = InstantField(null=True)
+
+
 class PasswordReset(Base):
     """Somebody asked for a new password at this address; ``digest`` is the mailed link's, once it is known to be of
     somebody here, and ``email`` then the spelling that is kept (password_changes.py)."""

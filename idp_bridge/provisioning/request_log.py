@@ -6,7 +6,7 @@ secret is in it (masking.py), nothing in it is longer than what is said here, an
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -28,6 +28,9 @@ READ_ANSWER_BYTES = 4 * 1024  # of a list one wants to see how it begins
 SHORT_BYTES = 1024  # path and error
 QUERY_BYTES = 4 * 1024  # the longest filter that is read
 LISTED = 100  # entries of one attribute in `before` and `after`: a group may have 100,000 members
+
+#: What a request may be about -> how its path begins.
+ABOUT = {"user": "/Users", "group": "/Groups"}
 
 #: What of an error is of one request only: what it quotes, ids, addresses, numbers.
 _OWN = re.compile(r"'[^']*'|\"[^\"]*\"|\b[a-z]{2,6}_[0-9a-z]{26}\b|[^\s@<>()]+@[^\s@<>()]+\b|\d+")
@@ -163,16 +166,35 @@ def _read(document: str | bytes) -> Mapping[str, Any]:
 
 # --- reading ----------------------------------------------------------------------------------------------------
 
+#: What a list shows of a row: all that is short.
+_LONG = (ScimRequest.request_body, ScimRequest.response_body)
+_SHORT = tuple(column for column in ScimRequest._meta.sorted_fields if column not in _LONG)
 
-def latest(identity_provider: IdentityProvider) -> str | None:
-    """The id of its newest request; ids sort by time. None where none is kept."""
-    return (
-        ScimRequest.select(ScimRequest.id)
-        .where(ScimRequest.identity_provider == identity_provider)
-        .order_by(ScimRequest.id.desc())
-        .limit(1)
-        .scalar()
+
+def short(query: Any) -> Any:
+    """A query of requests, without the bodies, of which a page of rows may have a megabyte."""
+    return query.select(*_SHORT)
+
+
+def newest(directory_ids: Sequence[str]) -> dict[str, ScimRequest]:
+    """The newest request of each of these directories that has one, without its bodies, in one statement; ids sort by
+    time."""
+    other: Any = ScimRequest.alias()
+    own = other.select(other.id).where(other.identity_provider == IdentityProvider.id)
+    last = IdentityProvider.select(own.order_by(other.id.desc()).limit(1))
+    found = ScimRequest.select(*_SHORT).where(
+        ScimRequest.identity_provider.in_(directory_ids),
+        ScimRequest.id.in_(last.where(IdentityProvider.id.in_(directory_ids))),
     )
+    return {row.identity_provider_id: row for row in found}
+
+
+def failures(directory_ids: Sequence[str], *, since: datetime) -> dict[str, int]:
+    """How many requests of each of these directories failed since then; none where none did."""
+    rows: Any = ScimRequest.select(ScimRequest.identity_provider, fn.COUNT(SQL("*"))).where(
+        ScimRequest.identity_provider.in_(directory_ids), _since(since), ScimRequest.cause.is_null(False)
+    )
+    return dict(rows.group_by(ScimRequest.identity_provider).tuples())
 
 
 def of_directory(
@@ -184,14 +206,17 @@ def of_directory(
     resource_id: str | None = None,
     error: str | None = None,
     cause: str | None = None,
+    about: str | None = None,
     since: datetime | None = None,
 ) -> Any:
     """The requests of a provider's directory that fit all that is given, as a query; ``since`` is inclusive.
 
     ``status`` is one (``409``), a class (``4xx``) or ``failed``; ``path`` and ``error`` are parts of what stands
-    there, ``path`` also of the resource's name, or all of its id.
+    there, ``path`` also of the resource's name, or all of its id; ``about`` is one of ``ABOUT``.
     """
     found = ScimRequest.select().where(ScimRequest.identity_provider == provider)
+    if about:
+        found = found.where(ScimRequest.path.startswith(ABOUT[about]))
     for column, value in ((ScimRequest.method, method), (ScimRequest.resource_id, resource_id)):
         found = found.where(column == value) if value else found
     if status:
@@ -234,9 +259,7 @@ class Cause:
 
     cause: str
     times: int
-    latest_id: str
-    latest_at: datetime
-    error: str
+    latest: ScimRequest
 
 
 def causes(provider: IdentityProvider, *, since: datetime, most: int = 10) -> list[Cause]:
@@ -254,12 +277,15 @@ def causes(provider: IdentityProvider, *, since: datetime, most: int = 10) -> li
         .limit(most)
         .tuples()
     )
-    return [_newest(provider, *row) for row in grouped]
+    counted = list(grouped)
+    last = short(of_directory(provider)).where(ScimRequest.id.in_([latest_id for _, _, latest_id in counted]))
+    rows = {row.id: row for row in last} if counted else {}
+    return [Cause(cause, times, rows[id]) for cause, times, id in counted if id in rows]
 
 
-def _newest(provider: IdentityProvider, cause: str, times: int, latest_id: str) -> Cause:
-    row = get(provider, latest_id)
-    return Cause(cause, times, latest_id, row.timestamp, row.error or cause)
+def times(provider: IdentityProvider, cause: str, *, since: datetime) -> int:
+    """How often requests failed for this cause since then."""
+    return int(of_directory(provider, cause=cause, since=since).count())
 
 
 # --- throwing away ----------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ FACTS: Mapping[str, Mapping[Any, str]] = {
     "mode": {"mixed": "in mixed mode", "enforced": "under enforced single sign-on"},
     "policy": {"jit": "the provider lets people join (JIT)", "invite_only": "the provider is invite only"},
     "sso_in_plan": {True: "the plan has single sign-on", False: "the plan has no single sign-on"},
+    "draft": {True: "the provider is a draft", False: "the provider is no draft"},
     "enabled": {True: "the provider is enabled", False: "the provider is disabled"},
     "idp_initiated_allowed": {True: "the provider may begin", False: "the provider may not begin"},
     "address_allowed": {True: "its domains allow the address", False: "its domains do not allow the address"},

@@ -38,6 +38,7 @@ class Outcome(StrEnum):
     ACCEPT_INVITATION = "accept_invitation"
     JOIN = "join"
     SSO_NOT_IN_PLAN = "sso_not_in_plan"
+    PROVIDER_DRAFT = "provider_draft"
     PROVIDER_DISABLED = "provider_disabled"
     UNSOLICITED = "unsolicited_not_allowed"  # the door's own word for it: saml.errors.Reason
     ADDRESS_NOT_ALLOWED = "address_not_allowed"
@@ -64,6 +65,7 @@ class Situation:
     mode: str = "mixed"  # mixed | enforced
     policy: str = "invite_only"  # jit | invite_only
     sso_in_plan: bool = True
+    draft: bool = False  # the provider: nothing is trusted of it yet
     enabled: bool = True  # the provider
     idp_initiated_allowed: bool = False
     address_allowed: bool = True  # the provider's domains, or that it has none
@@ -78,6 +80,7 @@ IN_AN_EMERGENCY = frozenset({Way.RECOVERY_CODE, Way.BREAK_GLASS})
 #: The first row all of whose facts hold decides; a fact that a row does not name may be anything, a set is any of it.
 TABLE: tuple[tuple[Mapping[str, Any], Outcome], ...] = (
     ({"way": BY_PROVIDER, "sso_in_plan": False}, Outcome.SSO_NOT_IN_PLAN),
+    ({"way": BY_PROVIDER, "draft": True}, Outcome.PROVIDER_DRAFT),
     ({"way": BY_PROVIDER, "enabled": False}, Outcome.PROVIDER_DISABLED),
     ({"way": Way.IDP_INITIATED, "idp_initiated_allowed": False}, Outcome.UNSOLICITED),
     ({"way": BY_PROVIDER, "address_allowed": False}, Outcome.ADDRESS_NOT_ALLOWED),
@@ -108,6 +111,8 @@ ADMITTING = frozenset({Outcome.ADMIT, Outcome.ACCEPT_INVITATION, Outcome.JOIN})
 #: What the person reads: why, and what she can do. An administrator finds the facts by the reference beside it.
 PUBLIC = {
     Outcome.SSO_NOT_IN_PLAN: "Single sign-on is not part of this account's plan. Ask an administrator.",
+    Outcome.PROVIDER_DRAFT: "This identity provider is a draft: its set-up is not finished. Ask an administrator of the "
+    "account.",
     Outcome.PROVIDER_DISABLED: "This identity provider is switched off. Ask an administrator of the account.",
     Outcome.UNSOLICITED: "No sign-in may begin at this identity provider. Start at our sign-in page.",
     Outcome.ADDRESS_NOT_ALLOWED: "Your identity provider may not speak for that address here. Ask an administrator.",

@@ -12,7 +12,7 @@ warnings.filterwarnings("ignore", "CFB has been moved")
 
 from idp_bridge.simulator.serve import default_providers  # noqa: E402
 from tests import postgres as pg  # noqa: E402
-from tests.bench import introspection, plot, report, shapes  # noqa: E402
+from tests.bench import event_cost, introspection, plot, report, shapes  # noqa: E402
 from tests.bench.directory import Directory  # noqa: E402
 from tests.bench.lanes import Figures  # noqa: E402
 from tests.bench.servers import busy_seconds  # noqa: E402
@@ -70,6 +70,8 @@ def main(
             others = (busy_seconds() - busy - own) / (time.monotonic() - began)
             say("verifying SAML responses")
             verified: list[Verification] = verifications(set_up.okta, rounds=rounds * 4)
+        say("writing events")
+        events = event_cost.measure()
         say("counting statements")
         counts: list[Count] = on_a_fresh_file()
     database = "PostgreSQL" if on_postgres else "SQLite"
@@ -77,6 +79,7 @@ def main(
     console.print(f"Everybody else on this machine kept {others:.1f} of its {report.machine()['cores']} cores busy.")
     report.print_figures(console, rows)
     report.print_verifications(console, verified)
+    report.print_events(console, events)
     report.print_counts(console, counts)
     if json_file:
         facts = {
@@ -87,7 +90,7 @@ def main(
             "seconds": seconds,
             "other_cores": others,
         }
-        json_file.write_text(json.dumps(report.as_json(rows, verified, counts, **facts), indent=1) + "\n")
+        json_file.write_text(json.dumps(report.as_json(rows, verified, events, counts, **facts), indent=1) + "\n")
 
 
 def _draw_shapes() -> None:

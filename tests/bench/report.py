@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.event_cost import MOST, Cost
 from tests.bench.lanes import Figures
 from tests.bench.marks import mark, verdict
 from tests.bench.sign_in import Verification
@@ -67,6 +68,19 @@ def _kept(row: Verification) -> str:
     return "ok" if row.ms <= row.limit else "[red]over[/]"
 
 
+def print_events(to: Console, rows: Sequence[Cost]) -> None:
+    """One line for each kind of request."""
+    table = Table(title="What its event costs a request (CPU time, in process, SQLite)", title_justify="left")
+    table.add_column("request")
+    for heading in ("ms without", "ms with", "more", "mark", "", "ms to seal, afterwards"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        said = "ok" if row.kept else "[red]over[/]"
+        costs = (f"{row.without:.3f}", f"{row.with_event:.3f}", f"{row.share:.0%}", f"≤{MOST:.0%}")
+        table.add_row(row.name, *costs, said, f"{row.sealing:.3f}")
+    to.print(table)
+
+
 def print_counts(to: Console, rows: Sequence[Count]) -> None:
     """One line for each kind of request."""
     table = Table(title="SQL statements of a request (BEGIN and COMMIT not counted)", title_justify="left")
@@ -79,7 +93,11 @@ def print_counts(to: Console, rows: Sequence[Count]) -> None:
 
 
 def as_json(
-    rows: Sequence[Figures], verified: Sequence[Verification], counts: Sequence[Count], **run: Any
+    rows: Sequence[Figures],
+    verified: Sequence[Verification],
+    events: Sequence[Cost],
+    counts: Sequence[Count],
+    **run: Any,
 ) -> dict[str, Any]:
     """Everything, with what it was measured on."""
     return {
@@ -109,6 +127,10 @@ def as_json(
                 "mark_ms": row.limit and round(row.limit, 3),
             }
             for row in verified
+        ],
+        "events": [
+            {"name": row.name, "without_ms": row.without, "with_ms": row.with_event, "sealing_ms": row.sealing}
+            for row in events
         ],
         "statements": [{"name": row.name, "reads": row.reads, "writes": row.writes} for row in counts],
     }

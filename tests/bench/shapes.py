@@ -51,7 +51,7 @@ def measure(sizes: Sequence[int] = SIZES, say: Callable[[str], None] = print) ->
     by_group: dict[str, Shape] = {}
     for size in sizes:
         say(f"{size:,} users")
-        with _directory(size) as (send, users):
+        with directory(size) as (send, users):
             for name, requests in _against_users(users):
                 by_users.setdefault(name, Shape(name)).points[size] = _cost(send, requests)
             for members in [number for number in GROUPS if size == max(sizes) and number <= size]:
@@ -111,7 +111,7 @@ def _cost(send: Send, requests: Callable[[int], tuple[str, str, Any]]) -> float:
 
 
 @contextmanager
-def _directory(size: int) -> Iterator[tuple[Send, list[str]]]:
+def directory(size: int) -> Iterator[tuple[Send, list[str]]]:
     """A directory of that many users on a file of its own, and what sends requests to it."""
     with tempfile.TemporaryDirectory(prefix="idp-bridge-bench-") as home:
         url = f"sqlite:///{home}/shapes.db"

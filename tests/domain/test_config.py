@@ -49,6 +49,10 @@ def test_every_setting_is_read(clean: pytest.MonkeyPatch) -> None:
         SMTP_URL="smtps://u:p@mail.example.com:465",
         MAIL_FROM="Acme <sso@example.com>",
         LOG_FORMAT="json",
+        LOG_LEVEL="warning",
+        SLOW_QUERY_MS="0",
+        METRICS_TOKEN="scraped by prometheus",
+        SECRET_KEY_PREVIOUS=SECRET[::-1],
         API_RATE="1",
         SCIM_RATE="2",
         LOGIN_RATE="3",
@@ -62,6 +66,10 @@ def test_every_setting_is_read(clean: pytest.MonkeyPatch) -> None:
         smtp_url="smtps://u:p@mail.example.com:465",
         mail_from="Acme <sso@example.com>",
         log_format="json",
+        log_level="warning",
+        slow_query_ms=0,
+        metrics_token="scraped by prometheus",
+        secret_key_previous=SECRET[::-1],
         api_rate=1,
         scim_rate=2,
         login_rate=3,
@@ -80,10 +88,14 @@ WRONG = {
         "http://[x",
         "http://h:port",
     ],
-    "SECRET_KEY": ["short"],
+    "SECRET_KEY": ["short", "a" * 40, "0101" * 10],
+    "SECRET_KEY_PREVIOUS": ["short"],
     "TRUSTED_PROXIES": ["-1", "many", "11"],
     "SMTP_URL": ["mail.example.com", "http://mail", "smtp://[x"],
     "LOG_FORMAT": ["xml"],
+    "LOG_LEVEL": ["debug"],
+    "SLOW_QUERY_MS": ["-1", "long"],
+    "METRICS_TOKEN": ["short"],
     "API_RATE": ["0", "fast"],
     "SCIM_RATE": ["-5"],
     "LOGIN_RATE": ["1.5"],
@@ -167,7 +179,8 @@ def test_a_dotenv_file_counts_in_development_only(tmp_path: Path) -> None:
 
 def test_secrets_are_not_printed() -> None:
     """A configuration that ends up in a log tells no key and no password."""
-    shown = repr(Config(database_url="sqlite:///x", base_url="http://h", secret_key=SECRET, smtp_url="smtp://u:hush@h"))
+    secrets = {"secret_key": SECRET, "secret_key_previous": SECRET, "metrics_token": "hush"}
+    shown = repr(Config(database_url="sqlite:///x", base_url="http://h", smtp_url="smtp://u:hush@h", **secrets))
     assert SECRET not in shown
     assert "hush" not in shown
 

@@ -15,6 +15,7 @@ VALUES = {
     "mode": ("mixed", "enforced"),
     "policy": ("jit", "invite_only"),
     "sso_in_plan": (True, False),
+    "draft": (True, False),
     "enabled": (True, False),
     "idp_initiated_allowed": (True, False),
     "address_allowed": (True, False),
@@ -44,6 +45,7 @@ def _wrong_with_the_provider(case: Situation) -> list[str]:
         reason
         for reason, holds in {
             "sso_not_in_plan": not case.sso_in_plan,
+            "provider_draft": case.draft,
             "provider_disabled": not case.enabled,
             "unsolicited_not_allowed": unsolicited,
             "address_not_allowed": not case.address_allowed,
@@ -89,7 +91,7 @@ RULES = {
 def test_every_fact_is_varied() -> None:
     """A fact that is added to the situation must be in the product below."""
     assert list(VALUES) == [field.name for field in fields(Situation)]
-    assert len(EVERY_SITUATION) == 13824
+    assert len(EVERY_SITUATION) == 27648
 
 
 def test_every_situation_has_the_outcome_of_the_rules() -> None:

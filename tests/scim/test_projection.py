@@ -38,6 +38,7 @@ def _without(*names: str) -> dict[str, Any]:
         ("emails.type", {"emails": [{"type": "work"}]}),
         ("emails", {"emails": BABS["emails"]}),
         (f"{USER_URN}:userName", {"userName": "babs"}),
+        (USER_URN, {name: BABS[name] for name in ("userName", "name", "active", "emails")}),
         (ENTERPRISE_URN, {ENTERPRISE_URN: BABS[ENTERPRISE_URN]}),
         (f"{ENTERPRISE_URN}:department", {ENTERPRISE_URN: {"department": "d"}}),
         (f"{ENTERPRISE_URN}:manager.value", {ENTERPRISE_URN: {"manager": {"value": "9"}}}),

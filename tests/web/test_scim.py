@@ -338,6 +338,13 @@ def test_malformed_chunks_are_the_clients_fault(directory: Directory) -> None:
         refused(answer, 400, "invalidSyntax")
 
 
+def test_a_byte_order_mark_is_passed_over(directory: Directory) -> None:
+    """Scripts on Windows write one, and RFC 8259 §8.1 lets a reader ignore it."""
+    body = '\ufeff{"userName": "ann"}'.encode()
+    answer = directory.app.test_client().post("/scim/v2/Users", headers=directory.headers, data=body)
+    assert answer.status_code == 201, answer.text
+
+
 def test_a_body_in_chunks_is_as_long_as_any_other(directory: Directory) -> None:
     """Nobody says how long it is; past the limit it is 413, and not read as if it ended there."""
     sent = b'{"userName": "ann"}'.ljust(MAX_PAYLOAD_BYTES) + b"x"

@@ -20,7 +20,7 @@ blueprint = Blueprint("Users", __name__, "The members of the account, by hand, b
 class UserQuery(Page):
     """Which members are listed."""
 
-    q = Text(most=255, metadata={"description": "What the name or the address has in it."})
+    q = Text(most=255, metadata={"description": "How the name or the address begins."})
     state = fields.String(
         validate=validate.OneOf(list(members.State)),
         metadata={"description": "Without it, active and suspended ones; deprovisioned ones can still be restored."},

@@ -23,7 +23,7 @@ from idp_bridge.saml.attributes import Claims
 from idp_bridge.saml.checks import Checks
 from idp_bridge.saml.errors import Check, NotSaml, Reason, Rejected
 from idp_bridge.saml.response import Assertion, ServiceProvider, Trust, verify
-from idp_bridge.sign_in import Identity
+from idp_bridge.sign_in import Identity, Outcome, Refused
 from idp_bridge.sign_in_flows import IDP_INITIATED, SP_INITIATED, WAITING_LIFETIME, Said, Used
 from idp_bridge.web import cookies, guard
 from idp_bridge.web.guard import public
@@ -46,6 +46,8 @@ def acs(provider_id: str) -> Response:
     provider = idps.with_account(provider_id)
     message = request.form.get("SAMLResponse", "")
     document = saml_messages.decoded(message)
+    if idps.is_draft(provider):  # nothing is trusted that a message could be held against
+        return refusing.refuse(provider, Refused(Outcome.PROVIDER_DRAFT), document=document)
     try:
         if not message:
             raise NotSaml(Reason.NOT_A_RESPONSE, got="no SAMLResponse in the form")

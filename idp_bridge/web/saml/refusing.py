@@ -34,6 +34,7 @@ from idp_bridge.saml.errors import Check, NotSaml, Reason, Rejected
 from idp_bridge.sign_in import Refused
 from idp_bridge.sign_in_flows import IDP_INITIATED, SP_INITIATED, TEST, Caller, Ended
 from idp_bridge.web import guard
+from idp_bridge.web.next_path import safe
 from idp_bridge.web.saml import budgets
 from idp_bridge.web.saml.budgets import Budget
 
@@ -99,9 +100,10 @@ def refuse_again(provider: IdentityProvider, flow: SignInFlow) -> Response:
 
 
 def to_result(provider: IdentityProvider, flow: SignInFlow) -> Response:
-    """A test ends on the page that tells an administrator what came of it."""
+    """A test ends where whoever began it reads what came of it: on the step of a set-up, else on the flow's page."""
     page = url_for("dashboard.sign_in_flow", slug=provider.account.slug, provider_id=provider.id, flow_id=flow.id)
-    return redirect(page, 303)
+    wanted = safe(flow.next_path)
+    return redirect(page if wanted in (None, "/") else str(wanted), 303)
 
 
 def caller() -> Caller:

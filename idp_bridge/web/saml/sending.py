@@ -75,7 +75,7 @@ def _go_on(provider: IdentityProvider, request_id: str) -> Response:
     try:
         with db.transaction():
             flow = _claimed(provider, request_id)
-            if flow.kind != TEST:
+            if flow.kind != TEST or idps.is_draft(provider):
                 sign_in.check_usable(provider)
             sent = _send(provider, request_id)
     except (Refused, Rejected) as refusal:

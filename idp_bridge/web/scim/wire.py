@@ -28,7 +28,7 @@ def body() -> Any:
     if request.content_length is None and request.environ["wsgi.input"].read(1):
         raise RequestEntityTooLarge  # what comes in chunks, of a length that nobody said, is cut at the limit
     try:
-        read = _decode(g.scim_body.decode())
+        read = _decode(g.scim_body.decode("utf-8-sig"))  # a byte order mark may be passed over (RFC 8259 §8.1)
     except (ValueError, RecursionError) as error:
         raise errors.InvalidSyntax("The body is not JSON that can be read.") from error
     g.scim_body_is_json = True
