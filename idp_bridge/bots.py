@@ -4,10 +4,10 @@ Deactivating suspends every credential and keeps it; deleting revokes and erases
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from idp_bridge import clock, db, events, grants, ids, roles
+from idp_bridge import clock, db, events, grants, ids, roles, seats
 from idp_bridge.actors import Actor
 from idp_bridge.db import column
 from idp_bridge.errors import Code, Conflict, Invalid, NotFound
@@ -57,7 +57,8 @@ def create(
 
 
 def change(actor: Actor, bot: BotUser, **fields: Any) -> None:
-    """Set name, active, description, metadata or roles. Raises Conflict, Invalid, Forbidden."""
+    """Set name, active, description, metadata or roles. Raises Conflict, Invalid, Forbidden (rights; the seats of the
+    invitations that it has sent, which count again once it is active)."""
     if "roles" in fields:
         fields["roles"] = _granted(actor, fields["roles"])
     changed = {name: value for name, value in fields.items() if getattr(bot, name) != value}
@@ -68,7 +69,8 @@ def change(actor: Actor, bot: BotUser, **fields: Any) -> None:
         changed["name_key"] = fold(changed["name"])
     for name, value in changed.items():
         setattr(bot, name, value)
-    with _unique_name(bot.name):
+    returns = changed.get("active", False)
+    with _unique_name(bot.name), seats.reviving(actor.account) if returns else nullcontext():
         bot.save(only=[getattr(BotUser, name) for name in changed])
     events.record(actor, Type.BOT_USER_UPDATED, {**describe(bot), "before": before})
 

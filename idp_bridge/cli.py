@@ -79,7 +79,7 @@ def _domain() -> Iterator[Config]:
     """An open, migrated database, and one transaction around the command."""
     settings = _settings()
     db.open_database(settings.database_url)
-    keyring.unlock(settings.secret_key)
+    keyring.unlock(settings.secret_key, settings.secret_key_previous)
     mail.configure(settings)
     _check_schema(settings)
     with db.connection(), db.transaction():
@@ -91,7 +91,7 @@ def _reading() -> Iterator[Config]:
     """An open, migrated database to read, for as long as it takes: no lock keeps anybody from writing."""
     settings = _settings()
     db.open_database(settings.database_url)
-    keyring.unlock(settings.secret_key)
+    keyring.unlock(settings.secret_key, settings.secret_key_previous)
     _check_schema(settings)
     with db.connection():
         yield settings
@@ -125,8 +125,8 @@ def serve(host: str, port: int, workers: int | None) -> None:
     settings = _settings()
     db.open_database(settings.database_url)
     _check_schema(settings)
-    logs.configure(settings.log_format)
-    Server(settings, host=host, port=port, workers=workers).run()
+    logs.configure(settings.log_format, settings.log_level)
+    Server(settings, host=host, port=port, workers=workers, read=_settings).run()
 
 
 @main.command()

@@ -1,7 +1,9 @@
 """Credentials: authtokens, API keys and SSH public keys of members and bot users.
 
 The owner is named at creation and never changes. A credential works while its owner is active: that is joined at each
-use, so suspending an owner suspends every credential with it, and reviving revives exactly those.
+use, so suspending an owner suspends every credential with it, and reviving revives exactly those. What was made in a
+session that an identity provider opened is nobody's word but that provider's: while it is not trusted with
+administrators, the credential holds the owner's roles without ``admin``.
 """
 
 import re
@@ -102,6 +104,7 @@ def issue(
             description=description,
             metadata=metadata,
             acl=list(acl),
+            made_through=actor.goes_back_to,
             token_digest=tokens.digest(token) if token else None,
             public_key=line,
             fingerprint=fingerprint,
@@ -139,10 +142,11 @@ def _registered() -> Conflict:
 
 def of_kind(actor: Actor, kind: Kind) -> Any:
     """The credentials of that kind that the actor may see, as a query: all with ``credentials:all``, else her own."""
-    query = Credential.select().where(Credential.account == actor.account, Credential.kind == kind.name)
+    query = Credential.select().where(Credential.kind == kind.name)
     if actor.may(Permission.CREDENTIALS_ALL):
-        return query
-    return query.where((Credential.member == actor.id) | (Credential.bot_user == actor.id))
+        return query.where(Credential.account == actor.account)
+    own = Credential.bot_user if actor.type == "bot_user" else Credential.member
+    return query.where(own == actor.id, db.unindexed(Credential.account == actor.account))
 
 
 def get(actor: Actor, kind: Kind, credential_id: str) -> Credential:
@@ -197,7 +201,7 @@ def find(kind: Kind, token: str) -> Credential | None:
     found = _FIND.first(digest=tokens.digest(token), kind=kind.name)
     if found is None:
         return None
-    credential, credential.account, credential.member, credential.bot_user, credential.of_member = found
+    credential, credential.account, credential.member, credential.bot_user, *credential.of_member = found
     if not owner_of(credential).active:
         return None
     if credential.expires_at is not None and credential.expires_at <= clock.now():
@@ -207,16 +211,18 @@ def find(kind: Kind, token: str) -> Credential | None:
 
 _FOUND: tuple[Any, ...] = (
     *(Credential.id, Credential.account, Credential.kind, Credential.member, Credential.bot_user),
-    *(Credential.acl, Credential.expires_at),
+    *(Credential.acl, Credential.expires_at, Credential.made_through),
     *Account._meta.sorted_fields,
     *(Member.id, Member.account, Member.email, Member.name, Member.active),
     *(BotUser.id, BotUser.account, BotUser.name, BotUser.roles, BotUser.active),
 )
-_ROLES = SQL("")  # their place among the columns
+_ROLES, _BELIEVED = SQL(""), SQL("")  # their places among the columns
 _FIND = Statement(
-    (*_FOUND, _ROLES),
+    (*_FOUND, _ROLES, _BELIEVED),
     lambda: (
-        Credential.select(*_FOUND, member_roles.names_of(Credential.member))
+        Credential.select(
+            *_FOUND, member_roles.names_of(Credential.member), member_roles.believed(Credential.made_through)
+        )
         .join(Account)
         .switch(Credential)
         .join(Member, JOIN.LEFT_OUTER)
@@ -225,6 +231,26 @@ _FIND = Statement(
         .where(Credential.token_digest == parameter("digest"), Credential.kind == parameter("kind"))
     ),
 )
+
+
+def hold(actor: Actor) -> None:
+    """Until the transaction ends whoever acts stays what was just read of her: who suspends or demotes her, or deletes
+    the key that she shows, waits, or has been waited for. SQLite's write transaction is alone already."""
+    if not db.database.for_update:
+        return
+    if actor.credential_id is None:
+        _HOLD_MEMBER.run(id=actor.id)
+    else:
+        (_HOLD_BOT_KEY if actor.type == "bot_user" else _HOLD_KEY).run(id=actor.credential_id)
+
+
+def _key_and(owner: Any) -> Any:
+    return db.shared(Credential.select(SQL("1")).join(owner).where(Credential.id == parameter("id")))
+
+
+_HOLD_MEMBER = Statement((), lambda: db.shared(Member.select(SQL("1")).where(Member.id == parameter("id"))))
+_HOLD_KEY = Statement((), lambda: _key_and(Member))
+_HOLD_BOT_KEY = Statement((), lambda: _key_and(BotUser))
 
 
 def owner_of(credential: Credential) -> Owner:
@@ -238,7 +264,8 @@ def roles_of_owner(credential: Credential) -> tuple[str, ...]:
     owner = owner_of(credential)
     if isinstance(owner, BotUser):
         return tuple(owner.roles)
-    return member_roles.held(credential.account, credential.of_member)  # type: ignore[attr-defined]  # from find
+    names, believed = credential.of_member  # type: ignore[attr-defined]  # from find
+    return member_roles.held(credential.account, names, believed=believed)
 
 
 def used(credential: Credential, address: str | None) -> None:

@@ -5,14 +5,17 @@ runs inside ``transaction()``, which commits on return and rolls back on raise.
 """
 
 import json
+import math
 import os
 import select
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
+from time import perf_counter
 from typing import Any, TypeVar
 
 import peewee
@@ -164,6 +167,32 @@ def _make_private(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
+@dataclass
+class _Slow:
+    """From how many seconds on a statement is told of, and to whom."""
+
+    seconds: float = math.inf
+    tell: Callable[[str, float], None] = lambda sql, seconds: None
+
+
+_slow = _Slow()
+
+
+def watch(seconds: float | None, tell: Callable[[str, float], None]) -> None:
+    """``tell`` is given each statement that takes so long or longer, without its values; None: none is."""
+    _slow.seconds, _slow.tell = math.inf if seconds is None else seconds, tell
+
+
+def _timed(run: Callable[[str, Any], Result], sql: str, parameters: Any) -> Result:
+    began = perf_counter()
+    try:
+        return run(sql, parameters)
+    finally:
+        took = perf_counter() - began
+        if took >= _slow.seconds:
+            _slow.tell(sql, took)
+
+
 class _File(SqliteDatabase):
     """SQLite with its connections passed on, the last used one first: each has a cache of its own, which a write over
     another one empties, and requests that come one after the other would have a thread, and so a connection, each."""
@@ -180,6 +209,10 @@ class _File(SqliteDatabase):
 
     def _close(self, conn: Any) -> None:
         self._idle.append(conn)
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        """As peewee does, timed."""
+        return _timed(super().execute_sql, sql, params)
 
     def close_all(self) -> None:
         """Close the connections that nobody uses."""
@@ -203,7 +236,7 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc]  # peewee's pool is
     def execute_sql(self, sql: str, params: Any = None) -> Any:
         """Whatever is asked finds everything that was written before."""
         _waiting.send()
-        return super().execute_sql(sql, params)
+        return _timed(super().execute_sql, sql, params)
 
 
 class _Waiting(threading.local):
@@ -263,7 +296,7 @@ def each(sql: str, rows: Sequence[Sequence[Any]]) -> None:
     """Run one statement for each of these rows of parameters; on PostgreSQL they are sent without awaiting each."""
     _waiting.send()
     with peewee.__exception_wrapper__:  # type: ignore[attr-defined]  # its types leave it out
-        database.cursor().executemany(sql, rows)
+        _timed(database.cursor().executemany, sql, rows)
 
 
 def written() -> None:
@@ -316,6 +349,20 @@ def transaction() -> Iterator[None]:
             _waiting.clear()
     for work in dict.fromkeys(_ending.afterwards):
         work()
+
+
+def commits() -> int | None:
+    """What ``moved`` compares: taken before something is read that a later transaction goes by."""
+    if not isinstance(database.obj, SqliteDatabase):
+        return None
+    # Past peewee, which would hand a cursor and its hooks to what takes SQLite two microseconds.
+    return int(database.connection().execute("PRAGMA data_version").fetchone()[0])
+
+
+def moved(before: int | None) -> bool:
+    """Whether somebody else may have committed since ``commits`` said ``before``. In a transaction the answer holds
+    until it ends on SQLite, which has one writer; PostgreSQL has no such count, so there it is always so."""
+    return before is None or commits() != before
 
 
 @contextmanager
@@ -469,9 +516,10 @@ def kept(query: "ModelSelect[Any]") -> "ModelSelect[Any]":
     return query.for_update("FOR KEY SHARE") if database.for_update else query  # type: ignore[arg-type]
 
 
-def shared(query: "ModelSelect[Any]") -> "ModelSelect[Any]":
-    """``query`` with its rows kept as they are until the transaction ends, together with others who ask the same."""
-    return query.for_update("FOR SHARE") if database.for_update else query  # type: ignore[arg-type]
+def shared(query: "ModelSelect[Any]", *, of: type[Model] | None = None) -> "ModelSelect[Any]":
+    """``query`` with its rows, or those of one of its tables, kept as they are until the transaction ends, together
+    with others who ask the same."""
+    return query.for_update("FOR SHARE", of=of) if database.for_update else query  # type: ignore[arg-type]
 
 
 def unindexed(condition: Any) -> Any:

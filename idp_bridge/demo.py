@@ -77,12 +77,21 @@ def run(config: Config, *, host: str, port: int) -> None:
     # Both start at once: most of the time goes into imports, and there are two cores on the smallest machine.
     with (
         _process("idp_bridge.simulator", "--port", str(port + 1), "--state", str(place.state), quiet=True) as simulator,
-        _process("idp_bridge.cli", "serve", "--host", host, "--port", str(port), base_url=config.base_url) as server,
+        _process(
+            "idp_bridge.cli",
+            "serve",
+            "--host",
+            host,
+            "--port",
+            str(port),
+            base_url=config.base_url,
+            log_level="warning",
+        ) as server,
     ):
         _wait_until_ready(f"{place.server_url}/readyz", server, "server")
         _wait_until_ready(place.simulator_url, simulator, "simulator")
         db.open_database(config.database_url)
-        keyring.unlock(config.secret_key)
+        keyring.unlock(config.secret_key, config.secret_key_previous)
         with db.connection():
             if not Account.select().exists():
                 _fill(place)

@@ -13,7 +13,20 @@ from typing import Any
 
 from peewee import SQL, fn
 
-from idp_bridge import accounts, actors, clock, db, idps, member_roles, notices, plans, seats, sessions, sign_in_mode
+from idp_bridge import (
+    accounts,
+    actors,
+    clock,
+    db,
+    idps,
+    member_roles,
+    notices,
+    plans,
+    roles,
+    seats,
+    sessions,
+    sign_in_mode,
+)
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Conflict, Invalid
 from idp_bridge.models import Account, IdentityLink, IdentityProvider, Member, RecoveryCode, Session
@@ -29,6 +42,7 @@ class Gap(StrEnum):
     """What stands against enforcing; the value is its name in the API."""
 
     PROVIDER = "no_enabled_identity_provider"
+    TRUST = "no_trusted_identity_provider"
     PROOF = "no_administrator_signed_in"
     CERTIFICATE = "certificate_expiring"
     RECOVERY_CODES = "no_recovery_codes"
@@ -36,6 +50,7 @@ class Gap(StrEnum):
 
 GAPS: Mapping[Gap, str] = {
     Gap.PROVIDER: "there is no enabled identity provider",
+    Gap.TRUST: "no enabled identity provider is trusted with administrators",
     Gap.PROOF: "no administrator has signed in through an enabled identity provider since it was last changed",
     Gap.CERTIFICATE: f"the identity provider's certificate expires within {CERTIFICATE_GOOD_FOR.days} days",
     Gap.RECOVERY_CODES: "no administrator has made recovery codes",
@@ -51,6 +66,7 @@ def gaps(account: Account) -> list[Gap]:
     proven = [provider for provider in enabled if idps.is_proven(provider)]
     found = {
         Gap.PROVIDER: not enabled,
+        Gap.TRUST: bool(enabled) and not any(provider.trusted_with_administrators for provider in enabled),
         Gap.PROOF: bool(enabled) and not proven,
         Gap.CERTIFICATE: bool(proven) and not any(_good_for_a_while(provider) for provider in proven),
         Gap.RECOVERY_CODES: not _recovery_codes(account),
@@ -74,13 +90,21 @@ def _recovery_codes(account: Account) -> bool:
 def unable_to_sign_in(account: Account) -> Any:
     """The active members whom no enabled provider is known to let in, as a query."""
     enabled = idps.of_account(account).where(IdentityProvider.enabled)
-    return Member.select().where(Member.account == account, Member.active, ~known_to_let_in(enabled))
+    active = (Member.account == account) & Member.active & Member.removed_at.is_null()
+    return Member.select().where(active, ~known_to_let_in(enabled))
 
 
 def known_to_let_in(providers: Iterable[IdentityProvider]) -> Any:
     """The condition on a member that one of these providers is known to let her in: she has come in by it or is in its
-    directory, and its domains allow her address (sign_in.identify.may_assert, as SQL: there may be thousands)."""
-    return reduce(or_, (_knows(provider) & _may_assert(provider) for provider in providers), SQL("1 = 0"))
+    directory, its domains allow her address (sign_in.identify.may_assert, as SQL: there may be thousands), and an
+    administrator it is trusted with."""
+    known = (_knows(provider) & _may_assert(provider) & _is_trusted_with(provider) for provider in providers)
+    return reduce(or_, known, SQL("1 = 0"))
+
+
+def _is_trusted_with(provider: IdentityProvider) -> Any:
+    """A plan with single sign-on has roles."""
+    return SQL("1 = 1") if provider.trusted_with_administrators else ~roles.holds_admin()
 
 
 def _knows(provider: IdentityProvider) -> Any:
@@ -208,12 +232,20 @@ def administrator_came_in(actor: Actor, provider: IdentityProvider, member: Memb
     if on_trial:
         seats.lock_anew(account, provider)
     proven = IdentityProvider.update(administrator_signed_in_at=began_at, proven_by=member.id)
-    proven.where(IdentityProvider.id == provider.id).execute()
-    if on_trial and provider.enabled and _confirms(account, began_at):
+    proven.where(IdentityProvider.id == provider.id, _proves_more(account, began_at)).execute()
+    if on_trial and provider.enabled and provider.trusted_with_administrators and _confirms(account, began_at):
         told = {"reason": "confirmed", "confirmed_by": member.id, "identity_provider_id": provider.id}
         # Her session at the switch was spared for this; now nobody is in by password any more.
         accounts.change(actor, told, enforced_until=None, password_epoch=account.password_epoch + 1)
         _tell(actor, "confirmed")
+
+
+def _proves_more(account: Account, began_at: datetime) -> Any:
+    """The condition on a provider that what began then says more than what is noted: it began later, or holds where the
+    noted one does not. Who began before a change, and ends after somebody who has proven it since, undoes no proof."""
+    noted, by = IdentityProvider.administrator_signed_in_at, IdentityProvider.proven_by
+    void = by.is_null() | by.not_in(member_roles.administrators(account))
+    return noted.is_null() | (noted < began_at) | (void & (IdentityProvider.changed_at <= began_at))
 
 
 def _confirms(account: Account, began_at: datetime) -> bool:

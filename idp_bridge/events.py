@@ -5,12 +5,13 @@ The type is ``<object>_<past verb>.v0``; ngrok's own names are kept where it has
 """
 
 import threading
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from functools import reduce
 from typing import Any
 
-from peewee import fn
+from peewee import SQL, Select, Value, fn
 
 from idp_bridge import clock, db, ids
 from idp_bridge.actors import Actor
@@ -58,6 +59,9 @@ class Type(StrEnum):
     IDENTITY_PROVIDER_CHANGE_PROPOSED = "identity_provider_change_proposed.v0"
     IDENTITY_PROVIDER_CHANGE_DISCARDED = "identity_provider_change_discarded.v0"
     IDENTITY_PROVIDER_CERTIFICATE_EXPIRING = "identity_provider_certificate_expiring.v0"
+    SET_UP_LINK_CREATED = "set_up_link_created.v0"
+    SET_UP_LINK_OPENED = "set_up_link_opened.v0"
+    SET_UP_LINK_REVOKED = "set_up_link_revoked.v0"
     SERVICE_PROVIDER_KEY_CREATED = "service_provider_key_created.v0"
     SERVICE_PROVIDER_KEY_ACTIVATED = "service_provider_key_activated.v0"
     SERVICE_PROVIDER_KEY_DELETED = "service_provider_key_deleted.v0"
@@ -97,18 +101,53 @@ class Type(StrEnum):
     IDENTITY_CONFLICT_RESOLVED = "identity_conflict_resolved.v0"
 
 
+#: What events are narrowed by, beside the time.
+FILTERS = {
+    "type": Event.type,
+    "actor_id": Event.principal_id,
+    "object_id": Event.object_id,
+    "source": Event.source,
+}
+
+_APART = timedelta(hours=1)  # at most: an event's id and its time, where the clock was set back; ids never go back
+
+
 def of_account(
     account: Account,
     *,
     type: str | None = None,
     actor_id: str | None = None,
     object_id: str | None = None,
+    source: str | None = None,
     since: datetime | None = None,
+    until: datetime | None = None,
 ) -> Any:
-    """The account's events that fit all that is given, as a query; ``since`` is inclusive."""
-    filters = ((Event.type, type), (Event.principal_id, actor_id), (Event.object_id, object_id))
-    query = Event.select().where(Event.account == account, *(column == value for column, value in filters if value))
-    return query if since is None else query.where(Event.timestamp >= since)
+    """The account's events that fit all that is given, as a query; ``since`` is inclusive, ``until`` is not."""
+    given = {"type": type, "actor_id": actor_id, "object_id": object_id, "source": source}
+    query = Event.select().where(
+        Event.account == account, *(FILTERS[name] == value for name, value in given.items() if value)
+    )
+    if since is not None:  # by the id too, which an index knows
+        query = query.where(Event.timestamp >= since, Event.id >= ids.earliest("ev", since - _APART))
+    if until is not None:
+        query = query.where(Event.timestamp < until, Event.id < ids.earliest("ev", until + _APART))
+    return query
+
+
+def by_day(account: Account, type: Type, days: Sequence[date], *, most: int) -> dict[str, int]:
+    """How many events of a type each of these days has (UTC, by their ids), of one day ``most`` at the most. One
+    statement, by the index of the types."""
+    parts = [_of_day(account, type, day, most) for day in days]
+    counted: Any = reduce(lambda one, other: one.union_all(other), parts)
+    return {day: number for day, number in counted.tuples() if number}
+
+
+def _of_day(account: Account, type: Type, day: date, most: int) -> Any:
+    begins = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    ends = begins + timedelta(days=1)
+    within = (Event.id >= ids.earliest("ev", begins)) & (Event.id < ids.earliest("ev", ends))
+    some = Event.select(Event.id).where(Event.account == account, Event.type == type, within).limit(most).alias("some")
+    return Select([some], [Value(day.isoformat()).cast("text"), fn.COUNT(SQL("*"))]).bind(db.database)
 
 
 def get(account: Account, event_id: str) -> Event:

@@ -35,8 +35,8 @@ def check_decides(actor: Actor, provider: IdentityProvider) -> None:
     changes what it is trusted by. Raises Forbidden."""
     if provider.trusted_with_administrators and not actor.administrator:
         raise Forbidden(
-            f"{provider.name} is trusted with administrators: only an administrator changes what it is trusted by, "
-            "switches it on, and makes tokens for it.",
+            f"{provider.name} is trusted with administrators: only an administrator changes what it is trusted by and "
+            "how it is asked, switches it on, makes tokens and keys for it, and forgets what it calls people.",
             code=Code.ADMINISTRATORS_ONLY,
         )
 

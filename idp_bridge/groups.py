@@ -36,6 +36,14 @@ def of_account(account: Account) -> Any:
     )
 
 
+def of_each_provider(account: Account, found: Any) -> list[Any]:
+    """What ``of_account`` or ``mappings`` finds, as a query for each of the account's providers: only within one are
+    the rows in the order of an index."""
+    providers = IdentityProvider.select(IdentityProvider.id).where(IdentityProvider.account == account)
+    own = found.model.identity_provider
+    return [found.where(own == id) for id in column(providers)]
+
+
 def get(account: Account, group_id: str) -> DirectoryGroup:
     """The group of this account, with ``member_count``. Raises NotFound."""
     group = of_account(account).where(DirectoryGroup.id == group_id).get_or_none()

@@ -23,18 +23,20 @@ BATCH = 500  # rows of one transaction when they are forgotten
 
 @dataclass(frozen=True)
 class Request:
-    """What ``caller``, a member or bot user of the account, asks for under ``key``; ``said`` is all that makes it this
-    request and no other."""
+    """What ``caller``, a member or bot user of the account, asks for under ``key``; ``shown`` is with what kind of
+    credential, since not each may hear what another was answered; ``said`` is all that makes it this request and no
+    other."""
 
     account: Account
     caller: str
+    shown: str
     key: str
     said: bytes
 
     @property
     def id(self) -> str:
         """The key as it is stored, among those of all callers."""
-        return _digest(json.dumps([self.account.id, self.caller, self.key]).encode())
+        return _digest(json.dumps([self.account.id, self.caller, self.shown, self.key]).encode())
 
 
 @dataclass(frozen=True)

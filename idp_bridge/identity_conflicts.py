@@ -182,14 +182,16 @@ def resolve(actor: Actor, conflict: IdentityConflict, member_id: str) -> None:
     """It is this member. What an assertion asked is a link from now on, by which her next sign-in knows her; what a
     directory asked holds for its next request.
 
-    Whoever decides opens that member's place to somebody: nobody does for an administrator but an administrator, and
-    for nobody who may do more than she. Raises Forbidden, Invalid, NotFound.
+    Whoever decides opens that member's place to somebody, and shuts out whom the name has meant so far: nobody does for
+    an administrator but an administrator, and for nobody who may do more than she. Raises Forbidden, Invalid, NotFound.
     """
     member = members.get(actor.account, member_id)
     member_roles.check_touch(actor, member)
     held = member_roles.roles_of(actor.account, member)
     grants.check(actor, held)
     _check_choice(conflict, member_id)
+    if (former := _called_so_far(conflict)) is not None:
+        member_roles.check_touch(actor, former)
     if conflict.kind == Kind.SECOND_DIRECTORY:  # of two directories the one counts for which this was said last
         IdentityConflict.update(state=DISMISSED).where(
             IdentityConflict.kind == conflict.kind, IdentityConflict.member == member
@@ -230,6 +232,20 @@ def _check_choice(conflict: IdentityConflict, member_id: str) -> None:
             "Her directory has made her a member of her own. Suspend her here, or have the address corrected there.",
             fields={"member_id": ["she is a member already"]},
         )
+
+
+def _called_so_far(conflict: IdentityConflict) -> Member | None:
+    """Whom the provider means by this very name, by a link that a resolution takes away."""
+    return (
+        Member.select()
+        .join(IdentityLink)
+        .where(
+            IdentityLink.identity_provider == conflict.identity_provider_id,
+            IdentityLink.name_id_format == conflict.name_id_format,
+            IdentityLink.name_id == conflict.name_id,
+        )
+        .get_or_none()
+    )
 
 
 def _link(conflict: IdentityConflict, member: Member, *, name_id: str, name_id_format: str) -> None:

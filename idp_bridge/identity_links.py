@@ -8,7 +8,7 @@ otherwise.
 
 from typing import Any
 
-from idp_bridge import clock, events, member_roles, members
+from idp_bridge import clock, events, grants, member_roles, members
 from idp_bridge.actors import Actor
 from idp_bridge.db import column
 from idp_bridge.events import Type
@@ -58,7 +58,9 @@ def forget(actor: Actor, member: Member) -> None:
 
 
 def forget_all(actor: Actor, provider: IdentityProvider) -> int:
-    """What this provider calls anybody, for when it names everybody otherwise from now on; how many that were."""
+    """What this provider calls anybody, for when it names everybody otherwise from now on; how many that were. Raises
+    Forbidden: whoever could be taken for an administrator next is decided by one."""
+    grants.check_decides(actor, provider)
     forgotten: int = IdentityLink.delete().where(IdentityLink.identity_provider == provider).execute()
     if forgotten:
         events.record(

@@ -48,11 +48,12 @@ _TRUST = {
     "require_gcm",
     "allow_weak_signatures",
     "name_id_format",
+    "force_authn",
 }
 
-
-#: Who sets one of these decides whom the provider can speak as.
-_DECIDING = {*_TRUST, "metadata_url", "metadata_certificate", "trusted_with_administrators"}
+#: What others than administrators set of a connection that is trusted with them, beside switching it off. All else
+#: decides whom it can speak as, who cannot come in any more, or where what we say of people goes.
+_LEFT_TO_OTHERS = {"name", "description", "kind", "set_up_step", "join_policy", "default_roles", "off_by_plan"}
 
 #: What an account that has lost single sign-on may still set of a connection, beside switching it off.
 _WITHOUT_PLAN = {"name", "description", "enabled", "off_by_plan", "redact_sign_in_flows"}
@@ -203,7 +204,8 @@ def change(actor: Actor, provider: IdentityProvider, *, trust: Trust | None = No
         _check_makes_administrators(actor)
     _check_trusted(provider)
     _check_ready(provider)
-    if was_trusted and (changed & _DECIDING or ("enabled" in changed and provider.enabled)):
+    going = "enabled" in changed and not provider.enabled
+    if was_trusted and changed - _LEFT_TO_OTHERS - ({"enabled"} if going else set()):
         grants.check_decides(actor, provider)
     if changed - _WITHOUT_PLAN or ("enabled" in changed and provider.enabled):
         plans.require(actor.account, plans.Feature.SSO)
@@ -217,8 +219,7 @@ def change(actor: Actor, provider: IdentityProvider, *, trust: Trust | None = No
         provider.changed_at = clock.now()
     if provider.enabled:
         provider.set_up_step = None
-    going = "enabled" in changed and not provider.enabled
-    if going:
+    if going or ("trusted_with_administrators" in changed and was_trusted and provider.enabled):
         check_reachable_without(actor, provider)
     with groups.keeping_an_administrator(actor.account):
         provider.save(only=provider.dirty_fields)
@@ -269,9 +270,10 @@ def switch_by_plan(actor: Actor, provider: IdentityProvider, *, on: bool) -> int
 
 
 def is_proven(provider: IdentityProvider) -> bool:
-    """Whether somebody who is an active administrator now has come in by it since it was last changed."""
+    """Whether somebody who is an active administrator now has come in by it since it was last changed, and it is
+    trusted with her still."""
     came = provider.administrator_signed_in_at
-    if came is None or came < provider.changed_at:
+    if came is None or came < provider.changed_at or not provider.trusted_with_administrators:
         return False
     return provider.proven_by in member_roles.administrators(provider.account)
 
@@ -285,8 +287,8 @@ def check_reachable_without(actor: Actor, provider: IdentityProvider) -> None:
     others = of_account(actor.account).where(IdentityProvider.id != provider.id, IdentityProvider.enabled)
     if not any(is_proven(other) for other in others):
         raise Conflict(
-            "Single sign-on is enforced, and no administrator has signed in through another enabled identity provider. "
-            "Go back to mixed mode first, or sign in through another one.",
+            "Single sign-on is enforced, and no administrator has signed in through another enabled identity provider "
+            "that is trusted with administrators. Go back to mixed mode first, or sign in through another one.",
             code=Code.LAST_IDENTITY_PROVIDER,
         )
     if actor.identity_provider_id == provider.id:

@@ -41,7 +41,7 @@ def introspect(text: str, *, account: Account | None, address: str | None) -> Sh
     found = _find(text.strip())
     if found is None:
         return None
-    credential, its_account, member, bot, of_member = found
+    credential, its_account, member, bot, names, believed = found
     owner = member or bot
     if account is not None and credential.account_id != account.id:
         return None
@@ -54,7 +54,7 @@ def introspect(text: str, *, account: Account | None, address: str | None) -> Sh
         account_id=credential.account_id,
         owner_id=owner.id,
         owner_type="user" if member else "bot_user",
-        roles=member_roles.held(its_account, of_member) if member else tuple(bot.roles),
+        roles=member_roles.held(its_account, names, believed=believed) if member else tuple(bot.roles),
         acl=tuple(credential.acl),
         created_at=credential.created_at,
         expires_at=credential.expires_at,
@@ -81,9 +81,11 @@ _COLUMNS: tuple[Any, ...] = (
 
 def _by(column: Any) -> Statement:
     return Statement(
-        (*_COLUMNS, SQL("")),
+        (*_COLUMNS, SQL(""), SQL("")),
         lambda: (
-            Credential.select(*_COLUMNS, member_roles.names_of(Credential.member))
+            Credential.select(
+                *_COLUMNS, member_roles.names_of(Credential.member), member_roles.believed(Credential.made_through)
+            )
             .join(Account)
             .switch(Credential)
             .join(Member, JOIN.LEFT_OUTER)

@@ -62,9 +62,12 @@ class Lapsed(Gone):
 
 def pending(account: Account) -> Any:
     """The invitations that can still be accepted, as a query."""
-    return Invitation.select().where(
-        Invitation.account == account, Invitation.accepted_at.is_null(), Invitation.expires_at > clock.now()
-    )
+    return Invitation.select().where(Invitation.account == account, Invitation.accepted_at.is_null(), not_expired())
+
+
+def not_expired() -> Any:
+    """The condition that its link is good still, if it was not used."""
+    return Invitation.expires_at > clock.now()
 
 
 def get(account: Account, invitation_id: str) -> Invitation:
@@ -232,7 +235,8 @@ def outweighs(invitation: Invitation, deleted: Iterable[Member]) -> bool:
 
 
 def is_outweighed(invitation: Invitation) -> bool:
-    """Whether a directory has deleted a member with this address since it was sent, and that can still be undone."""
+    """Whether a directory has deleted a member with this address, or who signs in with it, since it was sent, and that
+    can still be undone."""
     return not outweighs(invitation, members.deleted_under(invitation.account, invitation.email))
 
 

@@ -21,10 +21,15 @@ _TOGETHER = (
     frozenset({"LATIN", "CJK", "HANGUL"}),
 )
 
-#: Latin letter -> small letters of Cyrillic, Greek and Armenian, and the dotless i, that pass for it (confusables.txt
-#: of UTS 39, small capitals included). A compatibility form of an ASCII letter, such as a full-width one, needs no row.
+#: A script by the word with which the names of some of its letters begin instead: 々 is ``IDEOGRAPHIC ITERATION MARK``,
+#: and 〱, for kana that stand below each other, ``VERTICAL KANA REPEAT MARK`` (Unicode Standard Annex 24).
+_SCRIPTS = {"IDEOGRAPHIC": "CJK", "VERTICAL": "KATAKANA"}
+
+#: Latin letter -> small letters of Cyrillic, Greek, Armenian and phonetic Latin, and the dotless i, that pass for it
+#: (confusables.txt of UTS 39, what looks like a small capital included). A compatibility form of an ASCII letter, such
+#: as a full-width one, needs no row; nor does a Latin small capital, whose name says which it is.
 _SHAPES = {
-    "a": "аα", "b": "в", "c": "сϲ", "d": "ԁ", "e": "е", "g": "ց", "h": "һհ", "i": "іιı", "j": "јϳյ", "k": "кκ",
+    "a": "аαɑ", "b": "в", "c": "сϲ", "d": "ԁ", "e": "е", "g": "ցɡ", "h": "һհ", "i": "іιıɩ", "j": "јϳյ", "k": "кκ",
     "l": "ӏ", "m": "м", "n": "ո", "o": "оοσօ", "p": "рρ", "q": "ԛզ", "r": "г", "s": "ѕ", "t": "тτ", "u": "υս",
     "v": "ѵν", "w": "ԝա", "x": "хχ", "y": "уγ",
 }  # fmt: skip
@@ -36,6 +41,10 @@ _UNSEEN = frozenset(
     | {chr(code) for first, last in ((0x0334, 0x0338), (0xE0100, 0xE01EF)) for code in range(first, last + 1)}
 )
 _LATIN = str.maketrans({other: letter for letter, others in _SHAPES.items() for other in others})
+_SMALL_CAPITAL = re.compile(r"LATIN LETTER SMALL CAPITAL ([A-Z])")
+
+#: A dot above a letter that has one already (``Soft_Dotted`` of Unicode's PropList) is drawn in its place.
+_HIDDEN_DOT = re.compile("(?<=[ij])\u0307")
 
 
 def mixed_scripts(address: str) -> tuple[str, ...]:
@@ -54,7 +63,8 @@ def unseen(address: str) -> tuple[str, ...]:
     """The code points in an address that nobody sees as letters of it; empty where there are none."""
     if address.isascii():
         return ()
-    return tuple(sorted({f"U+{ord(character):04X}" for character in address if _is_unseen(character)}))
+    hidden = [*filter(_is_unseen, address), *_HIDDEN_DOT.findall(address)]
+    return tuple(sorted({f"U+{ord(character):04X}" for character in hidden}))
 
 
 def is_disguised(address: str) -> bool:
@@ -70,9 +80,16 @@ def passes_for(address: str) -> str | None:
     """The folded ASCII address that this one looks like without being it; None where it looks like none."""
     if address.isascii():
         return None
-    seen = "".join(character for character in address if not _is_unseen(character))
-    shape = unicodedata.normalize("NFKC", seen).lower().translate(_LATIN)
+    seen = "".join(character for character in _HIDDEN_DOT.sub("", address) if not _is_unseen(character))
+    letters = unicodedata.normalize("NFKC", seen).lower().translate(_LATIN)
+    shape = "".join(letter if letter.isascii() else _capital(letter) for letter in letters)
     return fold(shape) if shape.isascii() else None
+
+
+def _capital(letter: str) -> str:
+    """A small capital as the letter that it is the picture of; what is none as it is."""
+    named = _SMALL_CAPITAL.fullmatch(unicodedata.name(letter, ""))
+    return named[1].lower() if named else letter
 
 
 def check(address: str) -> None:
@@ -97,5 +114,6 @@ def _is_letter(character: str) -> bool:
 
 
 def _script(character: str) -> str:
-    """The first word of its name; what has none stands for itself."""
-    return re.split(r"[ -]", unicodedata.name(character, character), maxsplit=1)[0]
+    """The first word of its name, or what that stands for; what has none stands for itself."""
+    word = re.split(r"[ -]", unicodedata.name(character, character), maxsplit=1)[0]
+    return _SCRIPTS.get(word, word)

@@ -14,9 +14,10 @@ from idp_bridge import clock, db, events, ids, member_roles, members, people, se
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Conflict, NotFound
 from idp_bridge.events import Type
-from idp_bridge.member_roles import check_touch, holds_admin, is_administrator, keeping_an_administrator
+from idp_bridge.member_roles import check_touch, is_administrator, keeping_an_administrator
 from idp_bridge.members import describe, name_owner, update_profile
 from idp_bridge.models import Account, Credential, DirectoryUser, IdentityProvider, Member, Person, Session
+from idp_bridge.roles import holds_admin
 from idp_bridge.statement import Statement, Table, parameter
 from idp_bridge.text import fold
 
@@ -170,10 +171,14 @@ def remove(actor: Actor, member: Member) -> None:
 
 def let_go(identity_provider: IdentityProvider) -> None:
     """A provider that goes leaves its members to be managed by hand. Whom its directory kept out stays out until an
-    administrator lifts that."""
+    administrator lifts that. A credential made by its word is an administrator's for good where it was trusted with
+    them, and else never: nothing is left that could come to be."""
     its_own = (Member.account == identity_provider.account_id) & (Member.identity_provider == identity_provider)
     Member.update(held=True, directory_active=True).where(its_own, ~Member.directory_active).execute()
     Member.update(managed_by="local").where(its_own, Member.managed_by == "scim").execute()
+    if identity_provider.trusted_with_administrators:
+        made = (Credential.account == identity_provider.account_id) & (Credential.made_through == identity_provider.id)
+        Credential.update(made_through=None).where(made).execute()
 
 
 def suspend(actor: Actor, member: Member) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from peewee import JOIN, SQL, fn
+from peewee import JOIN, SQL, Case, fn
 
 from idp_bridge import clock, db, events, grants, plans, roles, seats
 from idp_bridge.actors import Actor
@@ -21,7 +21,6 @@ from idp_bridge.models import (
     Account,
     BotUser,
     DirectoryUser,
-    GroupMember,
     IdentityProvider,
     Member,
     MemberRole,
@@ -98,7 +97,8 @@ def holding(account: Account, role: str) -> Any:
     if not plans.has(account, plans.Feature.ROLES):
         return living if role == ADMIN else living.where(SQL("1 = 0"))
     stored = MemberRole.select(MemberRole.member).where(MemberRole.role == role)
-    by_groups = _by_groups(DirectoryUser.member).where(RoleMapping.role == role, DirectoryUser.member.is_null(False))
+    by_groups = roles.given_by_groups(DirectoryUser.member)
+    by_groups = by_groups.where(RoleMapping.role == role, DirectoryUser.member.is_null(False))
     return living.where(Member.id.in_(stored) | Member.id.in_(by_groups))
 
 
@@ -108,18 +108,6 @@ def numbers(account: Account) -> dict[str, int]:
         living = Member.select().where(Member.account == account, Member.removed_at.is_null())
         return {ADMIN: living.count()}
     return dict(_NUMBERS.rows(account=account.id))
-
-
-def _by_groups(*columns: Any) -> Any:
-    """The join that gives roles by directory groups; ``admin`` only where the provider may grant it."""
-    return (
-        GroupMember.select(*columns)
-        .join(DirectoryUser, on=(GroupMember.user == DirectoryUser.id))
-        .switch(GroupMember)
-        .join(RoleMapping, on=(RoleMapping.group == GroupMember.group))
-        .join(IdentityProvider, on=(RoleMapping.identity_provider == IdentityProvider.id))
-        .where(DirectoryUser.deleted_at.is_null(), (RoleMapping.role != ADMIN) | IdentityProvider.may_grant_admin)
-    )
 
 
 # Where a role came from: the group, the mapping's provider or, of a default role, the one that gave it.
@@ -150,14 +138,16 @@ _BY_GROUPS: Statement = Statement(
         RoleMapping.id,
         *_WHERE,
     ),
-    lambda: _by_groups(*_BY_GROUPS.columns).where(among(DirectoryUser.member, "members")),
+    lambda: roles.given_by_groups(*_BY_GROUPS.columns).where(among(DirectoryUser.member, "members")),
 )
 
 
 def stored_and_by_groups(*before: Any) -> Any:
     """The query of the names of the roles of a member, the parameter ``member``; after what else a row begins with."""
     stored = MemberRole.select(*before, MemberRole.role).where(MemberRole.member == parameter("member"))
-    return stored.union_all(_by_groups(*before, RoleMapping.role).where(DirectoryUser.member == parameter("member")))
+    return stored.union_all(
+        roles.given_by_groups(*before, RoleMapping.role).where(DirectoryUser.member == parameter("member"))
+    )
 
 
 _NAMES = Statement((MemberRole.role,), stored_and_by_groups)
@@ -172,12 +162,24 @@ def names_of(member: Any) -> Any:
     """The names of the roles that are stored for a member or given by her groups, as an expression (statement.gathered)
     to be read along with a row that names her in the column ``member``."""
     stored = MemberRole.select(MemberRole.role).where(MemberRole.member == member)
-    by_groups = _by_groups(RoleMapping.role).where(DirectoryUser.member == member)
+    by_groups = roles.given_by_groups(RoleMapping.role).where(DirectoryUser.member == member)
     return gathered(stored.union_all(by_groups), "role")
 
 
-def held(account: Account, names: str | None) -> tuple[str, ...]:
-    """What ``names_of`` has read, as ``roles_of`` would give it."""
+def believed(provider_id: Any) -> Any:
+    """Whether what goes back to the word of the provider in this column may speak for an administrator, as an
+    expression to be read along with ``names_of``: so where there was none, or it is trusted with them."""
+    trusted = IdentityProvider.select(SQL("1")).where(
+        IdentityProvider.id == provider_id, IdentityProvider.trusted_with_administrators
+    )
+    return Case(None, ((provider_id.is_null() | fn.EXISTS(trusted), 1),), 0)
+
+
+def held(account: Account, names: str | None, *, believed: int) -> tuple[str, ...]:
+    """What ``names_of`` and ``believed`` have read, as ``roles_of`` would give it; without ``admin``, also where the
+    plan makes everybody one, for whom nobody vouches who is trusted with that."""
+    if not believed:
+        return tuple(sorted(set(texts(names)) - {ADMIN}))
     return tuple(sorted(set(texts(names)))) if plans.has(account, plans.Feature.ROLES) else (ADMIN,)
 
 
@@ -189,7 +191,7 @@ def _living(column: Any) -> Any:
 
 def _everybodys() -> Any:
     stored = MemberRole.select(MemberRole.role, MemberRole.member).where(_living(MemberRole.member))
-    by_groups = _by_groups(RoleMapping.role, DirectoryUser.member).where(_living(DirectoryUser.member))
+    by_groups = roles.given_by_groups(RoleMapping.role, DirectoryUser.member).where(_living(DirectoryUser.member))
     each = stored.union(by_groups).alias("held")  # a union: each pair once
     return MemberRole.select(each.c.role, fn.COUNT(SQL("*"))).from_(each).group_by(each.c.role)
 
@@ -204,31 +206,25 @@ def administrators(account: Account) -> set[str]:
 
 
 def _active() -> Any:
-    return Member.select(Member.id).where(Member.account == parameter("account"), Member.active)
-
-
-def holds_admin() -> Any:
-    """The condition on a member to be an administrator."""
-    own = MemberRole.select(SQL("1")).where(MemberRole.member == Member.id, MemberRole.role == ADMIN)
-    by_group = _by_groups(SQL("1")).where(DirectoryUser.member == Member.id, RoleMapping.role == ADMIN)
-    return fn.EXISTS(own) | fn.EXISTS(by_group)
+    living = (Member.account == parameter("account")) & Member.removed_at.is_null()  # the words of an index
+    return Member.select(Member.id).where(living, Member.active)
 
 
 # By whether the plan has roles; without them everybody is an administrator.
 _ADMINISTRATORS = {
     False: Statement((Member.id,), _active),
-    True: Statement((Member.id,), lambda: _active().where(holds_admin())),
+    True: Statement((Member.id,), lambda: _active().where(roles.holds_admin())),
 }
 
 
 _ANY_ADMINISTRATOR = {
-    False: Statement((Member.id,), lambda: _active().limit(1)),
-    True: Statement((Member.id,), lambda: _active().where(holds_admin()).limit(1)),
+    False: Statement((Member.id,), lambda: _active().order_by(Member.id).limit(1)),
+    True: Statement((Member.id,), lambda: _active().where(roles.holds_admin()).order_by(Member.id).limit(1)),
 }
 
 
 _IS_ADMINISTRATOR = Statement(
-    (Member.id,), lambda: Member.select(Member.id).where(Member.id == parameter("member"), holds_admin())
+    (Member.id,), lambda: Member.select(Member.id).where(Member.id == parameter("member"), roles.holds_admin())
 )
 
 
@@ -266,9 +262,10 @@ def set_roles(actor: Actor, member: Member, names: Iterable[str]) -> None:
     """Make the member's roles those. What a group or claim gives cannot be taken away by hand. Raises Conflict,
     Forbidden, Invalid, NotFound (removed meanwhile)."""
     account = actor.account
-    seats.lock(account)  # of two who set her roles, the second sees what the first has made of them
-    if not list(db.kept(Member.select(Member.id).where(Member.id == member.id))):
+    # She is held first, as by whoever suspends her: nothing that she does meanwhile goes by what she may no longer do.
+    if not list(db.locked(Member.select(Member.id).where(Member.id == member.id))):
         raise NotFound(f"There is no member {member.id} any more.")
+    seats.lock(account)  # of two who set her roles, the second sees what the first has made of them
     plans.require(account, plans.Feature.ROLES)
     check_touch(actor, member)
     wanted = set(names)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from idp_bridge import clock, events, look_alikes
+from idp_bridge import clock, events, look_alikes, people
 from idp_bridge.actors import Actor
 from idp_bridge.errors import NotFound
 from idp_bridge.events import Type
@@ -45,10 +45,22 @@ def of_account(account: Account) -> Any:
     return Member.select().where(Member.account == account, Member.removed_at.is_null())
 
 
+def listed(account: Account, state: State | None) -> tuple[Any, list[Any]]:
+    """The rows among which those in this state are, as a query that indexes answer in the order of ``name_key``; and
+    the conditions that are left to ask of each."""
+    found = Member.select().where(Member.account == account)
+    if state is State.DEPROVISIONED:
+        return found.where(~Member.active), [Member.removed_at > clock.now() - RESTORABLE]
+    if state is State.SUSPENDED:
+        return found.where(~Member.active), [Member.removed_at.is_null()]
+    return found, [Member.active] if state is State.ACTIVE else [Member.removed_at.is_null()]
+
+
 def search(account: Account, *, text: str = "", state: State | None = None) -> Any:
     """The members whose name or address begins so, as a query; the live ones unless ``state`` says otherwise."""
     if state is State.DEPROVISIONED:
-        found = Member.select().where(Member.account == account, Member.removed_at > clock.now() - RESTORABLE)
+        out = (Member.account == account) & ~Member.active
+        found = Member.select().where(out, Member.removed_at > clock.now() - RESTORABLE)
     else:
         found = of_account(account)
     if state is State.ACTIVE:
@@ -74,9 +86,16 @@ def deprovisioned(account: Account, member_id: str) -> Member:
 
 
 def deleted_under(account: Account, email: str) -> list[Member]:
-    """Whom her directory deleted while she had that address, not too long ago to undo it."""
-    had_it = (Member.account == account) & (Member.email_key == fold(email))
-    return list(Member.select().where(had_it, Member.removed_at > clock.now() - RESTORABLE))
+    """Whom her directory deleted while she had that address, or although she signs in with it herself, whatever the
+    directory had come to call her; not too long ago to undo it."""
+    hers = (Member.email_key == fold(email)) | Member.person.in_(people.with_address(email))
+    return list(Member.select().where(Member.account == account, hers, Member.removed_at > clock.now() - RESTORABLE))
+
+
+def remembered() -> Any:
+    """The condition on a member to be one still, or to have been deleted by her directory not too long ago to undo it:
+    who has shown who she is learns which of the two."""
+    return Member.removed_at.is_null() | (Member.removed_at > clock.now() - RESTORABLE)
 
 
 def with_address(account: Account, email: str) -> list[Member]:

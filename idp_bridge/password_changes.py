@@ -138,8 +138,9 @@ def _mail(row: PasswordReset, kept: str) -> None:
 
 def choices(email: str) -> list[Choice]:
     """Whose password the reader of this mailbox may set, each apart: those who sign in with the address; and those of
-    whom only a provider has spoken, in an account that calls them by it. The address is theirs as it is spelt, but for
-    the case of ASCII letters: what else folds to one key may be another's mailbox."""
+    whom only a provider has spoken, in an account that calls them by it, and whom no directory manages, which could
+    call them by a mailbox of its own. The address is theirs as it is spelt, but for the case of ASCII letters: what
+    else folds to one key may be another's mailbox."""
     return [one for one in _called(email) if _spelling(one.email) == _spelling(email)]
 
 
@@ -155,7 +156,13 @@ def _called(email: str) -> list[Choice]:
     called_so = (Member.email_key == fold(email)) & Member.active & Member.removed_at.is_null()
     nobodys = Person.email_key.is_null() & Person.password_hash.is_null()
     members = Member.select(Member, Account, Person).join(Account).switch(Member).join(Person).where(called_so, nobodys)
-    return found + [Choice(one.person, (one,), _by_sso_alone([one])) for one in members.order_by(Member.id)]
+    theirs = [Choice(one.person, (one,), _by_sso_alone([one])) for one in members.order_by(Member.id)]
+    return found + [one for one in theirs if one.single_sign_on or not _is_managed(one.memberships[0])]
+
+
+def _is_managed(member: Member) -> bool:
+    """Whether a directory says what she is called, which it does also while its provider is switched off."""
+    return member.managed_by == "scim" and plans.has(member.account, plans.Feature.SCIM)
 
 
 def _by_sso_alone(memberships: Iterable[Member]) -> bool:
@@ -196,18 +203,13 @@ def reset(token: str, person_id: str | None, password: str, *, actor_of: ActorOf
     if len(wanted) != 1:
         raise Invalid("Choose for which accounts the password is.", fields={"person": ["choose one"]})
     chosen = wanted[0]
-    live = (PasswordReset.email_key == found.email_key) & PasswordReset.used_at.is_null()
-    mine = [row.id for row in PasswordReset.select().where(live) if _spelling(row.email) == _spelling(found.email)]
-    if not PasswordReset.update(used_at=clock.now()).where(live, PasswordReset.id == found.id).execute():
+    unused = (PasswordReset.id == found.id) & PasswordReset.used_at.is_null()
+    if not PasswordReset.update(used_at=clock.now()).where(unused).execute():
         raise Gone("This link has been used or has expired. Ask for a new one.")
     people.hold_all(chosen.person)
     if chosen.person.email_key is None:
         people.give_address(chosen.person, chosen.memberships[0].email)
     _set(chosen.person, password, chosen.memberships, how="forgotten", actor_of=actor_of)
-    # Whatever else was mailed or made for her is of before.
-    PasswordReset.update(used_at=clock.now()).where(
-        PasswordReset.id.in_(mine), PasswordReset.used_at.is_null(), PasswordReset.digest.is_null(False)
-    ).execute()
     return chosen.person
 
 
@@ -232,10 +234,12 @@ def _set(
     actor_of: ActorOf,
     keep: Session | None = None,
 ) -> None:
-    """Of somebody who is held with her memberships: whoever is just signing in by the former password is seen."""
+    """Of somebody who is held with her memberships: whoever is just signing in by the former password is seen. Whatever
+    was mailed or made for her is of before."""
     hers = list(memberships)
     people.set_password(person, password, about=names(hers))
     people.kill_links(person, people.PASSWORD_SETUP)
+    _kill_mailed(person)
     opened = Session.person == person
     Session.delete().where(opened if keep is None else opened & (Session.digest != keep.digest)).execute()
     told(hers, how=how, actor_of=actor_of)
@@ -248,6 +252,14 @@ def _set(
         facts={"email": person.email, "accounts": accounts},
         about=person.id,
     )
+
+
+def _kill_mailed(person: Person) -> None:
+    """The links that were mailed to her address as it is spelt."""
+    live = (PasswordReset.email_key == person.email_key) & PasswordReset.used_at.is_null()
+    mailed = PasswordReset.select().where(live, PasswordReset.digest.is_null(False))
+    hers = [row.id for row in mailed if _spelling(row.email) == _spelling(person.email or "")]
+    PasswordReset.update(used_at=clock.now()).where(PasswordReset.id.in_(hers)).execute()
 
 
 def names(memberships: Iterable[Member]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from idp_bridge import accounts, enforcement, idps, member_roles, notices, plans, seats
 from idp_bridge.actors import Actor
-from idp_bridge.errors import Code, Conflict
+from idp_bridge.errors import Code, Conflict, Invalid
 from idp_bridge.models import Account, IdentityProvider, Member, Person
 from idp_bridge.notices import Notice
 from idp_bridge.plans import Feature, Plan
@@ -54,6 +54,9 @@ def set_plan(
     """
     chosen = plans.get(plan)
     account, limit = actor.account, chosen.seats if seat_limit is None else seat_limit
+    if administrator is not None and Feature.ROLES not in chosen.features:
+        words = f"On the {chosen.name.capitalize()} plan everybody is an administrator: none is to be named."
+        raise Invalid(words, fields={"administrator": ["the plan has no roles"]})
     seats.lock_anew(account)
     enforcement.settle(account)
     leaving = Feature.SSO not in chosen.features

@@ -19,7 +19,7 @@ from idp_bridge import clock, db, tokens
 from idp_bridge.config import Config
 from idp_bridge.errors import TooManyRequests
 from idp_bridge.models import RateCount
-from idp_bridge.statement import Statement, parameter
+from idp_bridge.statement import Statement, Table, parameter
 from idp_bridge.text import fold
 
 log = logging.getLogger(__name__)
@@ -85,6 +85,7 @@ class Rates:
     person: Limit
     inviting: Limit
     invited: Limit
+    set_up: Limit
 
     @classmethod
     def of(cls, config: Config) -> "Rates":
@@ -133,6 +134,13 @@ class Rates:
                 "seconds.",
                 exact=True,
             ),
+            set_up=Limit(
+                "set_up",
+                config.login_rate,
+                MINUTE,
+                refusal="More than {amount} changes a minute with a set-up link. Go on in {seconds} seconds.",
+                exact=True,
+            ),
         )
 
     def attempt(self, address: str | None, way: str, email: str | None) -> None:
@@ -156,6 +164,16 @@ class Rates:
         account."""
         self.invited.take(account_id, tokens.digest(fold(email)))
         self.inviting.take(account_id)
+
+
+def write_of_nobody(request_id: str) -> None:
+    """One row, in the caller's transaction, that counts nothing and is swept a minute later: where an event is written
+    of whoever is known, as much is written of whoever is not, so that the time of the answer does not tell them apart.
+    """
+    _TABLE.insert(key=f"nobody/{request_id}", number=1, ends_at=clock.now() + MINUTE)
+
+
+_TABLE = Table(RateCount)
 
 
 def site(address: str | None) -> str:

@@ -15,7 +15,7 @@ from idp_bridge import clock, db, events, member_roles, members, notices, passwo
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Conflict, Forbidden, NotFound
 from idp_bridge.events import Type
-from idp_bridge.models import Account, Member, RecoveryCode
+from idp_bridge.models import Account, Member, OneTimeLink, RecoveryCode
 from idp_bridge.notices import Notice
 from idp_bridge.sign_in import Outcome, Refused, Way
 from idp_bridge.text import fold
@@ -40,19 +40,24 @@ def make(actor: Actor, member: Member) -> list[str]:
 
 def hashed_codes(actor: Actor, member: Member) -> dict[str, str]:
     """The slow part of ``make``: new codes, each with its hash."""
-    if not actor.administrator or actor.id != member.id:
-        raise Forbidden("Recovery codes are made by an administrator for herself.", code=Code.ADMINISTRATORS_ONLY)
+    _check_for_herself(actor, member)
     codes = [f"{place}{_random()}" for place in range(NUMBER)]
     return {code: passwords.hash_password(_plain(code), salt=_SALT) for code in codes}
 
 
 def replace_by(actor: Actor, member: Member, hashes: Mapping[str, str]) -> list[str]:
-    """The rest of it, in the caller's transaction: these codes, in place of the former."""
+    """The rest of it, in the caller's transaction, by who she is in it: these codes, in place of the former."""
+    _check_for_herself(actor, member)
     RecoveryCode.delete().where(RecoveryCode.member == member).execute()
     for code_hash in hashes.values():
         RecoveryCode.create(member=member, code_hash=code_hash)
     events.record(actor, Type.RECOVERY_CODES_CREATED, {"id": member.id, "number": len(hashes)})
     return list(hashes)
+
+
+def _check_for_herself(actor: Actor, member: Member) -> None:
+    if not actor.administrator or actor.id != member.id:
+        raise Forbidden("Recovery codes are made by an administrator for herself.", code=Code.ADMINISTRATORS_ONLY)
 
 
 def left(member: Member) -> int:
@@ -102,12 +107,19 @@ def _administrator(account: Account, email: str) -> Member:
 
 def use_break_glass(token: str) -> Member:
     """Use the link up, and let its holder in: an administrator still. Raises Gone, Refused."""
-    link = people.use(token, people.BREAK_GLASS)
-    hers = (Member.person == link.person_id) & (Member.account == link.account_id) & Member.removed_at.is_null()
-    member: Member | None = Member.select(Member, Account).join(Account).where(hers).first()
+    member = holder(people.use(token, people.BREAK_GLASS))
+    sign_in.check_member(member, Way.BREAK_GLASS, email=member.email)
+    return member
+
+
+def holder(link: OneTimeLink) -> Member:
+    """Whom a one-time link is for: a member, or one whom her directory has deleted lately. Raises Refused where she is
+    neither."""
+    hers = (Member.person == link.person_id) & (Member.account == link.account_id)
+    found = Member.select(Member, Account).join(Account).where(hers, members.remembered())
+    member: Member | None = found.order_by(Member.removed_at.asc(nulls="first")).first()
     if member is None:
         raise Refused(Outcome.NOT_A_MEMBER)
-    sign_in.check_member(member, Way.BREAK_GLASS, email=member.email)
     return member
 
 
@@ -132,14 +144,15 @@ def has_address(email: str) -> Any:
 
 
 def _candidates(email: str, code: str) -> list[RecoveryCode]:
-    """The one code at that place of each holder with the address, in whatever account."""
+    """The one code at that place of each holder with the address, in whatever account; also of one whom her directory
+    has deleted lately, who is told so."""
     place = _plain(code)[:1]
     if not place.isascii() or not place.isdigit():
         return []
     rows = (
         RecoveryCode.select()
         .join(Member)
-        .where(has_address(email), Member.removed_at.is_null())
+        .where(has_address(email), members.remembered())
         .order_by(RecoveryCode.member, RecoveryCode.id)
     )
     places = (list(codes)[int(place) : int(place) + 1] for _, codes in groupby(rows, attrgetter("member_id")))

@@ -6,9 +6,12 @@ makes itself are in own_roles.py, who may give which role in grants.py.
 
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Any
+
+from peewee import SQL, fn
 
 from idp_bridge.errors import Code, Forbidden, Invalid
-from idp_bridge.models import Role
+from idp_bridge.models import DirectoryUser, GroupMember, IdentityProvider, Member, MemberRole, Role, RoleMapping
 
 
 class Permission(StrEnum):
@@ -138,3 +141,25 @@ def check_grant(account_id: str, held: frozenset[Permission], names: Iterable[st
                 "Ask an administrator to grant it.",
                 code=Code.GRANT_ABOVE_OWN_RIGHTS,
             )
+
+
+# --- held, as conditions ----------------------------------------------------------------------------------------
+
+
+def given_by_groups(*columns: Any) -> Any:
+    """The join that gives roles by directory groups; ``admin`` only where the provider may grant it."""
+    return (
+        GroupMember.select(*columns)
+        .join(DirectoryUser, on=(GroupMember.user == DirectoryUser.id))
+        .switch(GroupMember)
+        .join(RoleMapping, on=(RoleMapping.group == GroupMember.group))
+        .join(IdentityProvider, on=(RoleMapping.identity_provider == IdentityProvider.id))
+        .where(DirectoryUser.deleted_at.is_null(), (RoleMapping.role != ADMIN) | IdentityProvider.may_grant_admin)
+    )
+
+
+def holds_admin() -> Any:
+    """The condition on a member to hold ``admin``, where the plan has roles."""
+    own = MemberRole.select(SQL("1")).where(MemberRole.member == Member.id, MemberRole.role == ADMIN)
+    by_group = given_by_groups(SQL("1")).where(DirectoryUser.member == Member.id, RoleMapping.role == ADMIN)
+    return fn.EXISTS(own) | fn.EXISTS(by_group)

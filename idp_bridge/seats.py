@@ -6,6 +6,8 @@ transaction (docs/decisions/0007). That change is also the lock: who takes a sea
 """
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,6 +141,19 @@ def check(account: Account) -> None:
     lock(account)
     _change(account, by=0)
     if count(account).full:
+        raise _full(account)
+
+
+@contextmanager
+def reviving(account: Account) -> Iterator[None]:
+    """Around a change by which invitations whose sender was dismissed hold their seats again. Raises Forbidden naming
+    the limit where they do not fit any more, after the change, which the transaction then undoes."""
+    lock(account)
+    _change(account, by=0)
+    before = count(account).reserved
+    yield
+    now = count(account)
+    if now.reserved > before and now.limit is not None and now.used + now.reserved > now.limit:
         raise _full(account)
 
 

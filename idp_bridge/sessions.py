@@ -8,6 +8,9 @@ session reaches a membership while the two are equal: so what was ended stays de
 was about to be opened in the same instant is dead at birth. No clock is compared and no lock is taken for that
 (docs/decisions/0014).
 
+What a provider opened that is not trusted with administrators reaches no administrator: that is looked at with each
+use, since she may have become one, and the provider may have lost that trust, after it was opened.
+
 Who may see and end the sessions of a member is in account_sessions.py.
 """
 
@@ -16,9 +19,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from peewee import SQL, Case, fn
+from peewee import JOIN, SQL, Case, fn
 
-from idp_bridge import clock, db, ids, sign_in_mode, tokens
+from idp_bridge import clock, db, ids, plans, roles, sign_in_mode, tokens
 from idp_bridge.errors import Forbidden
 from idp_bridge.models import Account, IdentityProvider, Member, Person, Session, SessionReach
 from idp_bridge.statement import Statement, Table, among, parameter
@@ -186,7 +189,20 @@ def _lives(now: Any = None, idle_since: Any = None) -> Any:
         & (SessionReach.epoch == _epoch())
         & (Session.person == Member.person)
         & Member.active
+        & _may_speak_for_her()
     )
+
+
+_OPENED_BY: Any = IdentityProvider.alias("opened_by")
+
+
+def _may_speak_for_her() -> Any:
+    """Nobody is an administrator by the word of a provider that is not trusted with them."""
+    everybody = Account.plan.in_(
+        [name for name, plan in plans.PLANS.items() if plans.Feature.ROLES not in plan.features]
+    )
+    administrator = everybody | roles.holds_admin()
+    return Session.identity_provider.is_null() | _OPENED_BY.trusted_with_administrators | ~administrator
 
 
 def moments() -> dict[str, datetime]:
@@ -213,8 +229,9 @@ _REACHED_COLUMNS = (
 
 
 def _joined(*columns: Any, **moments: datetime) -> Any:
-    joined = SessionReach.select(*columns).join(Session).switch(SessionReach).join(Member).join(Account)
-    return joined.where(_lives(**moments))
+    joined = SessionReach.select(*columns).join(Session)
+    joined = joined.join(_OPENED_BY, JOIN.LEFT_OUTER, on=(Session.identity_provider == _OPENED_BY.id))
+    return joined.switch(SessionReach).join(Member).join(Account).where(_lives(**moments))
 
 
 _REACHED = Statement(

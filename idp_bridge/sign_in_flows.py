@@ -16,7 +16,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from idp_bridge import clock, ids, keyring
+from idp_bridge import clock, idps, ids, keyring
+from idp_bridge.errors import Code, Conflict
 from idp_bridge.keyring import Purpose, WrongSecretKey
 from idp_bridge.models import IdentityProvider, SignInFlow, UsedAssertion
 from idp_bridge.rates import site
@@ -153,7 +154,13 @@ def begin(
     bounced: str | None = None,
 ) -> SignInFlow:
     """A flow whose request goes out, or will when its browser comes for it (``browser_digest`` None). ``bounced``: the
-    NameID of the response that it is sent instead of."""
+    NameID of the response that it is sent instead of. Raises Conflict for the test of a draft, which has nowhere to
+    send anybody."""
+    if kind == TEST and idps.is_draft(provider):
+        raise Conflict(
+            "This connection is a draft: nothing is known of the identity provider yet. Give its metadata, then test.",
+            code=Code.DRAFT_CONNECTION,
+        )
     moment = clock.now()
     flow = SignInFlow(
         identity_provider=provider.id,

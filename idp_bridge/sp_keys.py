@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from idp_bridge import actors, clock, db, events, ids, keyring
+from idp_bridge import actors, clock, db, events, grants, ids, keyring
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Conflict, NotFound
 from idp_bridge.events import Type
@@ -86,7 +86,8 @@ def get(provider: IdentityProvider, key_id: str) -> ServiceProviderKey:
 
 
 def prepare(actor: Actor, provider: IdentityProvider) -> ServiceProviderKey:
-    """The next key: published from now on, used once it is activated. Raises Conflict where one is waiting."""
+    """The next key: published from now on, used once it is activated. Raises Forbidden, Conflict (one waits)."""
+    grants.check_decides(actor, provider)
     _lock(provider)
     if _first(provider, NEXT):
         raise Conflict("The next key is prepared already. Activate it, or delete it, before preparing another.")
@@ -96,7 +97,9 @@ def prepare(actor: Actor, provider: IdentityProvider) -> ServiceProviderKey:
 
 
 def activate(actor: Actor, provider: IdentityProvider, key_id: str) -> ServiceProviderKey:
-    """The next key signs from now on; the one before is a former one, and still decrypts. Raises Conflict."""
+    """The next key signs from now on; the one before is a former one, and still decrypts. Raises Forbidden, Conflict.
+    """
+    grants.check_decides(actor, provider)
     _lock(provider)
     row = get(provider, key_id)
     if why_not := _WHY_NOT_ACTIVATED.get(row.state):
@@ -112,7 +115,9 @@ def activate(actor: Actor, provider: IdentityProvider, key_id: str) -> ServicePr
 
 
 def delete(actor: Actor, provider: IdentityProvider, key_id: str) -> None:
-    """Retire a former key: what is still encrypted to it is not read any more. Or give up the next. Raises Conflict."""
+    """Retire a former key: what is still encrypted to it is not read any more. Or give up the next. Raises Conflict,
+    Forbidden."""
+    grants.check_decides(actor, provider)
     _lock(provider)
     row = get(provider, key_id)
     if why_not := _WHY_NOT_DELETED.get(row.state):

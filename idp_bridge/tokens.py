@@ -26,6 +26,7 @@ class Kind(StrEnum):
     SESSION = "ibse"
     INVITATION = "ibin"
     ONE_TIME_LINK = "ibln"
+    SET_UP = "ibsu"  # what a browser has that opened a set-up link
 
 
 _KINDS = {kind.value: kind for kind in Kind}

@@ -138,10 +138,15 @@ def live_secrets(webhook: Webhook, now: datetime) -> list[str]:
     return [keyring.unseal(text, Purpose.WEBHOOKS) for text in sealed]
 
 
-def failing(account: Account) -> bool:
-    """Whether a webhook of the account has failed for a while, or was switched off for it."""
+def in_trouble(account: Account) -> Any:
+    """Those of the account that have failed for a while, or were switched off for it, as a query."""
     troubled = (Webhook.disabled_reason != "") | (Webhook.failing_since < clock.now() - timedelta(hours=1))
-    return bool(of_account(account).where(troubled).exists())
+    return of_account(account).where(troubled)
+
+
+def failing(account: Account) -> bool:
+    """Whether there is one in trouble."""
+    return bool(in_trouble(account).exists())
 
 
 # --- deliveries -------------------------------------------------------------------------------------------------

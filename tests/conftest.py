@@ -100,14 +100,24 @@ def counted_seats() -> dict[str, int]:
 
 
 @pytest.fixture
-def app(config: Config) -> Iterator[Flask]:
+def app(config: Config, built: dict[tuple[str, int], Flask]) -> Iterator[Flask]:
     """The application as it is served."""
-    from idp_bridge.app import create_app
+    from idp_bridge.app import configure, create_app
 
-    application = create_app(config)
-    application.testing = False  # errors are answered, as in production
-    yield application
+    fixed = (config.base_url, config.trusted_proxies)
+    if fixed in built:
+        configure(built[fixed], config)
+    else:
+        built[fixed] = create_app(config)
+        built[fixed].testing = False  # errors are answered, as in production
+    yield built[fixed]
     _close(db.database.obj)
+
+
+@pytest.fixture(scope="session")
+def built() -> dict[tuple[str, int], Flask]:
+    """The applications of this process: to make one, and to compile its templates, takes longer than most tests."""
+    return {}
 
 
 def _close(real: Any) -> None:

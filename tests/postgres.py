@@ -126,7 +126,8 @@ class Server:
     def create_database(self, name: str | None = None, *, template: str | None = None) -> str:
         """Create a database, empty or as a copy of `template` (which nobody may be connected to), and give its URL."""
         name = name or next(self._names)
-        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        # Its other strategy writes every page into the log first, which takes four times as long here.
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
         self._execute(statement.format(sql.Identifier(name), sql.Identifier(template or "template0")))
         return self.url(name)
 

@@ -47,4 +47,4 @@ class Role(Base):
     created_at = InstantField()
 
     class Meta:
-        indexes = ((("account", "name_key"), True),)
+        indexes = ((("account", "name_key"), True), (("account", "id"), False))

@@ -57,20 +57,23 @@ class IdentityProvider(Base):
     set_up_step = TextField(null=True)  # where its set-up was left; NULL: it is not being set up
 
     class Meta:
-        indexes = ((("account", "entity_id"), False),)
+        indexes = ((("account", "entity_id"), False), (("account", "id"), False))
 
 
 class ServiceProviderKey(Base):
     """A key pair of ours for one connection (sp_keys.py). Ids ``spk_``."""
 
     id = TextField(primary_key=True)
-    identity_provider = reference(IdentityProvider)
+    identity_provider = reference(IdentityProvider, index=False)
     identity_provider_id: str
     state = TextField()  # next | current | former
     private_key = TextField()  # sealed (keyring.py)
     certificate = TextField()  # PEM
     created_at = InstantField()
     changed_at = InstantField()  # when it came into its state
+
+    class Meta:
+        indexes = ((("identity_provider", "id"), False),)
 
 
 ServiceProviderKey.add_index(
@@ -88,7 +91,7 @@ class ScimToken(Base):
     """A bearer token that opens one directory."""
 
     id = TextField(primary_key=True)
-    identity_provider = reference(IdentityProvider)
+    identity_provider = reference(IdentityProvider, index=False)
     identity_provider_id: str
     description = TextField(default="")
     token_digest = TextField(unique=True)
@@ -96,6 +99,9 @@ class ScimToken(Base):
     created_at = InstantField()
     expires_at = InstantField(null=True)
     last_used_at = InstantField(null=True)
+
+    class Meta:
+        indexes = ((("identity_provider", "id"), False),)
 
 
 class CertificateNotice(Base):

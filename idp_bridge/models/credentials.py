@@ -25,7 +25,7 @@ class BotUser(Base):
     created_at = InstantField()
 
     class Meta:
-        indexes = ((("account", "name_key"), True),)
+        indexes = ((("account", "name_key"), True), (("account", "id"), False))
 
 
 class Credential(Base):
@@ -35,9 +35,9 @@ class Credential(Base):
     account = reference(Account, index=False)
     account_id: str
     kind = TextField()  # authtoken | api_key | ssh_public_key
-    member = reference(Member, null=True)
+    member = reference(Member, null=True, index=False)
     member_id: str | None
-    bot_user = reference(BotUser, null=True)
+    bot_user = reference(BotUser, null=True, index=False)
     bot_user_id: str | None
     description = TextField(default="")
     metadata = TextField(default="")
@@ -49,9 +49,14 @@ class Credential(Base):
     expires_at = InstantField(null=True)
     last_used_at = InstantField(null=True)
     last_used_address = TextField(null=True)
+    made_through = TextField(null=True)  # idp_: whose word opened the session that it was made in; may be gone
 
     class Meta:
-        indexes = ((("account", "kind", "id"), False),)
+        indexes = (
+            (("account", "kind", "id"), False),
+            (("member", "kind", "id"), False),
+            (("bot_user", "kind", "id"), False),
+        )
 
 
 class OperatorKey(Base):

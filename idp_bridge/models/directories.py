@@ -27,7 +27,7 @@ class SchemaExtension(Base):
     changed_at = InstantField()
 
     class Meta:
-        indexes = ((("account", "urn_key"), True),)
+        indexes = ((("account", "urn_key"), True), (("account", "id"), False))
 
 
 class DirectoryUser(Base):
@@ -49,6 +49,7 @@ class DirectoryUser(Base):
     version = IntegerField(default=1)
     created_at = InstantField()
     modified_at = InstantField()
+    named_at = InstantField(null=True)  # when she was last given a userName or an address; None: see modified_at
     deleted_at = InstantField(null=True)
     listed: str | None  # no column: her groups as JSON, where they were read along with the row
 
@@ -169,7 +170,7 @@ class RoleMapping(Base):
     created_at = InstantField()
 
     class Meta:
-        indexes = ((("identity_provider", "group_key", "role"), True),)
+        indexes = ((("identity_provider", "group_key", "role"), True), (("identity_provider", "id"), False))
 
 
 class ScimRequest(Base):

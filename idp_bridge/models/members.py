@@ -67,13 +67,12 @@ Member.add_index(
         Member.person, Member.account, unique=True, where=Member.removed_at.is_null(), name="member_living_person"
     )
 )
-# The living come first, and the oldest of them, among whom an administrator is soonest found.
-Member.add_index(Member.index(Member.account, Member.id, where=Member.active, name="member_active"))
-# Lists go by the name; those who are out, whom their filter looks for, are few.
+# Lists of the API go by the id. The oldest come first there, among whom an administrator is soonest found.
+Member.add_index(Member.index(Member.account, Member.id, where=Member.removed_at.is_null(), name="member_living"))
+Member.add_index(Member.index(Member.account, Member.id, where=~Member.active, name="member_out"))
+# Those of the pages go by the name; those who are out, whom their filter looks for, are few.
 Member.add_index(Member.index(Member.account, Member.name_key, Member.id, name="member_listed"))
-Member.add_index(
-    Member.index(Member.account, Member.name_key, Member.id, where=~Member.active, name="member_inactive")
-)
+Member.add_index(Member.index(Member.account, Member.name_key, Member.id, where=~Member.active, name="member_inactive"))
 
 
 class MemberRole(Base):
@@ -119,5 +118,10 @@ Invitation.add_index(
         Invitation.id,
         where=Invitation.accepted_at.is_null(),
         name="invitation_waiting",
+    )
+)
+Invitation.add_index(
+    Invitation.index(
+        Invitation.account, Invitation.id, where=Invitation.accepted_at.is_null(), name="invitation_pending"
     )
 )

@@ -51,6 +51,8 @@ class UsageReport(Base):
     amount = BigIntegerField()
     day = TextField()
     dated = BooleanField()  # it named the day
+    reported_by = TextField(null=True)  # whose word it is: a member, a bot user or an operator key
+    reported_with = TextField(null=True)  # the credential that it came by
     created_at = InstantField(index=True)
 
     class Meta:

@@ -15,7 +15,7 @@ class Webhook(Base):
     sign."""
 
     id = TextField(primary_key=True)
-    account = reference(Account)
+    account = reference(Account, index=False)
     account_id: str
     url = TextField()
     events = JsonField()  # which types, a * at the end of one stands for the rest
@@ -28,6 +28,9 @@ class Webhook(Base):
     previous_until = InstantField(null=True)
     busy_until = InstantField()  # a process is at it
     created_at = InstantField()
+
+    class Meta:
+        indexes = ((("account", "id"), False),)
 
 
 class WebhookDelivery(Base):
@@ -51,16 +54,13 @@ class WebhookDelivery(Base):
         indexes = ((("webhook", "id"), False),)
 
 
-# What was delivered is only looked at; what waits is few.
-WebhookDelivery.add_index(
-    WebhookDelivery.index(
-        WebhookDelivery.webhook,
-        WebhookDelivery.ordered_by,
-        WebhookDelivery.position,
-        where=WebhookDelivery.state == "waiting",
-        name="webhook_delivery_waiting",
-    )
-)
+# What was delivered is only looked at. What waits is many where a receiver was away: found in its order, and by its time.
+for _name, _columns in {
+    "webhook_delivery_next": (WebhookDelivery.webhook, WebhookDelivery.position, WebhookDelivery.id),
+    "webhook_delivery_due": (WebhookDelivery.webhook, WebhookDelivery.due_at),
+    "webhook_delivery_expiring": (WebhookDelivery.expires_at,),
+}.items():
+    WebhookDelivery.add_index(WebhookDelivery.index(*_columns, where=WebhookDelivery.state == "waiting", name=_name))
 
 
 class Receipt(Base):

@@ -167,8 +167,8 @@ def _read(document: str | bytes) -> Mapping[str, Any]:
 # --- reading ----------------------------------------------------------------------------------------------------
 
 #: What a list shows of a row: all that is short.
-_LONG = (ScimRequest.request_body, ScimRequest.response_body)
-_SHORT = tuple(column for column in ScimRequest._meta.sorted_fields if column not in _LONG)
+_BODIES = {"request_body", "response_body"}
+_SHORT = tuple(column for column in ScimRequest._meta.sorted_fields if column.name not in _BODIES)
 
 
 def short(query: Any) -> Any:

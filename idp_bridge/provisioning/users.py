@@ -122,6 +122,7 @@ def create(directory: Directory, resource: Resource) -> Written:
         version=1,
         created_at=now,
         modified_at=now,
+        named_at=now,
     )
     row.listed = None  # she is in no group yet
     with db.unique(DirectoryUser, lambda: _taken(row.user_name)):
@@ -164,6 +165,8 @@ def _member_for(directory: Directory, resource: Resource, key: str) -> Member:
             invitations.hold_promised(directory.actor, invitation, joined)
         return joined
     _check_touch(directory, member)
+    if fold(member.email) != fold(known.email):
+        _check_speaks_for(directory, known.email)
     if member.removed_at is None:
         member_lifecycle.adopt(directory.actor, member, directory.identity_provider)
     else:
@@ -184,13 +187,24 @@ def _traces(directory: Directory, external_id: str | None, key: str, email: str)
 
 
 def _leaver(directory: Directory, external_id: str | None, key: str) -> Member | None:
-    """The member behind a record that this directory deleted: by externalId before userName, the latest first."""
-    left = _LEFT.rows(directory=directory.id, key=key, external_id=external_id)
-    left.sort(key=lambda row: (external_id is not None and row[1] == external_id, row[2]), reverse=True)
-    for member_id, _, _ in left:
+    """The member behind a record that this directory deleted: by externalId before userName, the latest first.
+
+    An externalId is the same person's whenever it comes. A userName may have been given to somebody else: whose
+    externalId is another, she is not, nor whose DELETE is too long ago to be undone."""
+    since = clock.now() - members.RESTORABLE
+    left = [
+        (_is_same(external_id, former_id), deleted_at, member_id)
+        for member_id, former_id, deleted_at in _LEFT.rows(directory=directory.id, key=key, external_id=external_id)
+        if _is_same(external_id, former_id) or (None in (external_id, former_id) and deleted_at > since)
+    ]
+    for _, _, member_id in sorted(left, reverse=True):
         if _record_of(member_id) is None:
             return member_lifecycle.hold(member_id)
     return None
+
+
+def _is_same(external_id: str | None, former_id: str | None) -> bool:
+    return external_id is not None and external_id == former_id
 
 
 _LEFT_COLUMNS = (DirectoryUser.member, DirectoryUser.external_id, DirectoryUser.deleted_at)
@@ -362,19 +376,23 @@ def _update(directory: Directory, row: DirectoryUser, resource: Resource) -> Wri
     change = Written(row, _part(before, changed), _part(resource, changed))
     if not changed:
         return change
-    addresses = emails.keys_of(before, row.user_name_key)
+    addresses, former_name = emails.keys_of(before, row.user_name_key), row.user_name_key
     row.resource = _text(resource)
     row.user_name, row.user_name_key = resource["userName"], fold(resource["userName"])
     row.external_id, row.active = resource.get("externalId"), resource.get("active", was_active)
     row.version, row.modified_at = row.version + 1, moment()
+    now_hers, columns = emails.keys_of(resource, row.user_name_key), _columns_of(changed)
+    if {row.user_name_key, *now_hers} - {former_name, *addresses}:
+        row.named_at = row.modified_at
+        columns.append("named_at")
     old, new = profile(before), profile(resource)
     if row.member_id is not None and (old != new or was_active != row.active):
         _follow(directory, row, old=old, new=new)
     else:
         events.record(directory.actor, Type.USER_UPDATED, {"id": row.member_id, "record": row.id, "changed": changed})
     with db.unique(DirectoryUser, lambda: _taken(row.user_name)) if "userName" in changed else nullcontext():
-        _TABLE.save(row, "resource", "version", "modified_at", *_columns_of(changed))
-    emails.write(row, emails.keys_of(resource, row.user_name_key), addresses)
+        _TABLE.save(row, "resource", "version", "modified_at", *columns)
+    emails.write(row, now_hers, addresses)
     return change
 
 
@@ -402,6 +420,7 @@ def _follow(directory: Directory, row: DirectoryUser, *, old: Profile, new: Prof
     member = member_lifecycle.hold(str(row.member_id))
     _check_touch(directory, member)
     if fold(old.email) != fold(new.email):
+        _check_speaks_for(directory, new.email)
         _refuse_shared_address(directory, member, new.email)
     # What it does not change may be what her sign-in says, where the record says nothing of it.
     changed = {name: value for name, value in vars(new).items() if value != getattr(old, name)}
@@ -409,6 +428,17 @@ def _follow(directory: Directory, row: DirectoryUser, *, old: Profile, new: Prof
         directory.actor, member, **{name: changed.get(name, getattr(member, name)) for name in vars(new)}
     )
     member_lifecycle.set_directory_active(directory.actor, member, row.active)
+
+
+def _check_speaks_for(directory: Directory, email: str) -> None:
+    """A directory gives its member no address outside of the provider's domains, where such are set: she is who reads
+    the mail that goes there. Raises Conflict."""
+    if not _may_speak_for(directory, email):
+        raise Conflict(
+            f"This identity provider may only speak for addresses of {', '.join(directory.identity_provider.domains)}, "
+            f"and {email} is none. Send her an address of these; or have an administrator of the account add the "
+            "domain to the identity provider's, and send this again."
+        )
 
 
 def _refuse_shared_address(directory: Directory, member: Member, email: str) -> None:

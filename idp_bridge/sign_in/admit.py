@@ -17,6 +17,7 @@ from idp_bridge import (
     invitations,
     member_lifecycle,
     member_roles,
+    members,
     people,
     plans,
     seats,
@@ -279,10 +280,18 @@ def by_password(email: str, password: str, *, account: Account | None = None) ->
 
 
 def _memberships(persons: list[Person], account: Account | None) -> list[Member]:
-    mine = Member.select(Member, Account).join(Account).where(Member.person.in_(persons), Member.removed_at.is_null())
+    """Those that she has, before those that her directory has ended: she hears why, and the account that she came."""
+    mine = Member.select(Member, Account).join(Account).where(Member.person.in_(persons), members.remembered())
     if account is not None:
         mine = mine.where(Member.account == account)
-    return list(mine.order_by(Member.active.desc(), Member.last_login_at.desc(nulls="last"), Member.id))
+    first = (Member.removed_at.asc(nulls="first"), Member.active.desc(), Member.last_login_at.desc(nulls="last"))
+    return list(mine.order_by(*first, Member.id))
+
+
+def _state(member: Member) -> State:
+    if member.removed_at is not None:
+        return State.DEPROVISIONED
+    return State.ACTIVE if member.active else State.SUSPENDED
 
 
 def of_member(member: Member, way: Way) -> Outcome:
@@ -291,7 +300,7 @@ def of_member(member: Member, way: Way) -> Outcome:
     return decide(
         Situation(
             way=way,
-            state=State.ACTIVE if member.active else State.SUSPENDED,
+            state=_state(member),
             mode=sign_in_mode.of(member.account),
             sso_in_plan=plans.has(member.account, plans.Feature.SSO),
             administrator=in_emergency and member_roles.is_administrator(member.account, member),
@@ -311,8 +320,12 @@ def check_invitation(invitation: Invitation, member: Member | None = None) -> No
     ``member`` is the one that she is already. Raises Refused."""
     if member is not None:
         return check_member(member, Way.INVITATION, email=invitation.email)
-    state = State.DEPROVISIONED if invitations.is_outweighed(invitation) else State.INVITED
-    situation = Situation(Way.INVITATION, state, mode=sign_in_mode.of(invitation.account))
+    situation = Situation(
+        Way.INVITATION,
+        State.DEPROVISIONED if invitations.is_outweighed(invitation) else State.INVITED,
+        mode=sign_in_mode.of(invitation.account),
+        invitations_in_plan=plans.has(invitation.account, plans.Feature.INVITATIONS),
+    )
     if (outcome := decide(situation)) not in ADMITTING:
         raise Refused(outcome, email=invitation.email)
     return None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from peewee import SQL
+from peewee import SQL, fn
 
 from idp_bridge import clock, identity_links, invitations, look_alikes, members
 from idp_bridge.models import (
@@ -20,6 +20,7 @@ from idp_bridge.models import (
 from idp_bridge.sign_in.table import State
 from idp_bridge.statement import Statement, among, parameter
 from idp_bridge.text import fold
+from scim.attributes import fold as coarse
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,9 @@ def identify(account: Account, provider: IdentityProvider, identity: Identity) -
     1. this provider's directory, by externalId; 2. a link made before, at a sign-in or by an administrator; 3. this
     provider's directory, by userName; 4. its record's e-mail addresses; 5. a member of the account with the address;
     6. an invitation to it. An address may have been somebody else's once: whom this provider knows by another NameID,
-    she is not. Where the NameID is a name that can be given away, and the directory has given it to somebody else since
-    it was linked, an administrator says who is meant. Nor is she found by an address that passes for another
-    (look_alikes.py).
+    she is not. Where the NameID is a name that can be given away, a userName or an address, and the directory has given
+    it to somebody else since it was linked, an administrator says who is meant. Nor is she found by an address that
+    passes for another (look_alikes.py).
     """
     asked = {
         "account": account.id,
@@ -80,6 +81,8 @@ def identify(account: Account, provider: IdentityProvider, identity: Identity) -
         "name_key": fold(identity.name_id),
         "names": sorted({fold(identity.name_id), fold(identity.email)}),
         "email_key": fold(identity.email),
+        "recorded_key": coarse(identity.email),
+        "named_key": coarse(identity.name_id),
     }
     passes = _passes_for_another(account, identity.email)
     named = _BY_ID.instances(**asked)
@@ -87,7 +90,7 @@ def identify(account: Account, provider: IdentityProvider, identity: Identity) -
     left: list[Member] = []
     for step, known in _searches(identity, asked, named, by_address=passes is None):
         live = [member for member in known if member.removed_at is None]
-        if step is Step.LINK and live and (heirs := _heirs(named)):
+        if step is Step.LINK and live and (heirs := _heirs(identity, asked, named)):
             return Found(State.AMBIGUOUS, candidates=tuple(sorted({member.id for member in (*live, *heirs)})))
         if live:
             return _known(live, provider, identity, step=step, linked=linked)
@@ -107,18 +110,25 @@ class Step(IntEnum):
 
 
 _BY_ADDRESS_ONLY = frozenset({Step.ADDRESS_AS_USER_NAME, Step.RECORDED_ADDRESS, Step.ADDRESS})
+_NAMED = frozenset({Step.USER_NAME, Step.RECORDED_ADDRESS})  # by which a directory gives a name to somebody
 
 
-def _heirs(named: list[Any]) -> list[Member]:
-    """The members other than the linked one whose userName the NameID is, by a word of the directory that is younger
-    than the link: of an administrator who has said since then whose it is, the link counts."""
+def _heirs(identity: Identity, asked: dict[str, Any], named: list[Any]) -> list[Member]:
+    """The members other than the linked one whose userName the NameID is, or an address of whose record, by a word of
+    the directory that is younger than the link: of an administrator who has said since then whose it is, the link
+    counts."""
     ((owner, linked),) = [(member, said) for member, step, said in named if step == Step.LINK]
-    return [
-        member
+    younger = [
+        (member, step)
         for member, step, said in named
-        if step == Step.USER_NAME and member.removed_at is None and member.id != owner.id
+        if step in _NAMED and member.removed_at is None and member.id != owner.id
         if said.modified_at >= linked.modified_at
     ]
+    recorded: set[str] = set()
+    if any(step == Step.RECORDED_ADDRESS for _, step in younger):
+        found = _BY_RECORDED_ADDRESS.instances(**{**asked, "recorded_key": asked["named_key"]})
+        recorded = {member.id for member, record in found if _has_address(record, identity.name_id)}
+    return [member for member, step in younger if step == Step.USER_NAME or member.id in recorded]
 
 
 def _searches(
@@ -152,12 +162,18 @@ def _in_directory(condition: Any, *columns: Any) -> Any:
 
 def _by_id() -> Any:
     """What the provider says by a NameID, in one statement: of whom it has pushed, and of whom it has signed in; and
-    when it was said, of a link read as a record's ``modified_at``."""
-    said_at = DirectoryUser.modified_at
-    by_external_id = DirectoryUser.external_id == parameter("name_id")
-    by_user_name = (DirectoryUser.user_name_key == parameter("name_key")) & DirectoryUser.deleted_at.is_null()
+    when it was said, read as a record's ``modified_at``.
+
+    An externalId is hers while its record lives, and the former hers of somebody who is gone: whom the directory has
+    sent again under another, she is not."""
+    said_at = fn.COALESCE(DirectoryUser.named_at, DirectoryUser.modified_at)
+    lives = DirectoryUser.deleted_at.is_null()
+    by_external_id = (DirectoryUser.external_id == parameter("name_id")) & (lives | Member.removed_at.is_null(False))
+    by_user_name = (DirectoryUser.user_name_key == parameter("name_key")) & lives
+    by_address = DirectoryUser.id.in_(_with_recorded_address("named_key")) & lives
     pushed = _in_directory(by_external_id, *_COLUMNS, SQL(f"{Step.EXTERNAL_ID:d}"), said_at)
     called = _in_directory(by_user_name, *_COLUMNS, SQL(f"{Step.USER_NAME:d}"), said_at)
+    recorded = _in_directory(by_address, *_COLUMNS, SQL(f"{Step.RECORDED_ADDRESS:d}"), said_at)
     linked = (
         Member.select(*_COLUMNS, SQL(f"{Step.LINK:d}"), IdentityLink.created_at)
         .join(IdentityLink, on=(IdentityLink.member == Member.id))
@@ -168,7 +184,7 @@ def _by_id() -> Any:
             Member.account == parameter("account"),
         )
     )
-    return pushed.distinct().union_all(linked).union_all(called)
+    return pushed.distinct().union_all(linked).union_all(called).union_all(recorded)
 
 
 def _called() -> Any:
@@ -181,11 +197,14 @@ def _called() -> Any:
 def _recorded_under_address() -> Any:
     """Apart from the userName, which the index of addresses leaves out. That is coarser than our comparison (see
     provisioning/emails.py), so the documents come with it."""
-    named = DirectoryEmail.select(DirectoryEmail.user).where(
-        DirectoryEmail.identity_provider == parameter("provider"), DirectoryEmail.value_key == parameter("email_key")
-    )
-    live = DirectoryUser.id.in_(named) & DirectoryUser.deleted_at.is_null()
+    live = DirectoryUser.id.in_(_with_recorded_address("recorded_key")) & DirectoryUser.deleted_at.is_null()
     return _in_directory(live, *_BY_RECORDED_ADDRESS.columns)
+
+
+def _with_recorded_address(key: str) -> Any:
+    return DirectoryEmail.select(DirectoryEmail.user).where(
+        DirectoryEmail.identity_provider == parameter("provider"), DirectoryEmail.value_key == parameter(key)
+    )
 
 
 def _at_address() -> Any:

@@ -40,6 +40,7 @@ FACTS: Mapping[str, Mapping[Any, str]] = {
     "address_allowed": {True: "its domains allow the address", False: "its domains do not allow the address"},
     "administrator": {True: "she is an administrator", False: "she is none"},
     "trusted": {True: "the provider is trusted with them", False: "the provider is not trusted with them"},
+    "invitations_in_plan": {True: "the plan has invitations", False: "the plan has no invitations"},
 }
 
 LETS_IN = {

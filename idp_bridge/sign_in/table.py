@@ -50,6 +50,7 @@ class Outcome(StrEnum):
     LOOK_ALIKE = "address_look_alike"
     NOT_TRUSTED = "provider_not_trusted"  # with administrators
     INVITATION_NEEDED = "invitation_needed"
+    INVITATIONS_NOT_IN_PLAN = "invitations_not_in_plan"
     SSO_ENFORCED = "sso_enforced"
     NOT_AN_ADMINISTRATOR = "not_an_administrator"
     ALREADY_MEMBER = "already_member"
@@ -71,6 +72,7 @@ class Situation:
     address_allowed: bool = True  # the provider's domains, or that it has none
     administrator: bool = False  # or invited to be one
     trusted: bool = True  # the provider, with administrators
+    invitations_in_plan: bool = True  # asked of an invitation's link only: a plan with single sign-on has them
 
 
 BY_PROVIDER = frozenset({Way.SAML, Way.IDP_INITIATED})
@@ -101,6 +103,7 @@ TABLE: tuple[tuple[Mapping[str, Any], Outcome], ...] = (
     ({"way": IN_AN_EMERGENCY, "state": State.ACTIVE, "administrator": True}, Outcome.ADMIT),
     ({"way": IN_AN_EMERGENCY, "state": State.ACTIVE}, Outcome.NOT_AN_ADMINISTRATOR),
     ({"way": Way.INVITATION, "state": State.ACTIVE}, Outcome.ALREADY_MEMBER),
+    ({"way": Way.INVITATION, "state": State.INVITED, "invitations_in_plan": False}, Outcome.INVITATIONS_NOT_IN_PLAN),
     ({"way": Way.INVITATION, "state": State.INVITED, "mode": "enforced"}, Outcome.SSO_ENFORCED),
     ({"way": Way.INVITATION, "state": State.INVITED}, Outcome.ACCEPT_INVITATION),
     ({}, Outcome.NOT_A_MEMBER),
@@ -119,7 +122,8 @@ PUBLIC = {
     Outcome.SUSPENDED: "Your membership is suspended. Ask an administrator of the account to lift that.",
     Outcome.DEPROVISIONED: "Your organisation's directory has removed you. Ask whoever runs the directory.",
     Outcome.AMBIGUOUS: "More than one member could be meant by that sign-in. Ask an administrator of the account.",
-    Outcome.ELSEWHERE: "You belong to another identity provider of this account. Sign in through that one.",
+    Outcome.ELSEWHERE: "You belong to another identity provider of this account. Sign in through that one; or ask an "
+    "administrator of the account to let you in through this one.",
     Outcome.OTHERWISE: "Your identity provider calls you otherwise than the member who has your address. Ask an "
     "administrator.",
     Outcome.LOOK_ALIKE: "Your address is written with letters that pass for others. Ask whoever runs the identity "
@@ -127,6 +131,8 @@ PUBLIC = {
     Outcome.NOT_TRUSTED: "You are an administrator, and none has confirmed this identity provider yet. Sign in another "
     "way, or ask another administrator.",
     Outcome.INVITATION_NEEDED: "You are not a member of this account yet. Ask an administrator to invite you.",
+    Outcome.INVITATIONS_NOT_IN_PLAN: "Nobody can join this account now: its plan has no invitations. Ask whoever "
+    "invited you.",
     Outcome.SSO_ENFORCED: "This account takes single sign-on only. Choose your identity provider.",
     Outcome.NOT_AN_ADMINISTRATOR: "This way in is for administrators, and you are none. Sign in as you usually do.",
     Outcome.ALREADY_MEMBER: "You are a member of this account already. Sign in.",

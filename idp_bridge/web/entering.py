@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from flask import redirect, request, url_for
+from flask import g, redirect, request, url_for
 from peewee import fn
 
-from idp_bridge import db, events, mail, sessions
+from idp_bridge import db, events, mail, metrics, rates, sessions
 from idp_bridge.events import Type
 from idp_bridge.models import Account, Member
 from idp_bridge.sessions import Opened
@@ -61,6 +62,7 @@ def open_for(member: Member, way: Way, *, facts: Mapping[str, Any] | None = None
     if way is Way.PASSWORD:
         came["password_hash"] = member.person.password_hash
     opened = sessions.open_session(member, method=way.value, **came, **session)
+    db.after_commit(partial(metrics.instruments().sign_in, way.value))
     actor = guard.member_actor(member, source=source)
     told = {"id": member.id, "method": way.value, "email": member.email, **(facts or {})}
     return Entered(member, opened, events.record(actor, Type.SIGN_IN_SUCCEEDED, told))
@@ -76,7 +78,7 @@ def lead(entered: Entered, target: str | None = None) -> Any:
 
 def landing(account: Account, target: str | None) -> str:
     """``target``, or the account's first page."""
-    return target if target not in (None, "/") else url_for("dashboard.members", slug=account.slug)
+    return target if target not in (None, "/") else url_for("dashboard.overview", slug=account.slug)
 
 
 def note_refusal(known: Any, way: Way, refused: Refused) -> None:
@@ -85,8 +87,9 @@ def note_refusal(known: Any, way: Way, refused: Refused) -> None:
 
     Of an attempt that several accounts are told of, none is told where it came from: anybody can have an account in
     which somebody else's address stands, and would read off where she is. An address that no account knows leaves no
-    event: it would have no account to belong to.
+    event, which would have no account to belong to, but takes as long.
     """
+    metrics.instruments().sign_in(way.value, refused.outcome.value)
     told = refused.memberships or [(member, refused.outcome) for member in _one_in_each_account(known)]
     with db.transaction():
         for member, outcome in told:
@@ -95,6 +98,8 @@ def note_refusal(known: Any, way: Way, refused: Refused) -> None:
                 actor = replace(actor, address=None)
             facts = {"id": member.id, "method": way.value, "reason": outcome.value, "facts": refused.facts}
             events.record(actor, Type.SIGN_IN_REFUSED, facts)
+        if not told:
+            rates.write_of_nobody(g.request_id)
 
 
 def _one_in_each_account(known: Any) -> list[Member]:

@@ -18,6 +18,7 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllo
 
 from idp_bridge import errors, identity_conflicts, invitations, sign_in
 from idp_bridge.errors import Code, DomainError
+from idp_bridge.web import observing
 from idp_bridge.web.headers import scim_media_type
 from scim.errors import ERROR_URN, ScimError, excerpt
 
@@ -95,6 +96,7 @@ def scim_error(error: Exception) -> dict[str, Any]:
 
 def respond(refusal: _Refusal) -> Any:
     """Say it in the dialect of the path."""
+    observing.outcome(refusal.scim_type or refusal.code.value)
     if request.path == "/scim" or request.path.startswith("/scim/"):
         return _scim(refusal)
     if request.path == "/api" or request.path.startswith("/api/"):

@@ -4,10 +4,14 @@
 counts for the moment in which all of it is there, not for the one in which she began to send. Reads run without a
 transaction; every other method runs inside one that commits when the view returns and rolls back when it raises, and
 that is begun anew where PostgreSQL undid it because two waited for each other in a circle.
+
+Strangers are turned away before a transaction begins. What was read of the caller then may be otherwise when it has
+begun, since others wrote while it was waited for: then she is asked for again inside, and acts as what she is there.
 """
 
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial, wraps
 from itertools import count
 from typing import Any, TypeVar, cast
 
@@ -45,12 +49,12 @@ def guard(
 
     Under /accounts/<slug>/ the account is the path's, elsewhere the credential's or the session's. The view finds who
     acts with ``actor()``. A view that has slow work to do before it writes, such as fetching a document, takes
-    ``transaction=False`` and opens its own after it: SQLite has one write lock.
+    ``transaction=False`` and opens its own after it (``writing``): SQLite has one write lock.
     """
 
     def decorate(view: View) -> View:
-        def let_in(slug: str | None) -> None:
-            g.actor = _authenticate(slug)
+        def let_in(slug: str | None, *, again: bool = False) -> None:
+            g.actor = _authenticate(slug, again=again)
             if permission is not None:
                 require(permission)
             if feature is not None:
@@ -62,23 +66,41 @@ def guard(
             rounds = count()
 
             def work() -> Any:
-                if next(rounds):  # what was read of the caller, or changed of her in memory, was undone with the rest
-                    g.pop("reached", None)
-                    let_in(slug)
+                _look_again(undone=next(rounds) > 0)
                 return view(*args, **values)
 
             if request.method not in READING:
                 request.get_data()  # all of it: nobody is let in now to act, or to hold a lock, until she pleases
             with db.connection():
+                if request.method in READING:
+                    let_in(slug)
+                    return view(*args, **values)
+                g.commits, g.let_in = db.commits(), partial(let_in, slug, again=True)
                 let_in(slug)
-                if request.method in READING or not transaction:
-                    return work()
-                return db.repeated(work)
+                return db.repeated(work) if transaction else view(*args, **values)
 
         guarded.guard = permission or "any"  # type: ignore[attr-defined]  # tests walk all routes and read it
         return cast(View, guarded)
 
     return decorate
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """The transaction of a view whose guard opens none: who acts in it is who she is now, after what took so long."""
+    with db.transaction():
+        _look_again()
+        yield
+
+
+def _look_again(*, undone: bool = False) -> None:
+    """First of all in a transaction: whoever wrote since the caller was let in may have suspended or demoted her, or
+    deleted what she shows. ``undone``: what was read or changed of her in memory was undone with the rest."""
+    if not (undone or db.moved(g.commits)):
+        return
+    credentials.hold(g.actor)
+    g.pop("reached", None)
+    g.let_in()
 
 
 def open_to_all(view: View) -> View:
@@ -136,9 +158,10 @@ def _either(kinds: frozenset[CredentialKind]) -> str:
     return " or ".join(kind.value for kind in CredentialKind if kind in kinds)
 
 
-def _authenticate(slug: str | None) -> Actor:
+def _authenticate(slug: str | None, *, again: bool) -> Actor:
+    """``again``: in the same request, which counts once."""
     token = bearer() if slug is None else None
-    return _by_session(slug) if token is None else _by_api_key(token)
+    return _by_session(slug, again=again) if token is None else _by_api_key(token, again=again)
 
 
 def bearer() -> str | None:
@@ -152,7 +175,7 @@ def bearer() -> str | None:
     return token.strip()
 
 
-def _by_api_key(token: str) -> Actor:
+def _by_api_key(token: str, *, again: bool) -> Actor:
     kind = tokens.kind_of(token)
     if kind in _WRONG_KIND:
         raise Unauthenticated(_WRONG_KIND[kind], code=Code.WRONG_CREDENTIAL_KIND)
@@ -161,8 +184,9 @@ def _by_api_key(token: str) -> Actor:
     credential = credentials.find(credentials.API_KEY, token) if kind is tokens.Kind.API_KEY else None
     if credential is None:
         raise Unauthenticated("This API key is not valid: it is mistyped, was deleted, has expired or is suspended.")
-    spend(rates().api, credential.id)
-    credentials.used(credential, request.remote_addr)
+    if not again:
+        spend(rates().api, credential.id)
+        credentials.used(credential, request.remote_addr)
     return _credential_actor(credential)
 
 
@@ -178,17 +202,19 @@ def _credential_actor(credential: Credential) -> Actor:
         credential_id=credential.id,
         roles=held,
         permissions=roles.permissions_of(credential.account_id, held),
+        made_through=credential.made_through,
         **_request_facts(),
     )
 
 
-def _by_session(slug: str | None) -> Actor:
+def _by_session(slug: str | None, *, again: bool) -> Actor:
     reached = signed_in()
     wanted = slug or request.headers.get("X-Account")
     chosen = [m for m in reached if wanted in (None, m.account.slug, m.account.id)]
     if not reached:
         raise Unauthenticated("Sign in first." if slug else "Send an API key, or sign in.")
-    spend(rates().api, reached[0].session.digest)
+    if not again:
+        spend(rates().api, reached[0].session.digest)
     if not chosen:
         if slug and request.method in READING and _is_hers(reached[0], slug):
             abort(redirect(url_for("login.chooser", slug=slug, next=request.full_path.rstrip("?")), 303))
@@ -199,7 +225,8 @@ def _by_session(slug: str | None) -> Actor:
     g.member, g.session = member, member.session
     held = member_roles.roles_of(member.account, member)
     acting = member_actor(member, source="dashboard" if slug else "api", held=held)
-    _note_use(acting, member)
+    if not again:
+        _note_use(acting, member)
     return acting
 
 

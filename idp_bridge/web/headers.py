@@ -57,7 +57,7 @@ def _protect(response: Response) -> Response:
     headers.add("X-Content-Type-Options", "nosniff")
     if response.mimetype == "text/html":
         headers.setdefault("Content-Security-Policy", policy())
-        headers["Referrer-Policy"] = "same-origin"
+        headers.setdefault("Referrer-Policy", "same-origin")
         headers["X-Frame-Options"] = "DENY"
     if request.endpoint != "static":
         headers.setdefault("Cache-Control", "no-store")

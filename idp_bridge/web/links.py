@@ -6,7 +6,6 @@ GET only shows what the link does: mail scanners follow links, and must not use 
 from typing import Any
 
 from flask import Blueprint, Response, flash, g, request
-from peewee import DoesNotExist
 
 from idp_bridge import (
     db,
@@ -157,16 +156,11 @@ def _break_glass_page(link: OneTimeLink, refused: DomainError | None = None) -> 
 
 
 def _member(link: OneTimeLink) -> Member:
-    """Whom the link is for. Raises Refused where she has left the account."""
-    try:
-        return (
-            Member.select(Member, Account)
-            .join(Account)
-            .where(Member.person == link.person_id, Member.account == link.account_id, Member.removed_at.is_null())
-            .get()
-        )
-    except DoesNotExist:
-        raise Refused(Outcome.NOT_A_MEMBER) from None
+    """Whom the link is for. Raises Refused where she has left the account: by her directory's word, says why."""
+    member = recovery.holder(link)
+    if member.removed_at is not None:
+        sign_in.check_member(member, Way.BREAK_GLASS)
+    return member
 
 
 # --- invitations ------------------------------------------------------------------------------------------------
@@ -179,6 +173,10 @@ def invitation(token: str) -> Any:
     found = invitations.find(token)
     if invitations.lapsed(found.account, [found]):
         raise invitations.Lapsed
+    try:
+        sign_in.check_invitation(found)
+    except Refused as refused:  # under enforcement the page leads to the provider
+        return _invitation_page(found, None if refused.outcome is Outcome.SSO_ENFORCED else refused)
     return _invitation_page(found)
 
 
@@ -277,6 +275,10 @@ def _invited(found: Invitation) -> Actor:
     )
 
 
+#: Why nobody accepts an invitation, whoever she is.
+_CLOSED = frozenset({Outcome.DEPROVISIONED, Outcome.INVITATIONS_NOT_IN_PLAN})
+
+
 def _invitation_page(found: Invitation, refused: DomainError | None = None) -> Response:
     return form_page(
         "login/invitation.html",
@@ -284,6 +286,7 @@ def _invitation_page(found: Invitation, refused: DomainError | None = None) -> R
         invitation=found,
         account=found.account,
         enforced=sign_in_mode.of(found.account) == sign_in_mode.ENFORCED,
+        closed=isinstance(refused, Refused) and refused.outcome in _CLOSED,
         herself=_herself(found),
         somebody_else=_somebody_else(found),
     )

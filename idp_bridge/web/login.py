@@ -56,10 +56,10 @@ class RecoveryForm(forms.Form):
 @blueprint.get("/")
 @public
 def home() -> Any:
-    """The account's members where somebody is signed in, else the login page."""
+    """The account's overview where somebody is signed in, else the login page."""
     reached = guard.signed_in()
     if reached:
-        return redirect(url_for("dashboard.members", slug=reached[0].account.slug), 303)
+        return redirect(url_for("dashboard.overview", slug=reached[0].account.slug), 303)
     return redirect(url_for("login.login"), 303)
 
 

@@ -29,7 +29,7 @@ from idp_bridge import (
     webhook_delivery,
     webhooks,
 )
-from idp_bridge.models import DirectoryGroup, DirectoryUser, GroupMember, Member
+from idp_bridge.models import DirectoryGroup, DirectoryUser, GroupMember, Member, ScimRequest
 from idp_bridge.provisioning import request_log
 from idp_bridge.provisioning.request_log import Answered, Sent
 from idp_bridge.text import fold
@@ -146,7 +146,7 @@ def fill(certificate_pem: str) -> dict[str, str]:
         hook, _ = webhooks.create(system, "https://127.0.0.1/acme/hooks/idp-bridge", description="Our SIEM")
         webhooks.test(system, hook)
         bot = bots.create(system, "ci", description="Builds and deploys")
-        _push_over_scim(provider)
+        changed, failed = _push_over_scim(provider)
         credentials.issue(system, credentials.API_KEY, bot, description="pipeline")
         credentials.issue(system, credentials.AUTHTOKEN, world.owner, description="laptop")
         Member.update(last_login_at=clock.now()).where(Member.id == joined["Ana Almeida"].id).execute()
@@ -160,11 +160,13 @@ def fill(certificate_pem: str) -> dict[str, str]:
         "mapping": mapping.id,
         "role": role.id,
         "webhook": hook.id,
+        "changed": changed,
+        "failed": failed,
     }
 
 
-def _push_over_scim(provider: Any) -> None:
-    """A change and two refusals in the request log."""
+def _push_over_scim(provider: Any) -> tuple[str, str]:
+    """A change and two refusals in the request log; the ids of the change and of the last refusal."""
     sent = Sent(
         directory_id=provider.id,
         token_id="tok_1",
@@ -185,6 +187,8 @@ def _push_over_scim(provider: Any) -> None:
         request_log.record(
             sent, Answered(404, b'{"detail":"User du_1 was not found in this directory."}', 640), skipped=7
         )
+    rows = list(request_log.of_directory(provider).order_by(ScimRequest.id))
+    return rows[0].id, rows[-1].id
 
 
 def _push_group(provider: Any, name: str, who: list[Member]) -> DirectoryGroup:

@@ -21,6 +21,7 @@ VALUES = {
     "address_allowed": (True, False),
     "administrator": (True, False),
     "trusted": (True, False),
+    "invitations_in_plan": (True, False),
 }
 
 EVERY_SITUATION = [Situation(**dict(zip(VALUES, facts, strict=True))) for facts in product(*VALUES.values())]
@@ -74,6 +75,8 @@ def _in_an_emergency(case: Situation) -> str:
 
 def _by_invitation(case: Situation) -> str:
     invited = {"mixed": "accept_invitation", "enforced": "sso_enforced"}[case.mode]
+    if not case.invitations_in_plan:
+        invited = "invitations_not_in_plan"
     rest = {State.ACTIVE: "already_member", State.INVITED: invited, State.UNKNOWN: "not_a_member"}
     return KEPT_OUT.get(case.state) or rest[case.state]
 
@@ -91,7 +94,7 @@ RULES = {
 def test_every_fact_is_varied() -> None:
     """A fact that is added to the situation must be in the product below."""
     assert list(VALUES) == [field.name for field in fields(Situation)]
-    assert len(EVERY_SITUATION) == 27648
+    assert len(EVERY_SITUATION) == 55296
 
 
 def test_every_situation_has_the_outcome_of_the_rules() -> None:

@@ -135,14 +135,15 @@ def through_okta(demo: Demo, person: str) -> tuple[requests.Session, requests.Re
 
 
 def test_person_signs_in_through_the_simulated_okta(demo: Demo) -> None:
-    """Chooser, provider's page, assertion, session, members page: with plain forms."""
+    """Chooser, provider's page, assertion, session, overview: with plain forms."""
     browser, landed = through_okta(demo, "ana.souza")
     assert landed.status_code == 200, landed.text
-    assert landed.url == f"{demo.url}/accounts/{SLUG}/members"
+    assert landed.url == f"{demo.url}/accounts/{SLUG}/overview"
     who = browser.get(f"{demo.url}/api/whoami").json()
     assert who["principal"]["subject"] == "ana.souza@acme.test"
     assert who["roles"] == ["developer"]
-    assert "ana.souza@acme.test" in landed.text, "and she sees the members that SCIM pushed"
+    listed = browser.get(f"{demo.url}/accounts/{SLUG}/members").text
+    assert "olena.shevchenko@acme.test" in listed, "and she sees the members that SCIM pushed"
 
 
 def test_person_starts_at_the_simulated_okta(demo: Demo) -> None:
@@ -152,7 +153,7 @@ def test_person_starts_at_the_simulated_okta(demo: Demo) -> None:
     tile = Forms(browser.get(f"{simulator}/okta/apps/idp-bridge"))
     answer = tile.submit(browser, "apps/idp-bridge", person="olena.shevchenko")
     landed = Forms(answer).submit(browser, "SAMLResponse")
-    assert landed.url == f"{demo.url}/accounts/{SLUG}/members", landed.text
+    assert landed.url == f"{demo.url}/accounts/{SLUG}/overview", landed.text
     assert browser.get(f"{demo.url}/api/whoami").json()["principal"]["subject"] == "olena.shevchenko@acme.test"
 
 
@@ -174,7 +175,7 @@ def administrator(demo: Demo) -> tuple[requests.Session, dict[str, str]]:
     """A browser signed in with the password that the demo prints, and the header that its API calls need."""
     browser = requests.Session()
     landed = Forms(browser.get(f"{demo.url}/login")).submit(browser, "password", email=ADMINISTRATOR, password=PASSWORD)
-    assert landed.url == f"{demo.url}/accounts/{SLUG}/members"
+    assert landed.url == f"{demo.url}/accounts/{SLUG}/overview"
     return browser, {"X-CSRF-Token": browser.get(f"{demo.url}/api/whoami").json()["csrf_token"]}
 
 

@@ -38,7 +38,7 @@ def test_a_forgotten_password_is_mailed_at_once_and_set(database_url: str, tmp_p
         form = {"csrf_token": _token(browser.get(link, timeout=SECONDS).text), "password": NEW}
         assert "Sign in with it" in browser.post(link, data=form, timeout=SECONDS).text
         assert mailbox.arrived.acquire(timeout=20)
-        for password, lands in ((PASSWORD, "/login"), (NEW, "/accounts/acme/members")):
+        for password, lands in ((PASSWORD, "/login"), (NEW, "/accounts/acme/overview")):
             token = _token(browser.get(f"{url}/login", timeout=SECONDS).text)
             form = {"csrf_token": token, "email": OWNER, "password": password}
             assert urlsplit(browser.post(f"{url}/login", data=form, timeout=SECONDS).url).path == lands

@@ -497,7 +497,7 @@ def test_person_signs_in_and_out_in_chromium(
     with playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]) as browser:
         page = browser.new_page()
         page.goto(getattr(connection, begun_at))
-        page.wait_for_url(f"{service.url}/accounts/acme/members")
+        page.wait_for_url(f"{service.url}/accounts/acme/overview")
         assert idp.sessions() == [idp.person]
         page.goto(f"{service.url}/logout")
         page.get_by_role("button", name="Sign out").click()

@@ -171,7 +171,7 @@ def test_equal_errors_are_counted_whatever_they_name(directory: Directory, secon
     keep(second, refusal(404, "elsewhere"))
     since = clock.now() - timedelta(hours=1)
     often, rare = request_log.causes(directory.identity_provider, since=since)
-    assert (often.times, often.latest_id, often.error) == (3, newest.id, newest.error)
+    assert (often.times, often.latest.id, often.latest.error) == (3, newest.id, newest.error)
     assert (rare.times, rare.cause) == (2, "User … was not found in this directory.")
     assert len(found(directory, cause=often.cause)) == 3
     assert request_log.causes(directory.identity_provider, since=clock.now() + timedelta(minutes=1)) == []

@@ -35,7 +35,6 @@ from idp_bridge.models import (
     Member,
     Person,
     RoleMapping,
-    ScimToken,
 )
 from idp_bridge.text import fold
 from tests.conftest import PASSWORD, World, add_provider, make_account
@@ -43,6 +42,7 @@ from tests.web.pages import post, sign_in
 
 BASE = "/accounts/acme"
 PAGES = (
+    "overview",
     "members",
     "groups",
     "roles",
@@ -205,23 +205,6 @@ def test_a_viewer_changes_nothing(client: FlaskClient, world: World) -> None:
 
 
 # --- members ----------------------------------------------------------------------------------------------------
-
-
-def test_members_are_listed_searched_and_paged(signed_in: FlaskClient, world: World) -> None:
-    """Fifty to a page; the search looks at name and address."""
-    with db.connection(), db.transaction():
-        for number in range(60):
-            member_lifecycle.create(
-                world.system, email=f"m{number:02}@acme.test", name=f"Member {number:02}", managed_by="local"
-            )
-    first, second = text_of(signed_in, "members"), text_of(signed_in, "members?page=2")
-    assert "Member 00" in first
-    assert "page 1 of 2" in first
-    assert "Olive Owner" in second
-    found = text_of(signed_in, "members?q=M17@ACME")
-    assert "Member 17" in found
-    assert "Member 18" not in found
-    assert text_of(signed_in, "members?page=99")
 
 
 def test_an_invitation_shows_its_link_once(signed_in: FlaskClient, world: World) -> None:
@@ -518,25 +501,6 @@ def test_switches_are_saved_as_they_are_ticked(signed_in: FlaskClient, provider:
     assert wrong.status_code == 400
 
 
-def test_a_scim_token_is_shown_once_and_revoked(signed_in: FlaskClient, provider: IdentityProvider) -> None:
-    """Afterwards only how it ends."""
-    path = f"identity-providers/{provider.id}/scim-tokens"
-    made = submit(signed_in, path, description="rotation", days="30")
-    assert made.status_code == 201
-    token = re.search(r'value="(ibst_[^"]+)"', made.get_data(as_text=True))
-    assert token
-    page = text_of(signed_in, f"identity-providers/{provider.id}")
-    assert token.group(1) not in page
-    assert f"…{token.group(1)[-4:]}" in page
-    assert "rotation" in text_of(signed_in, "provisioning")
-    with db.connection():
-        row = ScimToken.get(ScimToken.description == "rotation")
-    assert submit(signed_in, f"{path}/{row.id}/revoke").status_code == 303
-    with db.connection():
-        assert ScimToken.get_or_none(ScimToken.id == row.id) is None
-    assert submit(signed_in, path, days="soon").status_code == 400
-
-
 def test_other_metadata_replaces_the_trust(
     signed_in: FlaskClient, provider: IdentityProvider, idp_certificate: str
 ) -> None:
@@ -692,7 +656,7 @@ def test_events_are_filtered_and_paged(signed_in: FlaskClient, world: World) -> 
         last = bots.create(world.system, "the last <one>")
     page = text_of(signed_in, "events?type=bot_user_created.v0")
     assert page.count("<summary>bot_user_created.v0") == 50
-    older = re.search(rf'href="({BASE}/events\?before=[^"]+)"', page)
+    older = re.search(rf'href="({BASE}/events\?[^"]*after=[^"#]+)#list"', page)
     assert older
     second = signed_in.get(older.group(1).replace("&amp;", "&")).get_data(as_text=True)
     assert second.count("<summary>bot_user_created.v0") == 6
@@ -715,69 +679,3 @@ def test_the_seat_meter_says_what_counts(signed_in: FlaskClient, world: World) -
     assert "3 of 5 seats" in text
     assert "1, not counted" in text
     assert "1, never counted" in text
-
-
-def test_provisioning_waits_for_the_first_request_and_then_tells_of_it(
-    signed_in: FlaskClient, provider: IdentityProvider
-) -> None:
-    """One look says whether the directory was heard of."""
-    assert "Waiting for the first request" in text_of(signed_in, "provisioning")
-    with db.connection():
-        ScimToken.update(last_used_at=clock.now()).execute()
-    assert "last request" in text_of(signed_in, "provisioning")
-    assert "http://localhost/scim/v2" in text_of(signed_in, "provisioning")
-
-
-def push(app: Flask, token: str, method: str, path: str, **body: Any) -> Any:
-    """A directory's request over SCIM."""
-    headers = {"Authorization": f"Bearer {token}"}
-    return app.test_client().open(f"/scim/v2{path}", method=method, json=body, headers=headers, buffered=True)
-
-
-def test_the_request_log_shows_what_was_sent_why_it_failed_and_what_changed(
-    signed_in: FlaskClient, app: Flask, world: World, provider: IdentityProvider
-) -> None:
-    """What an administrator needs at ten in the evening, without a secret in it."""
-    made = push(app, world.scim_token, "POST", "/Users", userName="ann@acme.test", password="hunter2-1Zq").get_json(
-        True
-    )
-    off = [{"op": "replace", "path": "active", "value": False}]
-    push(app, world.scim_token, "PATCH", f"/Users/{made['id']}", Operations=off)
-    for name in ("ann@acme.test", "ANN@acme.test"):
-        push(app, world.scim_token, "POST", "/Users", userName=name)
-    page = text_of(signed_in, "provisioning")
-    assert [word for word in re.findall(r'class="badge [a-z]*">([A-Z][a-z]+)<', page) if word != "Heard"] == [
-        "Refused",
-        "Refused",
-        "Deactivated",
-        "Created",
-    ]
-    assert "exists in this directory already" in page
-    assert "2 times, last" in page
-    assert "(masked)" in page
-    assert "hunter2" not in page
-    failed = text_of(signed_in, "provisioning?status=failed")
-    assert failed.count("<summary>") == 2
-    assert text_of(signed_in, f"provisioning?path={made['id']}").count("<summary>") == 2
-    assert "No such request" in text_of(signed_in, "provisioning?path=nobody")
-    same = re.search(r'href="/accounts/acme/(provisioning\?[^"]*cause=[^"]+)#log"', page)
-    assert same
-    assert text_of(signed_in, same.group(1).replace("&amp;", "&")).count("<summary>") == 2
-
-
-def test_the_request_log_is_paged_and_of_one_provider(
-    signed_in: FlaskClient, app: Flask, world: World, provider: IdentityProvider, idp_certificate: str
-) -> None:
-    """That of the provider last heard of, or of the one asked for; another account's is not there."""
-    for number in range(27):
-        push(app, world.scim_token, "POST", "/Users", userName=f"user{number}@acme.test")
-    with db.connection():
-        second = add_provider(world, idp_certificate, name="Entra", entity_id="https://second.example.test")
-        foreign = add_provider(make_account("other"), idp_certificate)
-    page = text_of(signed_in, "provisioning")
-    assert page.count("<summary>") == 25
-    older = re.search(r'href="/accounts/acme/(provisioning\?[^"]*before=[^"]+)#log"', page)
-    assert older
-    assert text_of(signed_in, older.group(1).replace("&amp;", "&")).count("<summary>") == 2
-    assert "as soon as Entra sends one" in text_of(signed_in, f"provisioning?provider={second.id}")
-    assert signed_in.get(f"{BASE}/provisioning?provider={foreign.id}").status_code == 404

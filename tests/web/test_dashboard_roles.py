@@ -10,7 +10,6 @@ from flask.testing import FlaskClient
 from idp_bridge import bots, clock, db, groups, idps, invitations, member_lifecycle, member_roles, own_roles
 from idp_bridge.models import Account, IdentityLink, IdentityProvider, Member, Role
 from idp_bridge.roles import Permission
-from idp_bridge.web.dashboard import members as pages_of_members
 from idp_bridge.web.dashboard.roles import MEANINGS
 from tests.conftest import World, add_provider
 from tests.web.pages import post, sign_in
@@ -250,21 +249,6 @@ def test_an_administrator_is_offered_all_of_it(signed_in: FlaskClient, world: Wo
     shown = {f"{BASE}/members/{world.owner.id}/{form}" for form in ("roles", "name", "suspend", "remove")}
     assert shown <= _posts(page)
     assert "only an administrator" not in page
-
-
-def test_pending_invitations_are_paged(signed_in: FlaskClient, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside the pages of the members, each with its own number; the newest come first."""
-    monkeypatch.setattr(pages_of_members, "PAGE", 2)
-    with db.connection(), db.transaction():
-        for number in range(5):
-            invitations.create(world.system, f"i{number}@acme.test")
-    seen = []
-    for number in (1, 2, 3, 9):
-        page = text_of(signed_in, f"members?invitations={number}&q=owner").partition('id="pending"')[2]
-        seen.append(re.findall(r"(i\d)@acme\.test <", page) or re.findall(r"Cancel the invitation of (i\d)@", page))
-        assert "5 pending invitations, page" in page
-    assert seen == [["i4", "i3"], ["i2", "i1"], ["i0"], ["i0"]]
-    assert "invitations=2&amp;q=owner#pending" in text_of(signed_in, "members?q=owner")
 
 
 def test_only_an_administrator_is_offered_an_invitation_to_admin(client: FlaskClient, world: World) -> None:

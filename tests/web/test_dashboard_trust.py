@@ -446,7 +446,7 @@ def test_one_of_several_providers_in_a_document_is_named_beside_it(pages: Pages)
     assert "Metadata xml" not in text
     assert 'name="metadata_entity_id"' in text.partition("Upload or paste")[2].partition("</form>")[0]
     new = pages.browser.get("/accounts/acme/identity-providers/new").get_data(as_text=True)
-    assert 'name="metadata_entity_id"' in new.partition("<details")[0]
+    assert 'name="metadata_entity_id"' in new.partition("or the values by hand")[0]
     assert pages.post("/trust", metadata_xml=several, metadata_entity_id="urn:other").status_code == 303
     assert (pages.row().entity_id, pages.row().sso_url) == ("urn:other", EVIL)
 

@@ -82,7 +82,8 @@ def test_it_is_changed_switched_and_deleted(owner: FlaskClient) -> None:
     assert (row.url, row.events, row.active) == ("https://127.0.0.1/other", ["*"], False)
     assert "Switch on" in text_of(owner.get(f"{BASE}/{hook}"))
     assert send(owner, f"/{hook}/on").status_code == 303
-    assert send(owner, f"/{hook}/delete").status_code == 303
+    assert send(owner, f"/{hook}/delete", confirm="other").status_code == 400
+    assert send(owner, f"/{hook}/delete", confirm="127.0.0.1").status_code == 303
     assert owner.get(f"{BASE}/{hook}").status_code == 404
 
 

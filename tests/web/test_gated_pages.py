@@ -15,6 +15,7 @@ from tests.web.pages import post, sign_in
 
 #: Every page of which something is of a plan, with what that is.
 GATED = {
+    "overview": Feature.SSO,
     "members": Feature.INVITATIONS,
     "members/{member}": Feature.ROLES,
     "groups": Feature.SCIM,
@@ -28,6 +29,7 @@ GATED = {
     "identity-providers/{provider}/options": Feature.SSO,
     "identity-providers/{provider}/flows": Feature.SSO,
     "provisioning": Feature.SCIM,
+    "identity-providers/{provider}/provisioning": Feature.SCIM,
 }
 
 #: What somebody would do there: the form's address and fields, and the page that it comes back to.
@@ -42,7 +44,7 @@ DONE: dict[str, tuple[Feature, dict[str, str], str]] = {
     "roles": (Feature.OWN_ROLES, {"name": "Auditors", "permissions": "events:read"}, "roles"),
     "settings/sign-in-mode": (Feature.SSO, {"sso_mode": "enforced"}, "settings/sign-in-mode"),
     "identity-providers/new": (Feature.SSO, {"name": "Entra"}, "identity-providers/new"),
-    "identity-providers/{provider}/scim-tokens": (Feature.SCIM, {}, "identity-providers/{provider}"),
+    "identity-providers/{provider}/scim-tokens": (Feature.SCIM, {}, "identity-providers/{provider}/provisioning"),
     "identity-providers/{provider}/attributes": (
         Feature.SSO,
         {"email": "mail"},

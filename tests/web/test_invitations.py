@@ -14,6 +14,7 @@ from tests.web.connections import Connection
 from tests.web.pages import post, sign_in
 
 MEMBERS = "/accounts/acme/members"
+OVERVIEW = "/accounts/acme/overview"  # where signing in leads
 NEW = "new@acme.test"
 HERS = "tulip river forty two lamps"
 
@@ -50,7 +51,7 @@ def test_an_invitation_comes_by_mail_and_not_on_the_page(
     path = mailed(mailbox)
     assert mailbox.messages[0]["Subject"] == "owner@acme.test invites you to Acme"
     answer = post(client, path, page=path, name="Nia New", password=HERS)
-    assert (answer.status_code, answer.location) == (303, MEMBERS)
+    assert (answer.status_code, answer.location) == (303, OVERVIEW)
 
 
 def test_several_are_invited_at_once_or_none(owner: FlaskClient, mailbox: Mailbox, world: World) -> None:
@@ -117,7 +118,7 @@ def test_who_is_signed_in_as_herself_joins_with_one_click(owner: FlaskClient, ap
     invite(owner, "owner@globex.test")
     path = mailed(mailbox, "owner@globex.test")
     assert 'type="password"' not in herself.get(path).get_data(as_text=True)
-    assert post(herself, path, page=path).location == MEMBERS
+    assert post(herself, path, page=path).location == OVERVIEW
     assert herself.get("/accounts/globex/members").status_code == 200
     with db.connection():
         assert Member.select().where(Member.email == "owner@globex.test").count() == 2

@@ -28,6 +28,7 @@ from tests.conftest import PASSWORD, World, add_provider, make_account
 from tests.web.pages import csrf_of, post, sign_in
 
 MEMBERS = "/accounts/acme/members"
+OVERVIEW = "/accounts/acme/overview"  # where signing in leads
 
 
 def administrator(world: World) -> Actor:
@@ -49,7 +50,7 @@ def types(account: Account) -> list[str]:
 def test_a_password_signs_in_and_leads_to_the_members(client: FlaskClient, world: World) -> None:
     """303, a session cookie out of reach of scripts, an event."""
     answer = sign_in(client)
-    assert (answer.status_code, answer.location) == (303, MEMBERS)
+    assert (answer.status_code, answer.location) == (303, OVERVIEW)
     cookie = next(c for c in answer.headers.getlist("Set-Cookie") if c.startswith("idp_bridge_session="))
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
@@ -59,7 +60,7 @@ def test_a_password_signs_in_and_leads_to_the_members(client: FlaskClient, world
 
 
 @pytest.mark.parametrize(
-    ("wanted", "reached"), [("/accounts/acme/usage?a=b", "/accounts/acme/usage?a=b"), ("//evil.test", MEMBERS)]
+    ("wanted", "reached"), [("/accounts/acme/usage?a=b", "/accounts/acme/usage?a=b"), ("//evil.test", OVERVIEW)]
 )
 def test_next_is_kept_on_our_own_origin_only(client: FlaskClient, world: World, wanted: str, reached: str) -> None:
     """What leads elsewhere is dropped, not followed."""
@@ -239,7 +240,7 @@ def test_a_recovery_code_opens_an_enforced_account_once(client: FlaskClient, wor
         Account.update(sso_mode="enforced").where(Account.id == world.account.id).execute()
     typed = f"  {codes[3].upper().replace('-', ' ')} "
     answer = post(client, "/login/recovery", email="Owner@acme.test", code=typed)
-    assert (answer.status_code, answer.location) == (303, MEMBERS)
+    assert (answer.status_code, answer.location) == (303, OVERVIEW)
     assert client.get(MEMBERS).status_code == 200
     again = post(client, "/login/recovery", page="/login/recovery", email="owner@acme.test", code=codes[3])
     assert again.status_code == 403
@@ -269,8 +270,8 @@ def test_a_recovery_code_opens_under_her_own_address_too(client: FlaskClient, wo
     """A directory that has given everybody a wrong address shuts nobody out; the account's address works as well."""
     with db.connection():
         Member.update(email="x@wrong.test", email_key="x@wrong.test").where(Member.id == world.owner.id).execute()
-    assert post(client, "/login/recovery", email="owner@acme.test", code=codes[0]).location == MEMBERS
-    assert post(client, "/login/recovery", email="x@wrong.test", code=codes[1]).location == MEMBERS
+    assert post(client, "/login/recovery", email="owner@acme.test", code=codes[0]).location == OVERVIEW
+    assert post(client, "/login/recovery", email="x@wrong.test", code=codes[1]).location == OVERVIEW
     assert post(client, "/login/recovery", email="x@acme.test", code=codes[2]).status_code == 403
 
 
@@ -298,7 +299,7 @@ def test_a_code_is_tried_once_however_many_have_the_address(
     with db.connection():
         refused = list(Event.select().where(Event.type == "sign_in_refused.v0"))
         assert sorted(event.account_id for event in refused) == sorted([world.account.id, evil.account.id])
-    assert post(client, "/login/recovery", email="owner@acme.test", code=codes[0]).location == MEMBERS
+    assert post(client, "/login/recovery", email="owner@acme.test", code=codes[0]).location == OVERVIEW
     assert post(client, "/login/recovery", email="owner@acme.test", code=theirs[0]).status_code == 403
 
 
@@ -330,7 +331,7 @@ def test_a_password_link_sets_the_password_once(client: FlaskClient, world: Worl
     assert "owner@acme.test" in client.get(path).get_data(as_text=True)
     assert post(client, path, page=path, password="too short").status_code == 400
     answer = post(client, path, page=path, password="a brand new password")
-    assert (answer.status_code, answer.location) == (303, MEMBERS)
+    assert (answer.status_code, answer.location) == (303, OVERVIEW)
     assert client.get(path).status_code == 410
     assert sign_in(client, password="a brand new password").status_code == 303
 
@@ -342,7 +343,7 @@ def test_a_break_glass_link_acts_on_post_only_and_once(client: FlaskClient, worl
         assert client.get(path).status_code == 200
         assert client.get(MEMBERS).status_code == 302
     token = csrf_of(client, path)
-    assert client.post(path, data={"csrf_token": token}).location == MEMBERS
+    assert client.post(path, data={"csrf_token": token}).location == OVERVIEW
     assert client.post(path, data={"csrf_token": token}).status_code == 410
     with db.connection():
         assert "break_glass_used" in types(world.account)
@@ -366,7 +367,7 @@ def test_somebody_new_joins_with_a_password_of_her_own(client: FlaskClient, worl
     path = invite(world, role_names=["viewer"])
     assert "new@acme.test" in client.get(path).get_data(as_text=True)
     answer = post(client, path, page=path, name="Nia New", password="a brand new password")
-    assert (answer.status_code, answer.location) == (303, MEMBERS)
+    assert (answer.status_code, answer.location) == (303, OVERVIEW)
     with db.connection():
         member = Member.get(Member.email == "new@acme.test")
         assert (member.name, member_roles.roles_of(world.account, member)) == ("Nia New", ("viewer",))
@@ -378,7 +379,7 @@ def test_a_password_link_never_replaces_a_password(client: FlaskClient, world: W
     """Somebody who owns an account already gives the password she has, or does not get in by the link."""
     path = f"/login/password/{link(world, people.PASSWORD_SETUP)}"
     assert post(client, path, page=path, password="a brand new password").status_code == 400
-    assert post(client, path, page=path, password=PASSWORD).location == MEMBERS
+    assert post(client, path, page=path, password=PASSWORD).location == OVERVIEW
     assert sign_in(client, password="a brand new password").status_code == 403
 
 
@@ -414,8 +415,8 @@ def test_somebody_known_joins_with_the_password_she_has(client: FlaskClient, wor
     with db.connection():
         other = make_account("globex")
     path = invite(world, "owner@globex.test")
-    assert post(client, path, page=path, password=PASSWORD).location == MEMBERS
-    assert f'href="/accounts/{other.account.slug}/members"' in client.get(MEMBERS).get_data(as_text=True)
+    assert post(client, path, page=path, password=PASSWORD).location == OVERVIEW
+    assert f'href="/accounts/{other.account.slug}/overview"' in client.get(MEMBERS).get_data(as_text=True)
 
 
 def account_for(slug: str, email: str) -> str:
@@ -436,21 +437,21 @@ def test_nobody_waits_in_an_account_for_its_owner(app: Flask, world: World) -> N
     path = account_for("corp", "ceo@corp.test")
     assert early.get("/accounts/corp/members").status_code == 404
     answer = sign_in(early, email="ceo@corp.test", password="the early bird's password")
-    assert answer.location == "/accounts/early/members"
+    assert answer.location == "/accounts/early/overview"
     assert early.get("/accounts/corp/members").status_code == 404
-    assert post(owner, path, page=path, password="her very own password").location == "/accounts/corp/members"
+    assert post(owner, path, page=path, password="her very own password").location == "/accounts/corp/overview"
     assert owner.get("/accounts/early/members").status_code == 404
 
 
 def test_an_owner_gives_the_password_she_has_and_owns_both(client: FlaskClient, world: World) -> None:
     """One sign-in opens both accounts; any other password makes somebody new, and takes nothing from her."""
     path = account_for("second", "owner@acme.test")
-    assert post(client, path, page=path, password=PASSWORD).location == "/accounts/second/members"
+    assert post(client, path, page=path, password=PASSWORD).location == "/accounts/second/overview"
     assert client.get(MEMBERS).status_code == 200
     path = account_for("third", "owner@acme.test")
-    assert post(client, path, page=path, password="a brand new password").location == "/accounts/third/members"
+    assert post(client, path, page=path, password="a brand new password").location == "/accounts/third/overview"
     assert client.get(MEMBERS).status_code == 404
-    assert sign_in(client).location == "/accounts/acme/members"
+    assert sign_in(client).location == "/accounts/acme/overview"
     assert client.get("/accounts/third/members").status_code == 404
 
 
@@ -464,7 +465,7 @@ def test_a_password_link_gives_nothing_to_a_namesake(client: FlaskClient, world:
             member_lifecycle.create(other.system, email=namesake.email, managed_by="local", person=namesake)
     path = f"/login/password/{link(world, people.PASSWORD_SETUP)}"
     assert post(client, path, page=path, password="a namesake's password").status_code == 400
-    assert post(client, path, page=path, password=PASSWORD).location == MEMBERS
+    assert post(client, path, page=path, password=PASSWORD).location == OVERVIEW
 
 
 def test_a_refusal_is_told_to_the_account_that_refused(client: FlaskClient, world: World) -> None:
@@ -495,12 +496,12 @@ def test_inviting_the_owner_of_another_account_opens_nothing_there(client: Flask
     with db.connection():
         make_account("globex")
     path = invite(world, "owner@globex.test")
-    assert post(client, path, page=path, password="a stranger's password").location == MEMBERS
+    assert post(client, path, page=path, password="a stranger's password").location == OVERVIEW
     assert client.get("/accounts/globex/members").status_code == 404
     assert client.get("/api/whoami", headers={"X-Account": "globex"}).status_code == 404
-    assert sign_in(client, email="owner@globex.test", password="a stranger's password").location == MEMBERS
+    assert sign_in(client, email="owner@globex.test", password="a stranger's password").location == OVERVIEW
     owner = sign_in(client, email="owner@globex.test", password=PASSWORD)
-    assert owner.location == "/accounts/globex/members"
+    assert owner.location == "/accounts/globex/overview"
 
 
 def test_under_enforcement_an_invitation_goes_through_single_sign_on(client: FlaskClient, world: World) -> None:
@@ -530,4 +531,4 @@ def test_the_start_leads_to_the_login_or_to_the_members(client: FlaskClient, wor
     """By whether somebody is signed in."""
     assert client.get("/").location == "/login"
     sign_in(client)
-    assert client.get("/").location == MEMBERS
+    assert client.get("/").location == OVERVIEW

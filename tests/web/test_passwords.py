@@ -18,6 +18,7 @@ from tests.smtp import Mailbox
 from tests.web.pages import csrf_of, post, sign_in
 
 MEMBERS = "/accounts/acme/members"
+OVERVIEW = "/accounts/acme/overview"  # where signing in leads
 NEW = "tulip river forty two lamps"
 OWNER = "owner@acme.test"
 
@@ -55,7 +56,7 @@ def test_a_forgotten_password_is_replaced(client: FlaskClient, app: Flask, world
     assert client.get(path).status_code == 410
     assert elsewhere.get(MEMBERS).status_code == 302
     assert sign_in(client).status_code == 403
-    assert sign_in(client, password=NEW).location == MEMBERS
+    assert sign_in(client, password=NEW).location == OVERVIEW
 
 
 def test_the_answer_is_the_same_for_an_address_that_nobody_has(
@@ -132,7 +133,7 @@ def test_a_password_is_changed_by_who_knows_it(client: FlaskClient, app: Flask, 
     assert post(client, page, page=page, present=PASSWORD, password=NEW).status_code == 303
     assert client.get(MEMBERS).status_code == 200
     assert elsewhere.get(MEMBERS).status_code == 302
-    assert sign_in(client, password=NEW).location == MEMBERS
+    assert sign_in(client, password=NEW).location == OVERVIEW
     with db.connection():
         changed = Event.select().where(Event.type == "password_changed.v0").get()
         assert (changed.object["how"], changed.account_id) == ("changed", world.account.id)

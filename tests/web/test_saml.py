@@ -45,7 +45,7 @@ def test_sign_in_makes_a_member_and_a_session(connection: Connection, client: Fl
     """Just in time: the person that the provider signed for is a member afterwards, with the default role."""
     answer = connection.sign_in(client)
     assert answer.status_code == 303
-    assert answer.headers["Location"] == "/accounts/acme/members"
+    assert answer.headers["Location"] == "/accounts/acme/overview"
     cookie = next(value for value in answer.headers.getlist("Set-Cookie") if value.startswith(SESSION_COOKIE))
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
@@ -90,11 +90,11 @@ def test_signed_request_is_understood(okta: Connection, client: FlaskClient) -> 
     ("asked", "landed"),
     [
         ("/accounts/acme/groups?page=2", "/accounts/acme/groups?page=2"),
-        ("https://evil.test/", "/accounts/acme/members"),
-        ("//evil.test", "/accounts/acme/members"),
-        ("/\\evil.test", "/accounts/acme/members"),
-        ("javascript:alert(1)", "/accounts/acme/members"),
-        ("/a\r\nSet-Cookie: x=1", "/accounts/acme/members"),
+        ("https://evil.test/", "/accounts/acme/overview"),
+        ("//evil.test", "/accounts/acme/overview"),
+        ("/\\evil.test", "/accounts/acme/overview"),
+        ("javascript:alert(1)", "/accounts/acme/overview"),
+        ("/a\r\nSet-Cookie: x=1", "/accounts/acme/overview"),
     ],
 )
 def test_next_stays_on_our_origin(okta: Connection, client: FlaskClient, asked: str, landed: str) -> None:

@@ -68,9 +68,9 @@ def test_off_by_default(okta: Connection, client: FlaskClient) -> None:
     ("relay_state", "landed"),
     [
         ("/accounts/acme/events", "/accounts/acme/events"),
-        ("https://evil.test", "/accounts/acme/members"),
-        ("//evil.test", "/accounts/acme/members"),
-        ("an opaque state of the provider's", "/accounts/acme/members"),
+        ("https://evil.test", "/accounts/acme/overview"),
+        ("//evil.test", "/accounts/acme/overview"),
+        ("an opaque state of the provider's", "/accounts/acme/overview"),
     ],
 )
 def test_signs_in_by_way_of_a_same_site_page(
@@ -92,7 +92,7 @@ def test_with_the_browsers_cookies_there_is_no_detour(tile: Connection, client: 
     """A provider on our own site: the cookies came with the post, so that it is known that nobody is signed in."""
     client.get("/login")
     tile.start(client)
-    assert tile.post(client, tile.response(None)).headers["Location"] == "/accounts/acme/members"
+    assert tile.post(client, tile.response(None)).headers["Location"] == "/accounts/acme/overview"
     assert session_of(client)
 
 
@@ -112,7 +112,7 @@ def test_it_finishes_once_and_soon(tile: Connection, client: FlaskClient) -> Non
     first, second = (cross_site(tile, client, tile.response(None)).headers["Location"] for _ in range(2))
     assert client.get(first).status_code == 303
     session = session_of(client)
-    assert client.get(first).headers["Location"] == "/accounts/acme/members", "she has its session"
+    assert client.get(first).headers["Location"] == "/accounts/acme/overview", "she has its session"
     assert session_of(client) == session
     client.delete_cookie(SESSION_COOKIE)
     assert client.get(first).status_code == 403

@@ -108,8 +108,8 @@ def fix(kind: str, found: Problem) -> str:
 
 
 def _is(one: Problem, status: int, scim_type: str | None, detail: str) -> bool:
-    """By status, by ``scimType`` where the row names some, by a part of the sentence where it has one. Of a bulk request
-    the status is that of the whole, which is 200."""
+    """By status, by ``scimType`` where the row names some, by a part of the sentence where it has one. A bulk request
+    has the status of the whole, which is 200."""
     return (
         status in (*one.statuses, 200)
         and (not one.scim_types or scim_type in one.scim_types)

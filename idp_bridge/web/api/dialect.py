@@ -16,8 +16,8 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import UnsupportedMediaType
 from werkzeug.routing import BaseConverter
 
-from idp_bridge import db
 from idp_bridge.errors import Code, Invalid
+from idp_bridge.web import guard
 from idp_bridge.web.api import idempotent, preconditions
 from idp_bridge.web.api.schemas import ID
 
@@ -180,7 +180,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # untyped
             @wraps(view)
             def called(*args: Any, **values: Any) -> Any:
                 made = first(*args, **values)
-                with db.transaction():
+                with guard.writing():
                     return view(made, *args, **values)
 
             return called

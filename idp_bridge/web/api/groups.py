@@ -8,7 +8,7 @@ from idp_bridge import groups
 from idp_bridge.models import DirectoryGroup
 from idp_bridge.roles import Permission
 from idp_bridge.web.api.dialect import Blueprint
-from idp_bridge.web.api.paging import Page, page
+from idp_bridge.web.api.paging import Page, merged
 from idp_bridge.web.api.schemas import Answer, Instant, Uri, listing
 from idp_bridge.web.guard import actor, guard
 
@@ -34,7 +34,9 @@ class GroupAnswer(Answer):
 @blueprint.response(200, listing("groups", GroupAnswer))
 def list_groups(asked: dict[str, Any]) -> dict[str, Any]:
     """The groups of all directories of the account, with the number of their members."""
-    return page("groups", groups.of_account(actor().account), DirectoryGroup.id, asked)
+    account = actor().account
+    parts = groups.of_each_provider(account, groups.of_account(account))
+    return merged("groups", parts, DirectoryGroup.id, asked)
 
 
 @blueprint.get("/groups/<id:id>")

@@ -13,7 +13,7 @@ from flask import Response, request
 from idp_bridge import db, idempotency
 from idp_bridge.errors import Code, Invalid
 from idp_bridge.idempotency import Answer, Request
-from idp_bridge.web.guard import actor
+from idp_bridge.web.guard import actor, credential_kind
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
@@ -41,7 +41,8 @@ def once(answer: Callable[[], Response]) -> Response:
             code=Code.INVALID_PARAMETER,
             fields={HEADER: ["malformed"]},
         )
-    asked = Request(account=actor().account, caller=str(actor().id), key=key, said=_said())
+    shown = f"{credential_kind().name} {actor().goes_back_to or ''}"
+    asked = Request(account=actor().account, caller=str(actor().id), shown=shown, key=key, said=_said())
     first = idempotency.begin(asked)
     if first is not None:
         return _replayed(first)

@@ -10,7 +10,7 @@ from idp_bridge.identity_conflicts import OPEN, STATES, Kind
 from idp_bridge.models import IdentityConflict
 from idp_bridge.roles import Permission
 from idp_bridge.web.api.dialect import Blueprint, no_content
-from idp_bridge.web.api.paging import Page, page
+from idp_bridge.web.api.paging import Page, merged
 from idp_bridge.web.api.schemas import Answer, Body, Instant, Text, Uri, listing
 from idp_bridge.web.guard import actor, guard
 
@@ -65,9 +65,9 @@ def _shown(row: IdentityConflict) -> dict[str, Any]:
 @blueprint.response(200, listing("identity_conflicts", IdentityConflictAnswer))
 def list_identity_conflicts(asked: dict[str, Any]) -> dict[str, Any]:
     """Those that wait; with `state`, those that were decided, or all."""
-    state = None if asked["state"] == "all" else asked["state"]
-    query = identity_conflicts.of_account(actor().account, state=state)
-    found = page("identity_conflicts", query, IdentityConflict.id, asked)
+    states = identity_conflicts.STATES if asked["state"] == "all" else [asked["state"]]
+    parts = [identity_conflicts.of_account(actor().account, state=state) for state in states]
+    found = merged("identity_conflicts", parts, IdentityConflict.id, asked)
     return {**found, "identity_conflicts": [_shown(row) for row in found["identity_conflicts"]]}
 
 

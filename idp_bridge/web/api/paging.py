@@ -2,6 +2,7 @@
 and no row is shown twice or left out while others come and go."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -40,10 +41,17 @@ class Page(Schema):
 
 def page(plural: str, query: Any, key: Any, asked: dict[str, Any]) -> dict[str, Any]:
     """One page of ``query``, ordered by ``key``, the column of the ids; one statement."""
-    if "before_id" in asked:
-        query = query.where(key < asked["before_id"])
-    rows = list(query.order_by(key.desc()).limit(asked["limit"] + 1))
-    return shown(plural, rows, asked)
+    return merged(plural, [query], key, asked)
+
+
+def merged(plural: str, queries: Sequence[Any], key: Any, asked: dict[str, Any]) -> dict[str, Any]:
+    """The same of several queries that have no row in common, each of which an index answers in the order of ``key``;
+    one statement for each."""
+    rows: list[Any] = []
+    for query in queries:
+        older = query.where(key < asked["before_id"]) if "before_id" in asked else query
+        rows.extend(older.order_by(key.desc()).limit(asked["limit"] + 1))
+    return shown(plural, sorted(rows, key=_id, reverse=True)[: asked["limit"] + 1], asked)
 
 
 def shown(plural: str, rows: list[Any], asked: dict[str, Any]) -> dict[str, Any]:

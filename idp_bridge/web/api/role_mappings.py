@@ -10,7 +10,7 @@ from idp_bridge.models import RoleMapping
 from idp_bridge.plans import Feature
 from idp_bridge.roles import Permission
 from idp_bridge.web.api.dialect import Blueprint, no_content
-from idp_bridge.web.api.paging import Page, page
+from idp_bridge.web.api.paging import Page, merged
 from idp_bridge.web.api.schemas import Answer, Body, Instant, Patch, Text, Uri, listing
 from idp_bridge.web.guard import actor, guard
 
@@ -54,7 +54,9 @@ def _shown(row: RoleMapping) -> dict[str, Any]:
 @blueprint.response(200, listing("role_mappings", RoleMappingAnswer))
 def list_role_mappings(asked: dict[str, Any]) -> dict[str, Any]:
     """The mappings of all directories of the account."""
-    found = page("role_mappings", groups.mappings(actor().account), RoleMapping.id, asked)
+    account = actor().account
+    parts = groups.of_each_provider(account, groups.mappings(account))
+    found = merged("role_mappings", parts, RoleMapping.id, asked)
     return {**found, "role_mappings": [_shown(row) for row in found["role_mappings"]]}
 
 

@@ -15,12 +15,17 @@ from idp_bridge.web.dashboard import (
     groups,
     identity_providers,
     invitations,
+    member_list,
     members,
+    overview,
     page,
     profile,
     provisioning,
+    provisioning_log,
     roles,
     sessions,
+    set_up,
+    set_up_by_link,
     settings,
     sign_in_flows,
     sign_in_mode,
@@ -29,14 +34,16 @@ from idp_bridge.web.dashboard import (
     webhooks,
 )
 
-__all__ = ["bot_users", "conflicts", "credentials", "events", "groups", "identity_providers", "invitations", "members"]
-__all__ += ["profile", "provisioning", "register", "roles", "sessions", "settings", "sign_in_flows", "sign_in_mode"]
-__all__ += ["trust", "usage", "webhooks"]
+__all__ = ["bot_users", "conflicts", "credentials", "events", "groups", "identity_providers", "invitations"]
+__all__ += ["member_list", "members"]
+__all__ += ["overview", "profile", "provisioning", "provisioning_log", "register", "roles", "sessions", "set_up", "settings"]
+__all__ += ["sign_in_flows", "sign_in_mode", "trust", "usage", "webhooks"]
 
 
 def register(app: Flask) -> None:
     """Mount the pages, and give every template what the frame of a page needs."""
     app.register_blueprint(page.blueprint)
+    app.register_blueprint(set_up_by_link.blueprint)
     app.context_processor(_frame)
     app.add_template_filter(advice.marked, "marked")
     app.add_template_filter(page.ago, "ago")

@@ -1,20 +1,24 @@
 """Bot users: service accounts with credentials of their own. Two verbs that are easily mixed up stand side by side:
 deactivating suspends the credentials, deleting revokes them for good."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from peewee import fn
 
-from idp_bridge import bots, credentials, roles
+from idp_bridge import bots, credentials, members, roles
 from idp_bridge.db import column
-from idp_bridge.models import BotUser, Credential, Event
+from idp_bridge.events import Type
+from idp_bridge.models import Account, BotUser, Credential, Event
 from idp_bridge.roles import Permission
 from idp_bridge.web import forms
-from idp_bridge.web.dashboard import issuing
+from idp_bridge.web.dashboard import issuing, table
 from idp_bridge.web.dashboard.members import confirm, grantable
 from idp_bridge.web.dashboard.page import blueprint, done, refused_on, render
-from idp_bridge.web.guard import actor, guard
+from idp_bridge.web.dashboard.table import Asked, Column, Filter, Steps, Table
+from idp_bridge.web.guard import actor, base_url, guard
 
 LATEST_EVENTS = 10
 
@@ -31,21 +35,95 @@ def _grantable(held: Iterable[str] = ()) -> list[str]:
     return [name for name in grantable(held=held) if name != roles.ADMIN]
 
 
+BOTS = Table(
+    "dashboard.bot_users",
+    "bot user",
+    (
+        Column("name", "Name", (BotUser.name_key, BotUser.id)),
+        Column("state", "State"),
+        Column("roles", "Roles"),
+        *(Column(kind, f"{label}s") for kind, (label, _) in issuing.KINDS.items()),
+        Column("used", "Last used"),
+        Column("by", "Made by"),
+        Column("made", "Made"),
+    ),
+    (
+        Filter("q", "Search by name", type="search", placeholder="How it begins, or an id bot_…"),
+        Filter("state", "State", {"": "All", "active": "Active", "inactive": "Inactive"}),
+    ),
+    export="dashboard.export_bot_users",
+)
+
+
+@dataclass
+class Facts:
+    """What the list says of a bot user beside its own row."""
+
+    credentials: dict[str, int] = field(default_factory=dict)  # kind -> number
+    last_used_at: datetime | None = None
+    made_by: str = ""
+
+
 @blueprint.get("/bot-users", endpoint="bot_users")
 @guard(Permission.BOTS_READ)
 def bot_list() -> Any:
     """The account's bot users."""
-    account = actor().account
-    rows = list(bots.of_account(account).order_by(BotUser.name_key))
-    counted: Any = (
-        Credential.select(Credential.bot_user, Credential.kind, fn.COUNT(Credential.id))
-        .where(Credential.account == account, Credential.bot_user.is_null(False))
-        .group_by(Credential.bot_user, Credential.kind)
+    account, asked = actor().account, BOTS.asked()
+    listing = table.page(asked, _steps(account, asked))
+    return render(
+        "bot_users.html",
+        bots=listing,
+        facts=_facts(account, listing.rows),
+        kinds=issuing.KINDS,
+        role_names=_grantable(),
+        base_url=base_url(),
     )
-    owned: dict[str, dict[str, int]] = {}
-    for bot_id, kind, number in counted.tuples():
-        owned.setdefault(bot_id, {})[kind] = number
-    return render("bot_users.html", bots=rows, owned=owned, kinds=issuing.KINDS, role_names=_grantable())
+
+
+@blueprint.get("/bot-users.csv")
+@guard(Permission.BOTS_READ)
+def export_bot_users() -> Any:
+    """All bot users that the filter leaves."""
+    account, asked = actor().account, BOTS.asked()
+
+    def cells(rows: list[BotUser]) -> Iterator[Sequence[Any]]:
+        facts = _facts(account, rows)
+        for row in rows:
+            of = facts[row.id]
+            numbers = [of.credentials.get(kind, 0) for kind in issuing.KINDS]
+            about = (row.id, row.name, row.description, row.active, row.roles)
+            yield (*about, *numbers, of.last_used_at, of.made_by, row.created_at)
+
+    head = ("id", "name", "description", "active", "roles", *issuing.KINDS, "last_used_at", "created_by", "created_at")
+    return table.download(f"bot-users-{account.slug}", head, _steps(account, asked), cells)
+
+
+def _steps(account: Account, asked: Asked) -> Steps:
+    text, state = asked.wanted.get("q", ""), asked.wanted.get("state")
+    found = bots.of_account(account)
+    if text:
+        found = found.where(BotUser.id == text if text.startswith("bot_") else members.begins(BotUser.name_key, text))
+    sparse = [BotUser.active == (state == "active")] if state else []
+    by, descending = asked.column.by, asked.descending
+    return lambda after, limit: table.step(found, by, after=after, limit=limit, descending=descending, sparse=sparse)
+
+
+def _facts(account: Account, shown: Sequence[BotUser]) -> dict[str, Facts]:
+    """Of those that are shown; two statements."""
+    found = {bot.id: Facts() for bot in shown}
+    owned: Any = Credential.select(
+        Credential.bot_user, Credential.kind, fn.COUNT(Credential.id), fn.MAX(Credential.last_used_at)
+    ).where(Credential.bot_user.in_(list(found)))
+    for bot_id, kind, number, used in owned.group_by(Credential.bot_user, Credential.kind).tuples():
+        of, moment = found[bot_id], Credential.last_used_at.python_value(used)
+        of.credentials[kind] = number
+        of.last_used_at = max((one for one in (of.last_used_at, moment) if one), default=None)
+    made: Any = Event.select(Event.object_id, Event.principal_subject).where(
+        Event.account == account, Event.object_id.in_(list(found)), Event.type == Type.BOT_USER_CREATED
+    )
+    for bot_id, subject in made.tuples():
+        found[bot_id].made_by = subject
+    return found
 
 
 @blueprint.post("/bot-users")
@@ -75,7 +153,7 @@ def _page(bot_id: str, *, issued: credentials.Issued | None = None) -> Any:
         "bot_user.html",
         status=201 if issued else 200,
         bot=bot,
-        credentials=sorted((of.credential for of in uses), key=lambda row: row.id, reverse=True),
+        credentials=issuing.listing(issuing.OF_BOT.asked(bot_id=bot.id), Credential.bot_user == bot.id),
         uses=uses,
         kinds=issuing.KINDS,
         issued=issued,

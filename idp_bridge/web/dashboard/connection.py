@@ -11,10 +11,13 @@ from idp_bridge.web.guard import base_url
 
 
 def kind_of(provider: IdentityProvider) -> str:
-    """Whose words to use: those that were chosen (?kind=), else those of the product that it looks like."""
+    """Whose words to use: those that were chosen (?kind=), those of the product that it was set up as, else of the one
+    that it looks like."""
     wanted = request.args.get("kind", "")
     if wanted in providers.catalogue():
         return wanted
+    if provider.kind in providers.catalogue():
+        return str(provider.kind)
     return providers.recognise(name=provider.name, entity_id=provider.entity_id, sso_url=provider.sso_url)
 
 
@@ -35,6 +38,7 @@ def show(template: str, provider: IdentityProvider, *, status: int = 200, **cont
         kinds=known,
         words=known[kind],
         urls=urls(provider),
+        state=idps.state(provider).value,
         under_enforcement=connection_warnings.under_enforcement(provider),
         **context,
     )

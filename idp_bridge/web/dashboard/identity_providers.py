@@ -1,21 +1,22 @@
-"""Identity providers: adding one, and its pages for setting up (values to copy, SCIM tokens) and for its switches."""
+"""Identity providers: adding one, and its pages for setting up (values to copy) and for its switches."""
 
 from typing import Any
 
 from flask import request
 from marshmallow import validate
 
-from idp_bridge import connection_warnings, db, groups, idps, impact, members, providers, scim_tokens, spans
+from idp_bridge import connection_warnings, groups, idps, impact, members, providers, spans
 from idp_bridge.impact import Impact
-from idp_bridge.models import DirectoryGroup, IdentityProvider, Member, RoleMapping, ScimToken
+from idp_bridge.models import DirectoryGroup, IdentityProvider, Member, RoleMapping
 from idp_bridge.plans import Feature
+from idp_bridge.providers.set_up_guides import catalogue
 from idp_bridge.roles import Permission
 from idp_bridge.web import forms
 from idp_bridge.web.dashboard.connection import show
 from idp_bridge.web.dashboard.members import confirm, role_names
 from idp_bridge.web.dashboard.page import blueprint, done, refused_on, render
 from idp_bridge.web.dashboard.trust import TrustForm, read_trust
-from idp_bridge.web.guard import actor, guard
+from idp_bridge.web.guard import actor, guard, writing
 
 #: What a request may ask for as NameID: the shorter name that people know -> the format.
 NAME_ID_FORMATS = {
@@ -64,13 +65,6 @@ class AttributesForm(forms.Form):
     groups = forms.Text(longest=1024, load_default="")
 
 
-class TokenForm(forms.Form):
-    """A new SCIM token."""
-
-    description = forms.Text(load_default="")
-    days = forms.Days(load_default=None)
-
-
 # --- adding -----------------------------------------------------------------------------------------------------
 
 
@@ -81,7 +75,7 @@ def new_identity_provider() -> Any:
     known = providers.catalogue()
     kind = request.values.get("kind", "")  # in the form too, which comes back here where it is refused
     kind = kind if kind in known else next(iter(known))
-    return render("identity_provider_new.html", kinds=known, kind=kind, words=known[kind])
+    return render("identity_provider_new.html", kinds=known, kind=kind, words=known[kind], guide=catalogue()[kind])
 
 
 @blueprint.post("/identity-providers/new")
@@ -91,10 +85,14 @@ def create_identity_provider() -> Any:
     """A new connection: the account stays in its mode, so nobody is locked out by it."""
     form = forms.read(NewForm)
     trust = read_trust(form)
-    told = {"description": form["description"], "metadata_url": form["metadata_url"] or None}
-    with db.transaction():
-        provider = idps.create(actor(), name=form["name"], trust=trust, **told)
     kind = request.form.get("kind")
+    told = {
+        "description": form["description"],
+        "metadata_url": form["metadata_url"] or None,
+        "kind": kind if kind in providers.catalogue() else None,
+    }
+    with writing():
+        provider = idps.create(actor(), name=form["name"], trust=trust, **told)
     return done(f"{provider.name} is added.", "identity_provider", provider_id=provider.id, kind=kind)
 
 
@@ -105,17 +103,10 @@ def create_identity_provider() -> Any:
 @guard(Permission.IDPS_READ)
 def identity_provider(provider_id: str) -> Any:
     """What is pasted at the provider, and whether it works."""
-    return _page(provider_id)
-
-
-def _page(provider_id: str, *, issued: scim_tokens.Issued | None = None) -> Any:
     provider = idps.get(actor().account, provider_id)
     return show(
         "identity_provider.html",
         provider,
-        status=201 if issued else 200,
-        issued=issued,
-        tokens=list(scim_tokens.of_provider(provider).order_by(ScimToken.id.desc())),
         counts=_counts(provider),
         warnings=connection_warnings.of_provider(provider),
     )
@@ -129,28 +120,6 @@ def _counts(provider: IdentityProvider) -> dict[str, int]:
         "groups": DirectoryGroup.select().where(DirectoryGroup.identity_provider == provider).count(),
         "mappings": given.count(),
     }
-
-
-@blueprint.post("/identity-providers/<provider_id>/scim-tokens")
-@refused_on(identity_provider, "provider_id")
-@guard(Permission.IDPS_WRITE)
-def create_scim_token(provider_id: str) -> Any:
-    """A token for its directory, shown once."""
-    provider = idps.get(actor().account, provider_id)
-    form = forms.read(TokenForm)
-    issued = scim_tokens.issue(actor(), provider, description=form["description"], expires_at=form["days"])
-    return _page(provider_id, issued=issued)
-
-
-@blueprint.post("/identity-providers/<provider_id>/scim-tokens/<token_id>/revoke")
-@refused_on(identity_provider, "provider_id")
-@guard(Permission.IDPS_WRITE)
-def revoke_scim_token(provider_id: str, token_id: str) -> Any:
-    """The token stops working at once."""
-    provider = idps.get(actor().account, provider_id)
-    row = scim_tokens.get(provider, token_id)
-    scim_tokens.revoke(actor(), row)
-    return done(f"The token …{row.ends_with} is revoked.", "identity_provider", provider_id=provider_id)
 
 
 # --- its switches -----------------------------------------------------------------------------------------------

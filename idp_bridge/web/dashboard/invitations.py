@@ -1,16 +1,21 @@
 """Inviting: several addresses at once, sending again, taking back. The list of members shows them all."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from flask import url_for
 from marshmallow import ValidationError, fields, validate
 
 from idp_bridge import invitations, roles
+from idp_bridge.models import Invitation
 from idp_bridge.roles import Permission
 from idp_bridge.web import forms
-from idp_bridge.web.dashboard.members import list_page, members_list
+from idp_bridge.web.dashboard import bulk, table
+from idp_bridge.web.dashboard.bulk import Outcome, Several, Verb
+from idp_bridge.web.dashboard.member_list import INVITATIONS, list_page, members_list, pending_steps
 from idp_bridge.web.dashboard.page import blueprint, done, refused_on
 from idp_bridge.web.entering import count_invitation
-from idp_bridge.web.guard import actor, guard
+from idp_bridge.web.guard import actor, base_url, guard
 
 MOST = 100  # addresses at once
 
@@ -64,3 +69,46 @@ def cancel_invitation(invitation_id: str) -> Any:
     found = invitations.get(actor().account, invitation_id)
     invitations.cancel(actor(), found)
     return done(f"The invitation of {found.email} is cancelled.", "members")
+
+
+@blueprint.get("/invitations.csv")
+@guard(Permission.MEMBERS_READ)
+def export_invitations() -> Any:
+    """All that are pending."""
+    account, asked = actor().account, INVITATIONS.asked()
+
+    def cells(rows: list[Invitation]) -> Iterator[Sequence[Any]]:
+        return ((row.id, row.email, row.roles, row.invited_by, row.expires_at, row.created_at) for row in rows)
+
+    head = ("id", "email", "roles", "invited_by", "expires_at", "created_at")
+    return table.download(f"invitations-{account.slug}", head, pending_steps(account, asked), cells)
+
+
+@blueprint.post("/members/invitations/bulk")
+@refused_on(members_list)
+@guard(Permission.MEMBERS_WRITE)
+def change_invitations() -> Any:
+    """Send those that were ticked again, or take them back."""
+    action, page_url = url_for("dashboard.change_invitations"), url_for("dashboard.members")
+    verbs = {"resend": Verb("Send again", _resend), "cancel": Verb("Cancel", _cancel)}
+    return bulk.answer(Several("invitation", "ticked-invitations", action, page_url, INVITATIONS.id, verbs, _addresses))
+
+
+def _addresses(ids: Sequence[str]) -> Mapping[str, str]:
+    found: Any = invitations.pending(actor().account).select(Invitation.id, Invitation.email)
+    return dict(found.where(Invitation.id.in_(list(ids))).tuples())
+
+
+def _resend(invitation_id: str) -> Outcome:
+    found = invitations.get(actor().account, invitation_id)
+    count_invitation(found.email)
+    sent = invitations.resend(actor(), found)
+    if sent.mailed:
+        return Outcome(found.email, "has a new link by mail")
+    return Outcome(found.email, "has a new link, shown this once", link=f"{base_url()}/invitations/{sent.token}")
+
+
+def _cancel(invitation_id: str) -> Outcome:
+    found = invitations.get(actor().account, invitation_id)
+    invitations.cancel(actor(), found)
+    return Outcome(found.email, "is not invited any more")

@@ -1,5 +1,6 @@
-"""Making and revoking a credential from a form: the same on the page of a bot user and on one's own."""
+"""Credentials on pages: listed, made from a form and revoked, alike on the page of a bot user and on one's own."""
 
+from dataclasses import replace
 from typing import Any
 
 from flask import request
@@ -10,6 +11,7 @@ from idp_bridge.errors import Invalid
 from idp_bridge.models import Credential
 from idp_bridge.web import forms
 from idp_bridge.web.dashboard.page import render
+from idp_bridge.web.dashboard.table import Asked, Column, Filter, Listing, Steps, Table, page, step
 
 #: Kind -> what a person calls it, and what it is for.
 KINDS = {
@@ -17,6 +19,40 @@ KINDS = {
     "authtoken": ("Authtoken", "Lets an agent start endpoints."),
     "ssh_public_key": ("SSH public key", "Lets an SSH client start endpoints."),
 }
+
+
+_COLUMNS = (
+    Column("credential", "Credential"),
+    Column("kind", "Kind", (Credential.kind, Credential.id), newest_first=True),
+    Column("made", "Made"),
+    Column("used", "Last used"),
+    Column("expires", "Expires"),
+    Column("do", "Action", hidden=True),
+)
+_KIND = Filter("kind", "Kind", {"": "All", **{kind: label for kind, (label, _) in KINDS.items()}})
+
+#: Those of a bot user on its page, and one's own or everybody's.
+OF_BOT = Table("dashboard.bot_user", "credential", _COLUMNS, (_KIND,))
+OWN = Table("dashboard.credentials", "credential", _COLUMNS, (_KIND,), export="dashboard.export_credentials")
+EVERYBODYS = replace(
+    OWN,
+    columns=(_COLUMNS[0], _COLUMNS[1], Column("owner", "Owner"), *_COLUMNS[2:]),
+    filters=(_KIND, Filter("owner", "Owner", placeholder="usr_… or bot_…")),
+)
+
+
+def listing(asked: Asked, *conditions: Any) -> Listing:
+    """The credentials for which these hold, of one kind after the other, the newest first."""
+    return page(asked, steps(asked, *conditions))
+
+
+def steps(asked: Asked, *conditions: Any) -> Steps:
+    """The same, as they are read."""
+    found: Any = Credential.select().where(*conditions)
+    if kind := asked.wanted.get("kind"):
+        found = found.where(Credential.kind == kind)
+    by, descending = asked.column.by, asked.descending
+    return lambda after, limit: step(found, by, after=after, limit=limit, descending=descending)
 
 
 class CredentialForm(forms.Form):

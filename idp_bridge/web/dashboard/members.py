@@ -1,26 +1,20 @@
-"""Team members: who is in the account, why they may do what they may, and inviting more."""
+"""A team member: who she is, why she may do what she may, and what is done to her. The list is member_list.py."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Any
 
-from flask import request
 from peewee import fn
 
 from idp_bridge import (
     account_sessions,
-    bots,
     grants,
     identity_links,
-    idps,
-    invitations,
     member_lifecycle,
     member_roles,
     members,
     password_changes,
     people,
     roles,
-    seats,
 )
 from idp_bridge.db import column
 from idp_bridge.errors import Invalid
@@ -29,26 +23,15 @@ from idp_bridge.models import (
     Credential,
     IdentityLink,
     IdentityProvider,
-    Invitation,
     Member,
     Person,
     Role,
-    SessionReach,
 )
 from idp_bridge.roles import Permission
 from idp_bridge.web import forms
+from idp_bridge.web.dashboard import sessions
 from idp_bridge.web.dashboard.page import blueprint, done, refused_on, render
 from idp_bridge.web.guard import actor, base_url, guard
-
-PAGE = 50
-
-#: The filter of the list, and what it is called.
-STATES: dict[str, str] = {
-    "": "Everybody",
-    members.State.ACTIVE: "Active",
-    members.State.SUSPENDED: "Suspended",
-    members.State.DEPROVISIONED: "Deleted by a directory",
-}
 
 
 class RolesForm(forms.Form):
@@ -81,63 +64,7 @@ def grantable(*, held: Iterable[str] = ()) -> list[str]:
     return [name for name in names if name in offered]
 
 
-@blueprint.get("/members", endpoint="members")
-@guard(Permission.MEMBERS_READ)
-def members_list() -> Any:
-    """The list of the account's members, and its pending invitations."""
-    return list_page()
-
-
-def list_page(*, invited: Sequence[invitations.Sent] = ()) -> Any:
-    """The list; with the links of those who have just been invited, where nothing was mailed."""
-    account = actor().account
-    found = _search(account)
-    total = found.count()
-    number = min(max(request.args.get("page", 1, type=int), 1), max(-(-total // PAGE), 1))
-    shown = list(found.order_by(fn.LOWER(Member.name), Member.email_key, Member.id).paginate(number, PAGE))
-    return render(
-        "members.html",
-        status=201 if invited else 200,
-        members=shown,
-        sources=member_roles.role_sources(account, shown),
-        ways=_ways(shown),
-        seen=_last_seen(shown),
-        not_counted=_not_counted(account),
-        providers=_provider_names(account),
-        total=total,
-        number=number,
-        pages=max(-(-total // PAGE), 1),
-        states=STATES,
-        **_invitations(account),
-        invited=invited,
-        base_url=base_url(),
-        seats=seats.count(account),
-        role_names=grantable(),
-    )
-
-
-def _invitations(account: Account) -> dict[str, Any]:
-    """A page of the pending ones, the newest first."""
-    pending = invitations.pending(account)
-    total = pending.count()
-    pages = max(-(-total // PAGE), 1)
-    number = min(max(request.args.get("invitations", 1, type=int), 1), pages)
-    shown = list(pending.order_by(Invitation.id.desc()).paginate(number, PAGE))
-    return {
-        "invitations": shown,
-        "lapsed": invitations.lapsed(account, shown),
-        "mails": invitations.mails(shown),
-        "invitations_at": {"number": number, "pages": pages, "total": total},
-    }
-
-
-def _search(account: Account) -> Any:
-    asked = request.args.get("state", "")
-    state = members.State(asked) if asked and asked in STATES else None
-    return members.search(account, text=request.args.get("q", "").strip(), state=state)
-
-
-def _ways(shown: Sequence[Member]) -> dict[str, list[str]]:
+def ways_of(shown: Sequence[Member]) -> dict[str, list[str]]:
     """How each member comes in: by her password, and by which providers, the one that manages her before she ever came.
     Two statements however many members."""
     ids = [member.id for member in shown]
@@ -157,28 +84,6 @@ def _ways(shown: Sequence[Member]) -> dict[str, list[str]]:
     for id, name in by_provider.order_by(IdentityProvider.name).tuples():
         found[id].append(name)
     return found
-
-
-def _last_seen(shown: Sequence[Member]) -> dict[str, datetime | None]:
-    """When a session of each was last used here; else when she last signed in."""
-    found = {member.id: member.last_login_at for member in shown}
-    reaching: Any = SessionReach.select(SessionReach.member, SessionReach.seen_at)
-    used = SessionReach.member.in_(list(found)) & SessionReach.used_at.is_null(False)
-    for id, moment in reaching.where(used).tuples():
-        found[id] = max(moment, found[id] or moment)
-    return found
-
-
-def _not_counted(account: Account) -> dict[str, int]:
-    """Who takes no seat."""
-    return {
-        "suspended": members.search(account, state=members.State.SUSPENDED).count(),
-        "bots": bots.of_account(account).count(),
-    }
-
-
-def _provider_names(account: Account) -> dict[str, str]:
-    return {provider.id: provider.name for provider in idps.of_account(account)}
 
 
 @blueprint.get("/members/<member_id>")
@@ -203,10 +108,10 @@ def _member_page(found: Member, *, password_link: str | None = None) -> Any:
         may_touch=may_touch,
         name_owner=members.name_owner(found),
         role_names=grantable(held=explained.allowed),
-        sessions=account_sessions.of_member(found),
+        sessions=sessions.listing(found),
         ends=account_sessions.ends_at,
         owned=Credential.select().where(Credential.member == found).count(),
-        ways=_ways([found])[found.id],
+        ways=ways_of([found])[found.id],
         links=list(identity_links.of_member(found)),
         may_set_up=actor().administrator and password_changes.may_setup(account, found),
         password_link=password_link,
@@ -235,16 +140,6 @@ def make_password_link(member_id: str) -> Any:
     found = members.get(actor().account, member_id)
     link = password_changes.setup_link(actor(), found)
     return _member_page(found, password_link=f"{base_url()}/login/password/{link}")
-
-
-@blueprint.post("/members/<member_id>/restore")
-@refused_on(members_list)
-@guard(Permission.MEMBERS_WRITE)
-def restore(member_id: str) -> Any:
-    """Undo a directory's DELETE."""
-    found = members.deprovisioned(actor().account, member_id)
-    member_lifecycle.restore(actor(), found)
-    return done(f"{found.email} is a member again.", "member", member_id=member_id)
 
 
 @blueprint.post("/members/<member_id>/unlink")

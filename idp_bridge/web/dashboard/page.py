@@ -20,16 +20,18 @@ blueprint = Blueprint("dashboard", __name__, url_prefix="/accounts/<slug>")
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the navigation, shown to whoever may open the page."""
+    """One line of the navigation, shown to whoever may open the page: None, to everybody."""
 
     endpoint: str
     label: str
-    permission: Permission
+    permission: Permission | None
     icon: str
 
 
-#: Heading -> entries. What the plan does not have is shown all the same, and explained on its page.
+#: Heading -> entries; the first stands above all headings. What the plan does not have is shown all the same, and
+#: explained on its page.
 NAVIGATION = {
+    "": (Entry("dashboard.overview", "Overview", None, "home"),),
     "Access": (
         Entry("dashboard.members", "Team members", Permission.MEMBERS_READ, "people"),
         Entry("dashboard.groups", "Groups and roles", Permission.GROUPS_READ, "groups"),

@@ -1,110 +1,134 @@
-"""Provisioning: the directories that push over SCIM, their tokens, and every request that they sent."""
+"""Provisioning: a directory's base URL, its tokens and how they are changed, how it is set up at the provider, whether
+it is heard of."""
 
-import json
-from datetime import timedelta
+import time
 from typing import Any
 
-from flask import request
-from peewee import fn
+from flask import render_template, request, url_for
 
-from idp_bridge import clock, idps, spans
-from idp_bridge.models import DirectoryGroup, IdentityProvider, ScimRequest, ScimToken
-from idp_bridge.providers import catalogue
-from idp_bridge.provisioning import request_log
+from idp_bridge import idps, providers, scim_tokens
+from idp_bridge.models import IdentityProvider
+from idp_bridge.providers import scim_guides
+from idp_bridge.provisioning import standing
+from idp_bridge.provisioning.standing import Standing
 from idp_bridge.roles import Permission
-from idp_bridge.web.dashboard.page import blueprint, render
-from idp_bridge.web.guard import actor, base_url, guard
+from idp_bridge.web import forms
+from idp_bridge.web.dashboard import provisioning_log
+from idp_bridge.web.dashboard.connection import kind_of, urls
+from idp_bridge.web.dashboard.page import blueprint, done, refused_on, render
+from idp_bridge.web.guard import actor, guard
 
-PAGE = 25  # rows of the log, each with up to two bodies of 16 KiB
-FILTERS = ("status", "path", "cause")
-CAUSES_OF = timedelta(days=1)
+WATCHED_FOR = 30 * 60  # seconds: a page that lies open does not ask for ever
+
+
+class TokenForm(forms.Form):
+    """A new SCIM token."""
+
+    description = forms.Text(load_default="")
+    days = forms.Days(load_default=None)
 
 
 @blueprint.get("/provisioning", endpoint="provisioning")
 @guard(Permission.IDPS_READ)
 def provisioning_page() -> Any:
-    """One card for each directory, and the log of the one that is asked for, else of the one last heard of."""
-    providers = list(idps.of_account(actor().account).order_by(IdentityProvider.id))
-    tokens: dict[str, list[ScimToken]] = {provider.id: [] for provider in providers}
-    for token in ScimToken.select().where(ScimToken.identity_provider.in_(providers)).order_by(ScimToken.id.desc()):
-        tokens[token.identity_provider_id].append(token)
-    heard = {provider.id: _latest(tokens[provider.id]) for provider in providers}
+    """Every directory in a line; then all of the one that is asked for, else of the one last heard of."""
+    return _page(request.args.get("provider"))
+
+
+@blueprint.get("/identity-providers/<provider_id>/provisioning")
+@guard(Permission.IDPS_READ)
+def provisioning_of(provider_id: str) -> Any:
+    """The same of one provider, under an address of its own: a refused form comes back there."""
+    return _page(provider_id)
+
+
+@blueprint.get("/identity-providers/<provider_id>/provisioning/state")
+@guard(Permission.IDPS_READ)
+def provisioning_state(provider_id: str) -> Any:
+    """The part of the page that waits for the provider, by itself."""
+    provider = idps.get(actor().account, provider_id)
+    until = min(request.args.get("until", 0, type=int), _watched_until())
+    return render_template("dashboard/_scim_state.html", **_state(standing.of_provider(provider), until))
+
+
+@blueprint.post("/identity-providers/<provider_id>/scim-tokens")
+@refused_on(provisioning_of, "provider_id")
+@guard(Permission.IDPS_WRITE)
+def create_scim_token(provider_id: str) -> Any:
+    """A token for its directory, shown once."""
+    provider = idps.get(actor().account, provider_id)
+    form = forms.read(TokenForm)
+    issued = scim_tokens.issue(actor(), provider, description=form["description"], expires_at=form["days"])
+    return _page(provider_id, issued=issued)
+
+
+@blueprint.post("/identity-providers/<provider_id>/scim-tokens/<token_id>/revoke")
+@refused_on(provisioning_of, "provider_id")
+@guard(Permission.IDPS_WRITE)
+def revoke_scim_token(provider_id: str, token_id: str) -> Any:
+    """The token stops working at once."""
+    provider = idps.get(actor().account, provider_id)
+    row = scim_tokens.get(provider, token_id)
+    scim_tokens.revoke(actor(), row)
+    return done(f"The token …{row.ends_with} is revoked.", "provisioning", provider=provider_id, _anchor="tokens")
+
+
+# --- the page ---------------------------------------------------------------------------------------------------
+
+
+def _page(provider_id: str | None, *, issued: scim_tokens.Issued | None = None) -> Any:
+    account = actor().account
+    directories = standing.of_account(account)
+    shown = _chosen(directories, provider_id)
     return render(
         "provisioning.html",
-        providers=providers,
-        tokens=tokens,
-        heard=heard,
-        users={provider.id: spans.find(provider.id, 0).total for provider in providers},
-        groups=_groups(providers),
-        base_url=f"{base_url()}/scim/v2",
-        kinds=catalogue(),
-        log=_log(providers),
+        status=201 if issued else 200,
+        directories=directories,
+        issued=issued,
+        **({} if shown is None else _of(shown)),
     )
 
 
-def _latest(tokens: list[ScimToken]) -> Any:
-    return max((token.last_used_at for token in tokens if token.last_used_at), default=None)
+def _chosen(directories: list[Standing], provider_id: str | None) -> Standing | None:
+    """The one that is asked for, else the one last heard of. Raises NotFound for what the account does not have."""
+    if provider_id:
+        wanted = idps.get(actor().account, provider_id)
+        return next(one for one in directories if one.provider.id == wanted.id)
+    return max(directories, key=lambda one: (one.last.id if one.last else "", one.provider.id), default=None)
 
 
-def _groups(providers: list[IdentityProvider]) -> dict[str, int]:
-    rows: Any = DirectoryGroup.select(DirectoryGroup.identity_provider, fn.COUNT(DirectoryGroup.id)).where(
-        DirectoryGroup.identity_provider.in_(providers)
-    )
-    return dict(rows.group_by(DirectoryGroup.identity_provider).tuples())
-
-
-# --- the log ----------------------------------------------------------------------------------------------------
-
-
-def _log(providers: list[IdentityProvider]) -> dict[str, Any] | None:
-    """What the page shows of the request log; None where nobody can have sent anything."""
-    if not providers:
-        return None
-    if wanted_id := request.args.get("provider"):
-        provider = idps.get(actor().account, wanted_id)
-    else:
-        provider = max(providers, key=lambda one: (request_log.latest(one) or "", one.id))
-    wanted: dict[str, Any] = {name: value for name in FILTERS if (value := request.args.get(name, "").strip())}
-    if wanted.get("status") not in (None, "failed"):
-        del wanted["status"]
-    found = request_log.of_directory(provider, **wanted)
-    before = request.args.get("before")
-    if before:
-        found = found.where(ScimRequest.id < before)
-    rows = list(found.order_by(ScimRequest.id.desc()).limit(PAGE + 1))
+def _of(shown: Standing) -> dict[str, Any]:
+    """All that the page says of one directory."""
+    provider, known = shown.provider, providers.catalogue()
     return {
-        "provider": provider,
-        "wanted": wanted,
-        "rows": [(row, *_result(row)) for row in rows[:PAGE]],
-        "older": rows[PAGE - 1].id if len(rows) > PAGE else None,
-        "paged": before is not None,
-        "causes": request_log.causes(provider, since=clock.now() - CAUSES_OF),
-        "days": request_log.KEPT_FOR.days,
-        "pretty": _pretty,
+        **_state(shown, _watched_until()),
+        "kinds": known,
+        "words": known[kind_of(provider)],
+        "facts": urls(provider),
+        "makers": scim_tokens.makers(provider.account, shown.tokens),
+        "expired": scim_tokens.expired,
+        "ends_soon": scim_tokens.ends_soon,
+        "log": provisioning_log.shown(provider, shown.tokens),
     }
 
 
-def _result(row: ScimRequest) -> tuple[str, str]:
-    """What came of a request, in a word, and how loudly it is said."""
-    before, after = row.before or {}, row.after or {}
-    table = (
-        (row.status >= 500, "Failed", "bad"),
-        (row.cause is not None, "Refused", "bad"),
-        (row.before is None and row.after is None, "Read", ""),
-        ("Operations" in after, "Bulk", "good"),
-        (row.before is None, "Created", "good"),
-        (row.after is None, "Deleted", "warn"),
-        (before.get("active") != after.get("active") and after.get("active") is False, "Deactivated", "warn"),
-        (before.get("active") != after.get("active") and after.get("active") is True, "Activated", "good"),
-        (not before and not after, "No change", ""),
-    )
-    return next(((word, tone) for applies, word, tone in table if applies), ("Changed", "good"))
+def _state(shown: Standing, until: int) -> dict[str, Any]:
+    """What may change while one looks: whether it was heard of, and how far the change of its token is."""
+    kind = kind_of(shown.provider)
+    return {
+        "shown": shown,
+        "provider": shown.provider,
+        "kind": kind,
+        "guide": scim_guides.guide(kind),
+        "rotation": shown.rotation,
+        "again": _again(shown.provider, kind, until) if shown.waiting and until > time.time() else None,
+    }
 
 
-def _pretty(value: Any) -> str:
-    """JSON with its lines; what was cut, or is none, as it is."""
-    try:
-        read = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        return str(value)
-    return json.dumps(read, indent=2, ensure_ascii=False)
+def _again(provider: IdentityProvider, kind: str, until: int) -> str:
+    """Where the waiting part is asked for anew."""
+    return url_for("dashboard.provisioning_state", provider_id=provider.id, kind=kind, until=until)
+
+
+def _watched_until() -> int:
+    return int(time.time()) + WATCHED_FOR

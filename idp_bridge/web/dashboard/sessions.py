@@ -7,16 +7,38 @@ from flask import g
 from idp_bridge import account_sessions, members
 from idp_bridge.models import Member
 from idp_bridge.roles import Permission
+from idp_bridge.web.dashboard import table
 from idp_bridge.web.dashboard.page import blueprint, done, refused_on, render
+from idp_bridge.web.dashboard.table import Column, Listing, Table
 from idp_bridge.web.guard import actor, guard, member_actor, require, signed_in
+
+
+SESSIONS = Table(
+    "dashboard.sessions",
+    "session",
+    (
+        Column("browser", "Browser"),
+        Column("by", "Came by"),
+        Column("from", "From"),
+        Column("since", "Signed in"),
+        Column("seen", "Last seen"),
+        Column("ends", "Ends"),
+        Column("do", "Action", hidden=True),
+    ),
+    prefix="sessions_",
+)
+
+
+def listing(member: Member) -> Listing:
+    """Where she is signed in."""
+    return table.whole(SESSIONS.asked(), account_sessions.of_member(member))
 
 
 @blueprint.get("/sessions", endpoint="sessions")
 @guard()
 def own_sessions() -> Any:
     """Yours: every browser in which you are signed in to this account."""
-    found = account_sessions.of_member(g.member)
-    return render("sessions.html", member=g.member, sessions=found, ends=account_sessions.ends_at)
+    return render("sessions.html", member=g.member, sessions=listing(g.member), ends=account_sessions.ends_at)
 
 
 @blueprint.post("/sessions/end-others")

@@ -12,7 +12,7 @@ from idp_bridge.web import forms
 from idp_bridge.web.dashboard.attention import Badge, badges
 from idp_bridge.web.dashboard.page import blueprint, done, refused_on, render
 from idp_bridge.web.dashboard.trust import Shown, their_certificates
-from idp_bridge.web.guard import actor, guard
+from idp_bridge.web.guard import actor, guard, writing
 
 
 class NameForm(forms.Form):
@@ -26,13 +26,14 @@ class Row:
     """A connection in the list: what is to be looked at, and its certificates, the first to end first."""
 
     provider: IdentityProvider
+    state: str
     badges: list[Badge]
     certificates: list[Shown]
 
 
 def _row(provider: IdentityProvider) -> Row:
     certificates = sorted(their_certificates(provider), key=lambda one: one.not_after)
-    return Row(provider, badges(provider), certificates)
+    return Row(provider, idps.state(provider).value, badges(provider), certificates)
 
 
 @blueprint.get("/settings", endpoint="settings")
@@ -72,4 +73,7 @@ def rename() -> Any:
 @guard(Permission.ACCOUNT_WRITE, transaction=False)
 def make_recovery_codes() -> Any:
     """Ten new codes for the administrator herself, shown once."""
-    return _page(codes=recovery.make(actor(), g.member))
+    hashes = recovery.hashed_codes(actor(), g.member)
+    with writing():
+        codes = recovery.replace_by(actor(), g.member, hashes)
+    return _page(codes=codes)

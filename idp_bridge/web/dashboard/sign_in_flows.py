@@ -124,12 +124,17 @@ def test_sign_in(provider_id: str) -> Any:
     """
     provider = idps.get(actor().account, provider_id)
     flow_id = ids.new("flow")
-    request_id = sign_in_flows.new_request_id(flow_id)
     ends = url_for("dashboard.sign_in_flow", provider_id=provider.id, flow_id=flow_id)
+    start = begin_test(provider, flow_id, ends=ends)
+    return show("sign_in_test.html", provider, start=start, flow_page=ends)
+
+
+def begin_test(provider: IdentityProvider, flow_id: str, *, ends: str) -> str:
+    """A test whose result is read on the page ``ends``; where its browser goes first. Raises Conflict for a draft."""
+    request_id = sign_in_flows.new_request_id(flow_id)
     caller = sign_in_flows.Caller(request.remote_addr, request.headers.get("User-Agent", ""))
     sign_in_flows.begin(provider, request_id=request_id, kind=sign_in_flows.TEST, caller=caller, next_path=ends)
-    start = url_for("saml.start", provider_id=provider.id, flow=request_id)
-    return show("sign_in_test.html", provider, start=start, flow_page=ends)
+    return url_for("saml.start", provider_id=provider.id, flow=request_id)
 
 
 # --- one flow ---------------------------------------------------------------------------------------------------
@@ -141,34 +146,41 @@ def flow_page(provider_id: str, flow_id: str) -> Any:
     """Its time line, every check with what came and what was wanted, what to do, and its messages."""
     provider = idps.get(actor().account, provider_id)
     flow = flow_history.get(provider, flow_id)
-    checks = sign_in_flows.checks(flow.checks)
-    word, tone = _said_of(flow)
     return show(
         "sign_in_flow.html",
         provider,
-        flow=flow,
-        word=word,
-        tone=tone,
-        outcome=flow_history.outcome(flow),
+        **told_of(provider, flow),
         flow_kinds=KINDS,
-        steps=time_line.steps(flow, checks),
-        checks=checks,
-        check_words=CHECK_WORDS,
-        warnings=[_WARNINGS.get(warning, warning) for warning in flow.warnings or ()],
-        refusal_words=_words(flow.reason) if flow.reason else "",
-        side=SIDES[flow_history.side(flow.reason)] if flow.reason else "",
-        fix=_fix(provider, flow.reason, checks) if flow.reason else None,
+        steps=time_line.steps(flow, sign_in_flows.checks(flow.checks)),
         has_words=any(
             flow.reason in one.fixes for one in providers.catalogue().values() if one.kind != providers.OTHER
         ),
-        member=_member(provider, flow),
         is_test=flow.kind == sign_in_flows.TEST,
-        decision=time_line.decision(flow),
-        by_decision=flow.reason is not None and flow_history.side(flow.reason) == "administrator",
         messages=saml_messages.of_flow(provider, flow.id),
         messages_until=flow.started_at + saml_messages.KEPT_FOR,
         pretty=pretty,
     )
+
+
+def told_of(provider: IdentityProvider, flow: SignInFlow) -> dict[str, Any]:
+    """What is told of a flow wherever its result is read: each check, who it would be, why not, and what to do."""
+    checks = sign_in_flows.checks(flow.checks)
+    word, tone = _said_of(flow)
+    return {
+        "flow": flow,
+        "word": word,
+        "tone": tone,
+        "outcome": flow_history.outcome(flow),
+        "checks": checks,
+        "check_words": CHECK_WORDS,
+        "warnings": [_WARNINGS.get(warning, warning) for warning in flow.warnings or ()],
+        "refusal_words": _words(flow.reason) if flow.reason else "",
+        "side": SIDES[flow_history.side(flow.reason)] if flow.reason else "",
+        "fix": _fix(provider, flow.reason, checks) if flow.reason else None,
+        "member": _member(provider, flow),
+        "decision": time_line.decision(flow),
+        "by_decision": flow.reason is not None and flow_history.side(flow.reason) == "administrator",
+    }
 
 
 def _words(reason: str) -> str:

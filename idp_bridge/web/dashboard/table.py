@@ -71,7 +71,7 @@ class Table:
         wanted = {one.name: value for one in self.filters if (value := self._given(one))}
         sort = request.args.get(f"{self.prefix}sort", "")
         sortable = [column for column in self.columns if column.by]
-        column = next((one for one in sortable if one.name == sort.removeprefix("-")), sortable[0])
+        column = next((one for one in sortable if one.name == sort.removeprefix("-")), [*sortable, self.columns[0]][0])
         descending = sort.startswith("-") if column.name == sort.removeprefix("-") else column.newest_first
         after = _read_key(request.args.get(f"{self.prefix}after", ""))
         return Asked(self, values, wanted, column, descending, after)
@@ -150,6 +150,11 @@ class Listing:
         return bool(self.asked.wanted)
 
     @property
+    def scan(self) -> int:
+        """How many rows a page looks through."""
+        return SCAN
+
+    @property
     def next_url(self) -> str | None:
         """The page behind this one."""
         return None if self.following is None else self.asked.url(after=_written_key(self.following))
@@ -163,6 +168,11 @@ class Listing:
     def export_url(self) -> str | None:
         """All that fits, as CSV."""
         return None if self.table.export is None else self.asked.url(self.table.export)
+
+
+def whole(asked: Asked, rows: list[Any]) -> Listing:
+    """All of the rows, where they are never many."""
+    return Listing(asked, rows, None)
 
 
 def page(asked: Asked, steps: Steps, *, by_match: bool = False) -> Listing:

@@ -8,7 +8,7 @@ from typing import Any
 from flask import redirect, request, url_for
 from marshmallow import validate
 
-from idp_bridge import certificate_notices, clock, db, fetching, idps, metadata_refresh, sp_keys
+from idp_bridge import certificate_notices, clock, fetching, idps, metadata_refresh, sp_keys
 from idp_bridge.errors import Invalid
 from idp_bridge.models import IdentityProvider
 from idp_bridge.plans import Feature
@@ -18,7 +18,7 @@ from idp_bridge.saml.metadata import MetadataError, check_url
 from idp_bridge.web import forms
 from idp_bridge.web.dashboard.connection import show
 from idp_bridge.web.dashboard.page import ago, blueprint, done, label, refused_on
-from idp_bridge.web.guard import actor, guard
+from idp_bridge.web.guard import actor, guard, writing
 
 _BINDINGS = validate.OneOf(["redirect", "post"])
 _NEEDED_BY_HAND = ("entity_id", "sso_url", "certificates")
@@ -207,7 +207,7 @@ def change_trust(provider_id: str) -> Any:
     """Other metadata: another certificate, another address. What is given by hand is not read from a URL any more."""
     provider = idps.get(actor().account, provider_id)
     given = read_trust(forms.read(TrustForm), allow_weak=provider.allow_weak_signatures)
-    with db.transaction():
+    with writing():
         idps.change(actor(), provider, trust=given, metadata_url=None)
     return done("The provider's metadata is saved.", "trust", provider_id=provider_id)
 
@@ -229,7 +229,7 @@ def watch_metadata(provider_id: str) -> Any:
     if form["metadata_url"] and not form["metadata_url"].startswith("https://"):
         words = "The URL must begin with https://."
         raise Invalid(words, fields={"metadata_url": [words]})
-    with db.transaction():
+    with writing():
         idps.change(actor(), provider, **{name: value or None for name, value in form.items()})
     metadata_refresh.refresh(provider_id)
     return done("Saved, and looked at." if form["metadata_url"] else "Saved.", "trust", provider_id=provider_id)

@@ -1,4 +1,4 @@
-"""A month of one metric as bars, one a day: their geometry, and what is said of them to who does not see them."""
+"""A month of one measure as bars, one a day: their geometry, and what is said of them to who does not see them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Bar:
 class Plot:
     """The bars of all days, the days without any included."""
 
-    metric: Metric
+    metric: str
     bars: tuple[Bar, ...]
 
     @property
@@ -48,13 +48,13 @@ class Plot:
     def words(self) -> str:
         """What the bars show."""
         if self.highest is None:
-            return "Nothing was reported in these days."
+            return "Nothing was reported in these days." if self.metric in set(Metric) else "None in these days."
         used = [bar for bar in self.bars if bar.amount]
         most = f"{shown(self.highest.amount, self.metric)} on {self.highest.day}"
         return f"{shown(self.total, self.metric)} on {len(used)} of {len(self.bars)} days, most of it {most}."
 
 
-def of(metric: Metric, days: Days, amounts: Mapping[str, int]) -> Plot:
+def of(metric: str, days: Days, amounts: Mapping[str, int]) -> Plot:
     """``amounts`` by day; a day with anything has a bar that can be seen."""
     every = [(day, amounts.get(day.isoformat(), 0)) for day in days]
     top = max((amount for _, amount in every), default=0) or 1

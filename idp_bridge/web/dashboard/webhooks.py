@@ -1,7 +1,9 @@
 """Webhooks: who is told of events, what came of each telling, a test, and a new secret."""
 
 import json
+from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import url_for
 
@@ -9,10 +11,11 @@ from idp_bridge import webhooks
 from idp_bridge.models import Event, Webhook, WebhookDelivery
 from idp_bridge.roles import Permission
 from idp_bridge.web import forms
+from idp_bridge.web.dashboard import table
+from idp_bridge.web.dashboard.members import confirm
 from idp_bridge.web.dashboard.page import blueprint, done, refused_on, render
+from idp_bridge.web.dashboard.table import Asked, Column, Filter, Steps, Table
 from idp_bridge.web.guard import actor, guard
-
-LATEST = 50
 
 #: State of a delivery -> its words and their tone.
 STATES = {
@@ -20,6 +23,25 @@ STATES = {
     webhooks.DELIVERED: ("Delivered", "good"),
     webhooks.GIVEN_UP: ("Given up", "bad"),
 }
+
+HOOKS = Table(
+    "dashboard.webhooks",
+    "webhook",
+    (Column("url", "URL"), Column("state", "State"), Column("events", "Told of"), Column("made", "Made")),
+)
+DELIVERIES = Table(
+    "dashboard.webhook",
+    "delivery",
+    (
+        Column("event", "Event"),
+        Column("state", "State"),
+        Column("when", "When", (WebhookDelivery.id,), newest_first=True),
+        Column("answer", "Answer"),
+        Column("do", "What to do", hidden=True),
+    ),
+    (Filter("state", "State", {"": "All", **{state: words for state, (words, _) in STATES.items()}}),),
+    export="dashboard.export_deliveries",
+)
 
 WHY_OFF = {
     webhooks.FAILING: "It failed for five days, so it was switched off. What happened since is told nobody.",
@@ -44,7 +66,7 @@ def _values() -> dict[str, Any]:
 @guard(Permission.ACCOUNT_WRITE)
 def webhook_list() -> Any:
     """The account's webhooks."""
-    return render("webhooks.html", hooks=list(webhooks.of_account(actor().account).order_by(Webhook.id)))
+    return render("webhooks.html", hooks=table.whole(HOOKS.asked(), list(webhooks.of_account(actor().account).order_by(Webhook.id))))
 
 
 @blueprint.post("/webhooks")
@@ -63,18 +85,49 @@ def webhook(webhook_id: str) -> Any:
 
 
 def _page(hook: Webhook, secret: str | None = None) -> Any:
-    log = WebhookDelivery.select(WebhookDelivery, Event).join(Event).where(WebhookDelivery.webhook == hook)
+    asked = DELIVERIES.asked(webhook_id=hook.id)
     return render(
         "webhook.html",
         status=201 if secret else 200,
         hook=hook,
         secret=secret,
         why_off=WHY_OFF.get(hook.disabled_reason),
-        deliveries=list(log.order_by(WebhookDelivery.id.desc()).limit(LATEST)),
+        deliveries=table.page(asked, _steps(asked, hook)),
+        host=_host(hook),
         states=STATES,
         pretty=lambda value: json.dumps(value, indent=2, ensure_ascii=False),
         page_url=url_for("dashboard.webhook", webhook_id=hook.id),
     )
+
+
+def _steps(asked: Asked, hook: Webhook) -> Steps:
+    found = WebhookDelivery.select(WebhookDelivery, Event).join(Event).where(WebhookDelivery.webhook == hook)
+    state = asked.wanted.get("state")
+    sparse = [WebhookDelivery.state == state] if state else []
+    by, descending = asked.column.by, asked.descending
+    return lambda after, limit: table.step(found, by, after=after, limit=limit, descending=descending, sparse=sparse)
+
+
+def _host(hook: Webhook) -> str:
+    """What is typed to show that a deletion is meant."""
+    return urlsplit(str(hook.url)).hostname or hook.id
+
+
+@blueprint.get("/webhooks/<webhook_id>/deliveries.csv")
+@guard(Permission.ACCOUNT_WRITE)
+def export_deliveries(webhook_id: str) -> Any:
+    """The log that the filter leaves: of each delivery its last attempt."""
+    hook = webhooks.get(actor().account, webhook_id)
+    asked = DELIVERIES.asked(webhook_id=hook.id)
+
+    def cells(rows: list[WebhookDelivery]) -> Iterator[Sequence[Any]]:
+        for row in rows:
+            last = row.attempts[-1] if row.attempts else {}
+            about = (row.id, row.event_id, row.event.type, row.state, row.created_at, row.finished_at)
+            yield (*about, len(row.attempts), last.get("status"), last.get("error"), last.get("milliseconds"))
+
+    head = ("id", "event_id", "event_type", "state", "created_at", "finished_at", "attempts")
+    return table.download(f"deliveries-{hook.id}", (*head, "status", "error", "milliseconds"), _steps(asked, hook), cells)
 
 
 @blueprint.post("/webhooks/<webhook_id>/edit")
@@ -127,5 +180,7 @@ def redeliver_webhook_delivery(webhook_id: str, delivery_id: str) -> Any:
 @guard(Permission.ACCOUNT_WRITE)
 def delete_webhook(webhook_id: str) -> Any:
     """Gone, with its log."""
-    webhooks.delete(actor(), webhooks.get(actor().account, webhook_id))
+    hook = webhooks.get(actor().account, webhook_id)
+    confirm(_host(hook))
+    webhooks.delete(actor(), hook)
     return done("The webhook is deleted.", "webhooks")

@@ -41,10 +41,11 @@ Next = Callable[[], Response]
 @blueprint.post("/acs")
 @public
 def acs(provider_id: str) -> Response:
-    """Assertion consumer service, POST binding."""
+    """Assertion consumer service, POST binding. The provider is read when all of the response is here: what it was
+    trusted by when somebody began to send is nothing to go by."""
     request.max_content_length = LARGEST_POST
-    provider = idps.with_account(provider_id)
     message = request.form.get("SAMLResponse", "")
+    provider = idps.with_account(provider_id)
     document = saml_messages.decoded(message)
     if idps.is_draft(provider):  # nothing is trusted that a message could be held against
         return refusing.refuse(provider, Refused(Outcome.PROVIDER_DRAFT), document=document)

@@ -12,7 +12,7 @@ from peewee import IntegrityError
 from werkzeug.wrappers import Response
 
 from idp_bridge import db, idps, saml_messages, sign_in, sign_in_flows, single_logout
-from idp_bridge.errors import DomainError
+from idp_bridge.errors import DomainError, NotFound
 from idp_bridge.models import IdentityProvider, Member, Session, SignInFlow
 from idp_bridge.saml.checks import Checks
 from idp_bridge.saml.errors import Check, Reason, Rejected
@@ -104,23 +104,25 @@ def _release(provider: IdentityProvider, held: Held) -> Response:
 
 
 def finish_flow(provider: IdentityProvider, flow: SignInFlow, said: Said, document: bytes = b"") -> Response:
-    """Ask what may be otherwise since the response was verified, decide, and open the session, in one transaction.
-    ``document``: the response, where it is not kept yet."""
+    """Ask what may be otherwise since the response was verified, decide, and open the session, in one transaction, which
+    reads the provider and its account anew: what they are now decides. ``document``: the response, where it is not kept
+    yet."""
     if flow.kind == TEST:
-        return _finish_test(provider, flow, said, document)
-    row, asked = provider, Checks()
+        return _finish_test(idps.with_account(provider.id), flow, said, document)
+    asked = Checks()
 
     def work() -> Entered:
-        nonlocal row, asked
-        if asked.made:  # an attempt was undone, but not in the rows that it had in hand
-            row, asked = idps.with_account(provider.id), Checks()
-        return _let_in(row, flow, said, document=document, asked=asked)
+        nonlocal asked
+        asked = Checks()  # of an attempt that was undone nothing is told
+        return _let_in(idps.with_account(provider.id), flow, said, document=document, asked=asked)
 
     try:
         try:
             entered = db.repeated(work)
         except IntegrityError:  # she was removed at this moment, or what gave her a role was: it is decided anew
             entered = db.repeated(work)
+    except NotFound:  # the connection was deleted, and with it whatever this could be written down with
+        raise
     except (DomainError, Rejected) as refused:
         return refuse_flow(provider, refused, flow, said.checked(*asked.made), document)
     return cookies.unbind(lead(entered, flow.next_path), flow.id)

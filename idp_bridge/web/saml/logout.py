@@ -40,11 +40,12 @@ def slo(provider_id: str) -> Any:
 @blueprint.post("/slo")
 @public
 def slo_by_post(provider_id: str) -> Any:
-    """By HTTP-POST."""
+    """By HTTP-POST. The provider is read when all of the message is here, as for sign-ins."""
     request.max_content_length = 2 * logout.LARGEST_POST  # percent-encoded, beside a RelayState
+    fields = request.form
     provider = idps.with_account(provider_id)
     try:
-        message = logout.from_form(request.form, **_expected(provider))
+        message = logout.from_form(fields, **_expected(provider))
         return _take(provider, message)
     except Rejected as rejected:
         return _refused(provider, rejected)

@@ -21,6 +21,7 @@ from idp_bridge import (
     flow_history,
     identity_conflicts,
     ids,
+    metrics,
     rates,
     saml_messages,
     sign_in_flows,
@@ -87,6 +88,7 @@ def refuse(
             else:
                 sign_in_flows.end(provider, flow, ended)
             saml_messages.keep(provider, flow_id, "response", document, verified=verified)
+    metrics.instruments().sign_in("saml", told.reason)
     log.info(
         "sign-in refused", extra={"identity_provider_id": provider.id, "reason": told.reason, "reference": reference}
     )

@@ -19,7 +19,7 @@ from idp_bridge.provisioning.directory import Directory
 from idp_bridge.provisioning.records import Kind, Written
 from idp_bridge.web.errors import OF_ONE_CHANGE, scim_error
 from idp_bridge.web.scim.blueprint import route
-from idp_bridge.web.scim.door import opened
+from idp_bridge.web.scim.door import opened, repeated
 from idp_bridge.web.scim.request_log import keep_bulk
 from idp_bridge.web.scim.resources import KINDS
 from idp_bridge.web.scim.wire import answer, body
@@ -50,7 +50,7 @@ def bulk(directory: Directory) -> Response:
         response = answer(bulk_response(run.outcomes()))
         return keep_bulk(response, [_logged(operation, written) for operation, written in run.made])
 
-    return db.repeated(work)
+    return repeated(directory, work)
 
 
 SECONDS = 8  # less than anybody waits for SQLite's write lock, which is held meanwhile

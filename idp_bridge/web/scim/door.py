@@ -1,9 +1,10 @@
 """What stands before every view: a connection, and the token that opens one directory. Nothing is parsed before it."""
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import wraps
 from time import monotonic
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from flask import Response, g, request
 
@@ -17,7 +18,9 @@ from idp_bridge.web.scim.blueprint import PREFIX, View
 from scim import errors
 from scim.schemas import MAX_PAYLOAD_BYTES, STANDARD, Catalogue
 
-LONG = 1.0  # seconds; what comes all at once is here in milliseconds
+Result = TypeVar("Result")
+
+LONG = 0.01  # seconds; what comes all at once is here before that
 
 _WRONG_KIND = {
     tokens.Kind.API_KEY: "That is an API key, not a SCIM token.",
@@ -34,12 +37,20 @@ def authenticate() -> Directory:
     A disabled identity provider signs nobody in, but its directory goes on: whoever is taken out of it meanwhile must
     be out here too.
     """
-    token = _token()
-    moment = clock.now()
-    if token is None or _expired(token, moment):
-        raise errors.Unauthorized(_complaint(expired=token is not None))
+    token = _good_token()
     catalogue = _remember(token)
     guard.spend(guard.rates().scim, token.id)
+    return _opened_by(token, catalogue)
+
+
+def _good_token(statement: Statement | None = None) -> ScimToken:
+    token = _token(statement or _TOKEN)
+    if token is None or _expired(token, clock.now()):
+        raise errors.Unauthorized(_complaint(expired=token is not None))
+    return token
+
+
+def _opened_by(token: ScimToken, catalogue: Catalogue) -> Directory:
     provider = token.identity_provider
     plans.require(provider.account, Feature.SCIM)
     last_uses.note(ScimToken, token.id)
@@ -93,20 +104,18 @@ _OF_PROVIDER: tuple[Any, ...] = (
 )
 _ALL_OF_THEM = (*_OF_TOKEN, *_OF_PROVIDER, *Account._meta.sorted_fields)
 
-_TOKEN = Statement(
-    _ALL_OF_THEM,
-    lambda: (
-        ScimToken.select(*_ALL_OF_THEM)
-        .join(IdentityProvider)
-        .join(Account)
-        .where(ScimToken.token_digest == parameter("digest"))
-    ),
-)
+def _of_digest() -> Any:
+    query = ScimToken.select(*_ALL_OF_THEM).join(IdentityProvider).join(Account)
+    return query.where(ScimToken.token_digest == parameter("digest"))
 
 
-def _token() -> ScimToken | None:
+_TOKEN = Statement(_ALL_OF_THEM, _of_digest)
+_TOKEN_KEPT = Statement(_ALL_OF_THEM, lambda: db.shared(_of_digest(), of=ScimToken))
+
+
+def _token(statement: Statement = _TOKEN) -> ScimToken | None:
     bearer = _bearer() or ""
-    found = _TOKEN.first(digest=tokens.digest(bearer)) if tokens.kind_of(bearer) is tokens.Kind.SCIM_TOKEN else None
+    found = statement.first(digest=tokens.digest(bearer)) if tokens.kind_of(bearer) is tokens.Kind.SCIM_TOKEN else None
     if found is None:
         return None
     token, provider, account = found
@@ -129,21 +138,46 @@ def _complaint(*, expired: bool) -> str:
 def opened(view: View) -> View:
     """The guard of this blueprint: a connection, then the token, then the view with the directory.
 
-    Strangers are turned away before their body is read. Whoever takes long over it is asked for her token again: else a
-    request that is held open would act on long after its token was deleted.
+    Strangers are turned away before their body is read. Whoever takes long over it is asked for her token again, and
+    what its provider is trusted with is read again: else a request that is held open would act on long after its token
+    was deleted, or by domains that are its provider's no longer.
     """
 
     @wraps(view)
     def guarded(**values: Any) -> Response:
         request.max_content_length = MAX_PAYLOAD_BYTES
         with db.connection():
+            g.commits = None if request.method in guard.READING else db.commits()
             directory = authenticate()
             if _took_long_to_come():
-                directory = authenticate()
+                g.commits = db.commits()
+                token = _good_token()
+                directory = _opened_by(token, _remember(token))
             return view(directory, **values)
 
     guarded.guard = "scim"  # type: ignore[attr-defined]  # tests walk all routes and read it
     return guarded
+
+
+def repeated(directory: Directory, work: Callable[[], Result]) -> Result:
+    """``work`` in a transaction, as often as it takes. Whoever wrote since the token was read may have deleted it, or
+    changed what its provider is trusted with: then it is read again inside, and kept until the end."""
+
+    def kept() -> Result:
+        if db.moved(g.commits):
+            _read_anew(directory)
+        return work()
+
+    return db.repeated(kept)
+
+
+def _read_anew(directory: Directory) -> None:
+    """Into the rows that were handed down. What the catalogue was read by stays: ``hold_catalogue`` compares it."""
+    provider = _good_token(_TOKEN_KEPT).identity_provider
+    plans.require(provider.account, Feature.SCIM)
+    directory.identity_provider.__data__.update(provider.__data__)
+    now = provider.account.__data__
+    directory.account.__data__.update({name: now[name] for name in now if name != "extensions_version"})
 
 
 def _took_long_to_come() -> bool:

@@ -20,7 +20,7 @@ from idp_bridge.provisioning.records import Kind, Written
 from idp_bridge.provisioning.search import Search
 from idp_bridge.provisioning.wire_text import list_text
 from idp_bridge.web.scim.blueprint import route
-from idp_bridge.web.scim.door import opened
+from idp_bridge.web.scim.door import opened, repeated
 from idp_bridge.web.scim.request_log import keep_change
 from idp_bridge.web.scim.wire import body, text_answer
 from scim import errors
@@ -110,7 +110,7 @@ def patch(directory: Directory, kind: str, id: str) -> Response:
 def delete(directory: Directory, kind: str, id: str) -> Response:
     """It is gone (RFC 7644 §3.6)."""
     change = KINDS[kind].deletion(directory, id, _if_match())
-    return db.repeated(lambda: keep_change(Response(status=204), change()))
+    return repeated(directory, lambda: keep_change(Response(status=204), change()))
 
 
 def _if_match() -> str | None:
@@ -133,7 +133,7 @@ def _written(
         return keep_change(response, written)
 
     try:
-        return db.repeated(work)
+        return repeated(directory, work)
     except Disputed as refused:  # its own transaction is rolled back by now
         with db.transaction():
             identity_conflicts.note(directory.actor, directory.identity_provider, refused.case)

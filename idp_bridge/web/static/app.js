@@ -49,6 +49,18 @@
   // A form that came back: lead the reader to what is wrong.
   document.getElementById("problem")?.focus();
 
+  // All rows that are shown are ticked at once, or none.
+  on("change", "[data-tick-all]", (box) => {
+    const rows = document.querySelectorAll(`input[name="id"][form="${box.dataset.tickAll}"]`);
+    for (const row of rows) row.checked = box.checked;
+  });
+
+  // How far it is, for who does not see the bar.
+  document.addEventListener("htmx:after:swap", () => {
+    const said = [...document.querySelectorAll("[data-say]")].pop();
+    if (said) say(said.textContent);
+  });
+
   // An answer to a post stands under the page's own address, so that a reload asks for the page and posts nothing.
   const page = document.body.dataset.page;
   if (page) history.replaceState(null, "", page);

@@ -1,14 +1,15 @@
 """Lists: newest first, by key, with absolute addresses."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from peewee import SqliteDatabase
 
 from idp_bridge import clock, db
-from idp_bridge.models import BotUser, Credential, Event
-from tests.web.api.conftest import Caller
+from idp_bridge.models import BotUser, Credential, Event, Invitation, Member, Person
+from tests.web.api.conftest import Caller, member_with
 
 BASE = "http://localhost"
 
@@ -88,23 +89,37 @@ def test_a_place_of_another_kind_is_only_a_place(api: Caller) -> None:
     assert api.get("bot_users?before_id=acct_1")["bot_users"] == []
 
 
+# --- what a page costs -----------------------------------------------------------------------------------------------
+
 MANY = 20_000  # rows of one account
+TYPED = "type=bot_user_created.v0"
 
-
-def _furnish_many(account_id: str, owner_id: str) -> None:
-    now = clock.now()
-    base = {"account": account_id}
-    bot = {"name": "", "roles": [], "created_at": now}
-    token = {"kind": "authtoken", "member": owner_id, "acl": [], "created_at": now}
-    told = {"type": "bot_user_created.v0", "timestamp": now, "principal_type": "system", "principal_subject": ""}
-    told |= {"source": "system", "object": {}}
-    with db.transaction():
-        for first in range(0, MANY, 1000):
-            numbers = range(first, first + 1000)
-            BotUser.insert_many([{**base, **bot, "id": f"bot_{n:026}", "name_key": f"{n}"} for n in numbers]).execute()
-            Credential.insert_many([{**base, **token, "id": f"cr_{n:026}"} for n in numbers]).execute()
-            Event.insert_many([{**base, **told, "id": f"ev_{n:026}"} for n in numbers]).execute()
-    db.database.execute_sql("ANALYZE")
+#: Every list -> what else it may be asked for.
+LISTS: dict[str, tuple[str, ...]] = {
+    "account/enforcement": (),
+    "api_keys": (),
+    "bot_users": (),
+    "credentials": (),
+    "events": (TYPED, "actor_id=usr_1", "object_id=bot_1", "since=2020-01-01T00:00:00Z"),
+    "groups": (),
+    "identity_conflicts": ("state=all", "state=resolved"),
+    "identity_providers": (),
+    "identity_providers/{idp}/scim_requests": (),
+    "identity_providers/{idp}/scim_tokens": (),
+    "identity_providers/{idp}/service_provider_keys": (),
+    "identity_providers/{idp}/sign_in_flows": ("outcome=refused", "kind=test"),
+    "invitations": (),
+    "role_mappings": (),
+    "roles": (),
+    "schema_extensions": (),
+    "service_users": (),
+    "ssh_credentials": (),
+    "users": ("state=active", "state=suspended", "state=deprovisioned"),
+    "webhooks": (),
+    "webhooks/{wh}/deliveries": (),
+}
+#: One answers sums of all that was used, the other the few sessions of one person, which are read whole.
+NOT_BY_KEY = {"usage", "users/{id}/sessions"}
 
 
 @pytest.fixture
@@ -121,20 +136,98 @@ def made(api: Caller, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     return statements
 
 
-def _rows_read(sql: str, parameters: Any) -> int:
-    """How many rows PostgreSQL reads for a statement, in whatever step of its plan; for SQLite, which does not say,
-    its steps must all be searches by an index, none a sort."""
+def _listing(made: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Those that read a page of 100 and the row behind it."""
+    found = [(sql, parameters) for sql, parameters in made if "LIMIT" in sql and parameters and 101 in parameters]
+    assert found, made
+    return found
+
+
+def _plan(sql: str, parameters: Any, *, analyze: bool = False) -> list[dict[str, Any]]:
+    """The steps of PostgreSQL's plan."""
+    options = "ANALYZE, FORMAT JSON" if analyze else "FORMAT JSON"
+    ((plan,),) = db.database.execute_sql(f"EXPLAIN ({options}) {sql}", parameters).fetchall()
+    waiting, steps = [(json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]], []
+    while waiting:
+        steps.append(waiting.pop())
+        waiting += steps[-1].get("Plans", [])
+    return steps
+
+
+def _unordered(sql: str, parameters: Any) -> list[str]:
+    """What of the plan sorts, or reads a whole table. PostgreSQL prefers either while tables are as small as here, and
+    is asked what it can do without."""
     if isinstance(db.database.obj, SqliteDatabase):
         plan = [step for *_, step in db.database.execute_sql(f"EXPLAIN QUERY PLAN {sql}", parameters).fetchall()]
-        assert all(step.startswith("SEARCH") for step in plan), plan
+        return [step for step in plan if step.startswith("SCAN") or "TEMP B-TREE" in step]
+    with db.transaction():
+        for what in ("sort", "seqscan", "bitmapscan"):
+            db.database.execute_sql(f"SET LOCAL enable_{what} = off")
+        return [step["Node Type"] for step in _plan(sql, parameters) if "Sort" in step["Node Type"]]
+
+
+def test_every_list_is_looked_at_here(api: Caller) -> None:
+    """What takes ``before_id`` in the documentation is in the table above."""
+    paths = api.get("openapi.json")["paths"]
+    lists = {
+        path.removeprefix("/api/")
+        for path, operations in paths.items()
+        if any(one.get("name") == "before_id" for one in operations.get("get", {}).get("parameters", []))
+    }
+    ours = {path.format(idp="{provider_id}", wh="{webhook_id}") for path in LISTS}
+    assert lists == ours | NOT_BY_KEY
+
+
+def test_a_page_of_a_list_is_read_in_the_order_of_an_index(
+    api: Caller, made: list[tuple[str, Any]], connection: dict[str, Any]
+) -> None:
+    """Page 1,000 costs what page 1 does: no rows are sorted, on a database as the product makes it."""
+    provider = api.post("identity_providers", connection)["id"]
+    webhook = api.post("webhooks", {"url": "https://hooks.example.com/acme"})["id"]
+    unordered = {}
+    for path, query in [(one, query) for one, queries in LISTS.items() for query in ("", *queries)]:
+        made.clear()
+        api.get(f"{path.format(idp=provider, wh=webhook)}?before_id=zz&{query}")
+        with db.connection():
+            if steps := [step for one in _listing(made) for step in _unordered(*one)]:
+                unordered[f"{path}?{query}"] = steps
+    assert unordered == {}
+
+
+def _furnish_many(account_id: str, owner_id: str) -> None:
+    now = clock.now()
+    base = {"account": account_id}
+    bot = {"name": "", "roles": [], "created_at": now}
+    token = {"kind": "authtoken", "member": owner_id, "acl": [], "created_at": now}
+    told = {"type": "bot_user_created.v0", "timestamp": now, "principal_type": "system", "principal_subject": ""}
+    told |= {"source": "system", "object": {}}
+    member = {"email": "", "managed_by": "local", "active": False, "held": True, "created_at": now}
+    asked = {"email": "", "roles": [], "invited_by": "", "expires_at": now + timedelta(days=1), "created_at": now}
+    with db.transaction():
+        for first in range(0, MANY, 1000):
+            numbers = range(first, first + 1000)
+            BotUser.insert_many([{**base, **bot, "id": f"bot_{n:026}", "name_key": f"{n}"} for n in numbers]).execute()
+            Credential.insert_many([{**base, **token, "id": f"cr_{n:026}"} for n in numbers]).execute()
+            Event.insert_many([{**base, **told, "id": f"ev_{n:026}"} for n in numbers]).execute()
+            Person.insert_many([{"id": f"p_{n}", "created_at": now} for n in numbers]).execute()
+            Member.insert_many(
+                [{**base, **member, "id": f"usr_{n:026}", "person": f"p_{n}", "email_key": f"{n}"} for n in numbers]
+            ).execute()
+            Invitation.insert_many(
+                [{**base, **asked, "id": f"inv_{n:026}", "email_key": f"{n}", "token_digest": f"{n}"} for n in numbers]
+            ).execute()
+    if db.database.for_update:
+        db.database.execute_sql("ANALYZE")  # as its autovacuum does by itself a minute later
+
+
+def _rows_read(sql: str, parameters: Any) -> int:
+    """The most that PostgreSQL reads in one step; SQLite does not say, and its plan alone is looked at above."""
+    if isinstance(db.database.obj, SqliteDatabase):
         return 0
-    ((plan,),) = db.database.execute_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", parameters).fetchall()
-    return _most(json.loads(plan)[0]["Plan"] if isinstance(plan, str) else plan[0]["Plan"])
-
-
-def _most(step: dict[str, Any]) -> int:
-    read = step["Actual Rows"] * step["Actual Loops"] + step.get("Rows Removed by Filter", 0)
-    return int(max([read, *(_most(inner) for inner in step.get("Plans", []))]))
+    steps = _plan(sql, parameters, analyze=True)
+    return int(
+        max(step["Actual Rows"] * step["Actual Loops"] + step.get("Rows Removed by Filter", 0) for step in steps)
+    )
 
 
 def test_a_late_page_costs_what_the_first_does(api: Caller, made: list[tuple[str, Any]]) -> None:
@@ -142,18 +235,57 @@ def test_a_late_page_costs_what_the_first_does(api: Caller, made: list[tuple[str
     who = api.get("whoami")
     with db.connection():
         _furnish_many(who["account"]["id"], who["principal"]["id"])
-    for path, prefix in (("bot_users?", "bot"), ("credentials?", "cr"), ("events?", "ev"), (f"events?{TYPED}&", "ev")):
+    for path, prefix in (
+        ("bot_users?", "bot"),
+        ("credentials?", "cr"),
+        ("events?", "ev"),
+        (f"events?{TYPED}&", "ev"),
+        ("invitations?", "inv"),
+        ("users?", "usr"),
+        ("users?state=suspended&", "usr"),
+    ):
         costs = set()
         for number in (MANY, MANY // 2, 200):
             made.clear()
             page = api.get(f"{path}before_id={prefix}_{number:026}")
             assert [len(rows) for rows in page.values() if isinstance(rows, list)] == [100]
             costs.add(len(made))
-            listing = [one for one in made if "LIMIT" in one[0] and one[1] and 101 in one[1]]
-            assert listing, made
             with db.connection():
-                assert max(_rows_read(*one) for one in listing) <= 2 * 101
+                assert max(_rows_read(*one) for one in _listing(made)) <= 2 * 101, path
         assert len(costs) == 1, path
 
 
-TYPED = "type=bot_user_created.v0"
+def test_whoever_sees_her_own_credentials_reads_no_others(api: Caller, made: list[tuple[str, Any]]) -> None:
+    """A developer's are found by their owner, however many the account has; a bot user's own too."""
+    id, dana = member_with(api, "developer")
+    bot = api.post("bot_users", {"name": "ci"})["id"]
+    robot = Caller(api.app, api.post("api_keys", {"owner_id": bot})["token"])
+    who = api.get("whoami")
+    with db.connection():
+        _furnish_many(who["account"]["id"], who["principal"]["id"])
+    for caller, owner in ((dana, id), (robot, bot)):
+        mine = caller.post("credentials", {})["id"]
+        made.clear()
+        assert [(row["id"], row["owner_id"]) for row in caller.get("credentials")["credentials"]] == [(mine, owner)]
+        ((sql, parameters),) = _listing(made)
+        with db.connection():
+            assert _rows_read(sql, parameters) <= 2
+            if isinstance(db.database.obj, SqliteDatabase):
+                plan = str(db.database.execute_sql(f"EXPLAIN QUERY PLAN {sql}", parameters).fetchall())
+                assert f"{'bot_user' if owner == bot else 'member'}_id=?" in plan
+
+
+def test_lists_of_several_directories_are_one(api: Caller, connection: dict[str, Any]) -> None:
+    """Mappings of two providers come in the order in which they were made, over pages."""
+    providers = [
+        api.post("identity_providers", {**connection, "name": name, "entity_id": f"https://{name}.test"})["id"]
+        for name in ("one", "two")
+    ]
+    made = [
+        api.post(
+            "role_mappings",
+            {"identity_provider_id": providers[number % 2], "group_display_name": f"g{number}", "role": "viewer"},
+        )["id"]
+        for number in range(7)
+    ]
+    assert _follow(api, api.get("role_mappings?limit=3"), "role_mappings") == made[::-1]
