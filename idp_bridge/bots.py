@@ -59,6 +59,7 @@ def create(
 def change(actor: Actor, bot: BotUser, **fields: Any) -> None:
     """Set name, active, description, metadata or roles. Raises Conflict, Invalid, Forbidden (rights; the seats of the
     invitations that it has sent, which count again once it is active)."""
+    _hold(bot)
     if "roles" in fields:
         fields["roles"] = _granted(actor, fields["roles"])
     changed = {name: value for name, value in fields.items() if getattr(bot, name) != value}
@@ -76,11 +77,20 @@ def change(actor: Actor, bot: BotUser, **fields: Any) -> None:
 
 
 def delete(actor: Actor, bot: BotUser) -> None:
-    """Gone, with every credential it owned."""
+    """Gone, with every credential it owned. Raises NotFound (deleted meanwhile)."""
+    _hold(bot)
     owned = Credential.select(Credential.id).where(Credential.bot_user == bot)
     gone = {**describe(bot), "credentials": column(owned)}
     bot.delete_instance()
     events.record(actor, Type.BOT_USER_DELETED, gone)
+
+
+def _hold(bot: BotUser) -> None:
+    """As it is now, and so until the transaction ends: of two who delete it the second finds none. Raises NotFound."""
+    now = db.locked(BotUser.select().where(BotUser.id == bot.id)).get_or_none()
+    if now is None:
+        raise NotFound(f"There is no bot user {bot.id} any more.")
+    bot.__data__.update(now.__data__)
 
 
 def describe(bot: BotUser) -> dict[str, Any]:

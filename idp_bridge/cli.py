@@ -35,6 +35,7 @@ from idp_bridge import (
     recovery,
     roles,
     sign_in_mode,
+    upkeep,
 )
 from idp_bridge.config import Config, ConfigError
 from idp_bridge.errors import DomainError, NotFound
@@ -67,7 +68,8 @@ def main() -> None:
     """SAML single sign-on, SCIM provisioning, roles, seats and bot users in front of your product."""
 
 
-main.add_command(simulate)
+for _command in (simulate, upkeep.backup, upkeep.restore, upkeep.rotate_secret_key, upkeep.doctor_command):
+    main.add_command(_command)
 
 
 def _settings() -> Config:

@@ -74,10 +74,11 @@ def sqlite_path(database_url: str) -> Path | None:
     return Path(database_url.removeprefix("sqlite:///")) if database_url.startswith("sqlite:///") else None
 
 
-def load(*, dotenv: bool = False) -> Config:
+def load(*, dotenv: bool = False, keep: bool = True) -> Config:
     """The configuration of this process, from its environment.
 
-    ``dotenv`` also reads a ``.env`` file, which is for development. Raises ConfigError.
+    ``dotenv`` also reads a ``.env`` file, which is for development. ``keep`` False: only look; no secret key is made
+    where there is none yet. Raises ConfigError.
     """
     env = FileAwareEnv(eager=False, prefix=PREFIX)
     if dotenv and Path(".env").is_file():
@@ -114,7 +115,7 @@ def load(*, dotenv: bool = False) -> Config:
         if path is None:
             faults = [f"{PREFIX}SECRET_KEY: required on PostgreSQL (32 characters or more), equal on every machine"]
         else:
-            secret_key = _kept_secret(path.with_name(path.name + ".secret"))
+            secret_key = _kept_secret(secret_path(path), make=keep)
     if faults:
         raise ConfigError(faults)
     return Config(
@@ -149,8 +150,15 @@ def _faults(env: FileAwareEnv) -> list[str]:
     return []
 
 
-def _kept_secret(path: Path) -> str:
+def secret_path(path: Path) -> Path:
+    """Where the secret key of an SQLite database is kept, if it is in no setting."""
+    return path.with_name(path.name + ".secret")
+
+
+def _kept_secret(path: Path, *, make: bool) -> str:
     """SQLite means one machine, so the key is made once and kept beside the file, for its owner only."""
+    if not make:
+        return path.read_text().strip() if path.exists() else ""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

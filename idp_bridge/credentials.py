@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from peewee import JOIN, SQL
 
-from idp_bridge import clock, db, events, ids, last_uses, member_roles, ssh_keys, tokens
+from idp_bridge import clock, db, events, ids, last_uses, member_roles, sign_in_mode, ssh_keys, tokens
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Conflict, Forbidden, Invalid, NotFound
 from idp_bridge.events import Type
@@ -23,6 +23,7 @@ from idp_bridge.models import (
     BotUser,
     Credential,
     CredentialUse,
+    IdentityLink,
     IdentityProvider,
     Member,
     RecoveryCode,
@@ -158,38 +159,76 @@ def get(actor: Actor, kind: Kind, credential_id: str) -> Credential:
 
 
 def change(actor: Actor, credential: Credential, **fields: Any) -> None:
-    """Set description, metadata or acl. No change, no event. Raises Forbidden (an administrator's), Invalid (acl)."""
+    """Set description, metadata or acl. No change, no event. Raises Forbidden (an administrator's), Invalid (acl),
+    NotFound (deleted meanwhile)."""
+    _hold(credential)
     _check_touch(actor, credential)
     _check_acl(fields.get("acl", ()))
     changed = {name: value for name, value in fields.items() if getattr(credential, name) != value}
     if not changed:
         return
+    before = {name: getattr(credential, name) for name in changed}
     for name, value in changed.items():
         setattr(credential, name, value)
     credential.save(only=[getattr(Credential, name) for name in changed])
-    events.record(actor, KINDS[credential.kind].updated, describe(credential))
+    events.record(actor, KINDS[credential.kind].updated, {**describe(credential), "before": before})
 
 
 def delete(actor: Actor, credential: Credential) -> None:
-    """Revoke for good. Raises Forbidden (an administrator's)."""
+    """Revoke for good. Raises Forbidden (an administrator's), NotFound (deleted meanwhile)."""
+    _hold(credential)
     _check_touch(actor, credential)
     credential.delete_instance()
     events.record(actor, KINDS[credential.kind].deleted, describe(credential))
 
 
+def _hold(credential: Credential) -> None:
+    """As it is now, and so until the transaction ends: of two who delete it the second finds none. Raises NotFound."""
+    now = db.locked(Credential.select().where(Credential.id == credential.id)).get_or_none()
+    if now is None:
+        raise NotFound(f"There is no {credential.kind} {credential.id} any more.")
+    credential.__data__.update(now.__data__)
+
+
+def check_missed(actor: Actor, credential: Credential) -> None:
+    """Before a deletion of which nobody has said that she is sure. Raises Conflict where no next call could be made: of
+    the credential that the actor shows, and of the last way in of the only administrator."""
+    if is_last_way_in(credential):
+        raise Conflict(
+            "Nothing else lets the account's only administrator in: no password, no recovery code, no identity "
+            "provider by which she has come in, no other API key. Give her another way in, or delete it by force.",
+            code=Code.LAST_WAY_IN,
+        )
+    if credential.id == actor.credential_id:
+        raise Conflict(
+            "This is the key that you call with. Go on with another one, or delete it by force.",
+            code=Code.CREDENTIAL_IN_USE,
+        )
+
+
 def is_last_way_in(credential: Credential) -> bool:
-    """Whether it is all that the account's only administrator has: no password, no identity provider, no recovery code
-    and no other API key would let her in once it is gone."""
+    """Whether it is all that the account's only administrator has: once it is gone no password, no identity provider,
+    no recovery code and no other API key that works would let her in. A provider counts that has let her in before or
+    whose directory has her: what has never worked is hope."""
     member = credential.member
     if credential.kind != API_KEY.name or member is None:
         return False
-    if member_roles.administrators(credential.account) != {member.id} or member.person.password_hash:
+    if member_roles.administrators(credential.account) != {member.id}:
         return False
+    if member.person.password_hash and sign_in_mode.of(credential.account) == sign_in_mode.MIXED:
+        return False
+    linked = IdentityLink.select(IdentityLink.identity_provider).where(IdentityLink.member == member)
+    known = IdentityProvider.id.in_(linked)
+    if member.managed_by == "scim":
+        known |= IdentityProvider.id == member.identity_provider_id
+    lives = Credential.expires_at.is_null() | (Credential.expires_at > clock.now())
     others: tuple[Any, ...] = (
-        IdentityProvider.select().where(IdentityProvider.account == credential.account, IdentityProvider.enabled),
+        IdentityProvider.select().where(
+            IdentityProvider.account == credential.account, IdentityProvider.enabled, known
+        ),
         RecoveryCode.select().where(RecoveryCode.member == member, RecoveryCode.used_at.is_null()),
         Credential.select().where(
-            Credential.member == member, Credential.kind == API_KEY.name, Credential.id != credential.id
+            Credential.member == member, Credential.kind == API_KEY.name, Credential.id != credential.id, lives
         ),
     )
     return not any(query.exists() for query in others)
@@ -307,6 +346,7 @@ def describe(credential: Credential) -> dict[str, Any]:
         "owner_id": credential.member_id or credential.bot_user_id,
         "description": credential.description,
         "metadata": credential.metadata,
+        **({} if credential.kind == API_KEY.name else {"acl": list(credential.acl)}),
         "expires_at": clock.rfc3339(credential.expires_at) if credential.expires_at else None,
     }
     if credential.fingerprint:

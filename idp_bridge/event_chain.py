@@ -134,6 +134,19 @@ def verify(account: Account, *, expected: Head | None = None, progress: Progress
     return proof
 
 
+def verify_newest(account: Account) -> Broken | None:
+    """Whether the account's newest link holds, and the events that it names; what is before it is taken on trust."""
+    seal = EventSeal.select().where(EventSeal.account == account).order_by(EventSeal.number.desc()).first()
+    if seal is None:
+        return None
+    try:
+        _check_link(seal, Proof(account.slug, head=Head(seal.number - 1, seal.previous)))
+        _check_events(account, seal)
+    except _BrokenLink as found:
+        return found.broken
+    return None
+
+
 class _BrokenLink(Exception):
     def __init__(self, what: str, *, seal: int | None = None, event_id: str | None = None) -> None:
         self.broken = Broken(what, seal, event_id)

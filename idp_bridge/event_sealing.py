@@ -59,8 +59,7 @@ def _seal(account_id: str, rows: Sequence[_Noted], now: datetime) -> None:
         if account is not None:
             link = event_chain.link(account_id, after=event_chain.head(account), events=named, sealed_at=now)
             EventSeal.insert(link).execute()
-            if receipts.expect(events, now):
-                db.after_commit(webhooks.arrived.set)
+            receipts.expect(events, now)
             webhooks.fan_out(account, events, position=link["number"] * BATCH, now=now)
 
 

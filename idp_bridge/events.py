@@ -5,7 +5,7 @@ The type is ``<object>_<past verb>.v0``; ngrok's own names are kept where it has
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import reduce
@@ -20,6 +20,7 @@ from idp_bridge.models import Account, Event
 from idp_bridge.statement import Table
 
 PAGE = 500  # of an export, read at once
+NAMED = 100  # ids that an event names at most where there may be many; it always has their number
 
 written = threading.Event()  # this process has written some: the sealer looks at once instead of in a while
 
@@ -85,6 +86,7 @@ class Type(StrEnum):
     WEBHOOK_TESTED = "webhook_tested.v0"
     WEBHOOK_DISABLED = "webhook_disabled.v0"
     WEBHOOK_DELIVERY_FAILED = "webhook_delivery_failed.v0"
+    WEBHOOK_DELIVERY_RESENT = "webhook_delivery_resent.v0"
     USAGE_THRESHOLD_REACHED = "usage_threshold_reached.v0"
     MEMBER_DEPROVISIONED = "member_deprovisioned.v0"
     RECOVERY_CODES_CREATED = "recovery_codes_created.v0"
@@ -236,6 +238,11 @@ def record(actor: Actor, type: Type, obj: Mapping[str, Any]) -> str:
     )
     db.after_commit(written.set)
     return event_id
+
+
+def some(named: Collection[str]) -> dict[str, Any]:
+    """Many ids, as an event tells of them: their number, and the first of them."""
+    return {"count": len(named), "ids": sorted(named)[:NAMED]}
 
 
 _TABLE = Table(Event)

@@ -80,6 +80,12 @@ def post(url: str, body: bytes, *, headers: Mapping[str, str], limits: Limits | 
         return _within(limits.seconds, ExitStack(), send)
 
 
+def where_to(url: str) -> str:
+    """The server that a URL leads to. What follows is often the secret that lets somebody post there."""
+    parts = urlsplit(url)
+    return f"https://{parts.netloc}/" + ("…" if parts.path.strip("/") or parts.query else "")
+
+
 @contextmanager
 def _in_words(field: str, limits: Limits, *, instead: str = "") -> Iterator[None]:
     """What goes wrong, as the refusal of a field, in words that tell nothing of our network."""

@@ -4,7 +4,8 @@ A mapping refers to a group by id and shows its name, so a rename breaks nothing
 pushed waits under its name and takes hold when it comes.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -67,18 +68,37 @@ _GIVES_ADMIN = Statement(
 )
 
 
-def bind_mappings(identity_provider_id: str, group: DirectoryGroup) -> None:
+def bind_mappings(
+    actor: Actor, identity_provider_id: str, group: DirectoryGroup, *, former_name: str | None = None
+) -> None:
     """After a group came or was renamed: its mappings follow its name, and one that waits under it takes hold."""
     named = (RoleMapping.identity_provider == identity_provider_id) & (RoleMapping.group_key == group.display_name_key)
     there = column(RoleMapping.select(RoleMapping.role).where(named))
-    RoleMapping.update(group_key=group.display_name_key, group_display_name=group.display_name).where(
+    renamed = RoleMapping.update(group_key=group.display_name_key, group_display_name=group.display_name).where(
         RoleMapping.group == group, RoleMapping.role.not_in(there)
-    ).execute()
-    if RoleMapping.update(group=group).where(named, RoleMapping.group.is_null()).execute():
-        _leave_to_directory(identity_provider_id, group)
+    )
+    _tell_of(actor, renamed.returning(RoleMapping).execute(), group, before={"group_display_name": former_name})
+    bound = RoleMapping.update(group=group).where(named, RoleMapping.group.is_null()).returning(RoleMapping)
+    if _tell_of(actor, bound.execute(), group, before={"group_id": None}):
+        _leave_to_directory(actor, identity_provider_id, group)
 
 
-def _leave_to_directory(identity_provider_id: str, group: DirectoryGroup) -> None:
+def _tell_of(actor: Actor, rows: Iterable[RoleMapping], group: DirectoryGroup | None, *, before: Any) -> bool:
+    """An event of each of these mappings, which follow a group of the directory; whether there are any."""
+    changed = list(rows)
+    for row in changed:
+        row.group = group
+        events.record(actor, Type.ROLE_MAPPING_UPDATED, {**describe_mapping(row), "before": before})
+    return bool(changed)
+
+
+def release_mappings(actor: Actor, group: DirectoryGroup) -> None:
+    """Before a group goes: its mappings wait under its name again."""
+    released = RoleMapping.update(group=None).where(RoleMapping.group == group).returning(RoleMapping)
+    _tell_of(actor, released.execute(), None, before={"group_id": group.id})
+
+
+def _leave_to_directory(actor: Actor, identity_provider_id: str, group: DirectoryGroup) -> None:
     """A group that is pushed has in it whom its directory says: what sign-ins of those whom it manages have claimed by
     the mappings that waited for it is gone. Raises Conflict for the last administrator."""
     managed = Member.select(Member.id).where(
@@ -86,10 +106,21 @@ def _leave_to_directory(identity_provider_id: str, group: DirectoryGroup) -> Non
     )
     mapped = RoleMapping.select(RoleMapping.id).where(RoleMapping.group == group)
     claims = MemberRole.mapping_id.in_(mapped) & MemberRole.member.in_(managed)
-    if MemberRole.select().where(claims).exists():
-        provider = IdentityProvider.select(IdentityProvider, Account).join(Account)
-        with keeping_an_administrator(provider.where(IdentityProvider.id == identity_provider_id).get().account):
-            MemberRole.delete().where(claims).execute()
+    if not MemberRole.select().where(claims).exists():
+        return
+    with keeping_an_administrator(actor.account):
+        gone = defaultdict(list)
+        deleted: Any = MemberRole.delete().where(claims).returning(MemberRole.member, MemberRole.role)
+        for member_id, role in deleted.tuples().execute():
+            gone[member_id].append(role)
+    left = defaultdict(list)
+    claimed = (MemberRole.source == "claim") & MemberRole.member.in_(list(gone))
+    kept: Any = MemberRole.select(MemberRole.member, MemberRole.role).where(claimed)
+    for member_id, role in kept.tuples():
+        left[member_id].append(role)
+    for member in Member.select().where(Member.id.in_(list(gone))).order_by(Member.id):
+        after = left[member.id]
+        member_roles.told_claims(actor, member, before=[*after, *gone[member.id]], after=after)
 
 
 # --- role mappings ----------------------------------------------------------------------------------------------
@@ -162,7 +193,7 @@ def _change(actor: Actor, row: RoleMapping, role: str) -> None:
             MemberRole.delete().where(claims).execute()
         else:
             MemberRole.update(role=role).where(claims).execute()
-    events.record(actor, Type.ROLE_MAPPING_UPDATED, {**describe_mapping(row), "role_before": before})
+    events.record(actor, Type.ROLE_MAPPING_UPDATED, {**describe_mapping(row), "before": {"role": before}})
 
 
 def unmap(actor: Actor, row: RoleMapping) -> None:
@@ -181,11 +212,12 @@ def _check_taking(actor: Actor, row: RoleMapping) -> None:
         raise Forbidden("Only an administrator may change a mapping to admin.", code=Code.ADMINISTRATORS_ONLY)
 
 
-def forget_claims(identity_provider: IdentityProvider, *, role: str | None = None) -> None:
-    """What assertions of this provider gave is gone: every role, or just this one."""
+def forget_claims(identity_provider: IdentityProvider, *, role: str | None = None) -> set[str]:
+    """What assertions of this provider gave is gone: every role, or just this one; the ids of those who had it."""
     mapped = RoleMapping.select(RoleMapping.id).where(RoleMapping.identity_provider == identity_provider)
     claims = MemberRole.mapping_id.in_(mapped)
-    MemberRole.delete().where(claims if role is None else claims & (MemberRole.role == role)).execute()
+    gone = MemberRole.delete().where(claims if role is None else claims & (MemberRole.role == role))
+    return set(column(gone.returning(MemberRole.member).execute()))
 
 
 def describe_mapping(row: RoleMapping) -> dict[str, Any]:

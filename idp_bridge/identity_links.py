@@ -54,7 +54,8 @@ def forget(actor: Actor, member: Member) -> None:
     forgotten = [_described(link) for link in of_member(member)]
     if forgotten:
         IdentityLink.delete().where(IdentityLink.member == member).execute()
-        events.record(actor, Type.USER_UPDATED, {**members.describe(member), "forgotten_links": forgotten})
+        told = {**members.describe(member), "links": [], "before": {"links": forgotten}}
+        events.record(actor, Type.USER_UPDATED, told)
 
 
 def forget_all(actor: Actor, provider: IdentityProvider) -> int:
@@ -66,7 +67,7 @@ def forget_all(actor: Actor, provider: IdentityProvider) -> int:
         events.record(
             actor,
             Type.IDENTITY_PROVIDER_UPDATED,
-            {"id": provider.id, "name": provider.name, "forgotten_links": forgotten},
+            {"id": provider.id, "name": provider.name, "links": 0, "before": {"links": forgotten}},
         )
     return forgotten
 

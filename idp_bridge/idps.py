@@ -1,5 +1,7 @@
 """Identity providers: the SAML connections of an account, each with a directory of its own."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -16,6 +18,7 @@ from idp_bridge import (
     member_roles,
     plans,
     roles,
+    scim_tokens,
     seats,
     sessions,
     sign_in_mode,
@@ -221,16 +224,46 @@ def change(actor: Actor, provider: IdentityProvider, *, trust: Trust | None = No
         provider.set_up_step = None
     if going or ("trusted_with_administrators" in changed and was_trusted and provider.enabled):
         check_reachable_without(actor, provider)
+    told: dict[str, Any] = {}
     with groups.keeping_an_administrator(actor.account):
         provider.save(only=provider.dirty_fields)
         if "may_grant_admin" in changed and not provider.may_grant_admin:
-            groups.forget_claims(provider, role=roles.ADMIN)
-            member_roles.forget_default(provider, roles.ADMIN)
+            lost = groups.forget_claims(provider, role=roles.ADMIN)
+            lost |= member_roles.forget_default(provider, roles.ADMIN)
+            told["administrators_by_it"] = events.some(lost)
     if going:  # not before the row says so, which is what a sign-in that comes at this moment asks
-        sessions.end_all_by(provider.id)
-    events.record(
-        actor, Type.IDENTITY_PROVIDER_UPDATED, {**describe(provider), "before": {n: before[n] for n in sorted(changed)}}
-    )
+        told["sessions_ended"] = sessions.end_all_by(provider.id)
+    before = {name: _in_events(name, before[name]) for name in sorted(changed)}
+    events.record(actor, Type.IDENTITY_PROVIDER_UPDATED, {**describe(provider), "before": before, **told})
+
+
+def looked_at(provider: IdentityProvider) -> str:
+    """The digest of all that an administrator stands behind who confirms the connection: its settings, and the tokens
+    that open its directory."""
+    tokens = sorted(row.id for row in scim_tokens.of_provider(provider))
+    said = json.dumps([describe(provider), tokens], sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def confirm(actor: Actor, provider: IdentityProvider, *, seen: str) -> None:
+    """Trust it with administrators, if it still is what its ``looked_at`` said when she was shown it: whoever set it up
+    may have put in another certificate or token since. Raises Conflict, Forbidden."""
+    _check_seen(actor, provider, seen)
+    change(actor, provider, trusted_with_administrators=True)
+
+
+def enable(actor: Actor, provider: IdentityProvider, *, seen: str, confirmed: bool = False) -> None:
+    """End the set-up: people may come in by it, and its administrators too where it is ``confirmed``; of exactly what
+    its ``looked_at`` said when she was shown it. Raises Conflict, Forbidden."""
+    _check_seen(actor, provider, seen)
+    trusted: dict[str, Any] = {"trusted_with_administrators": True} if confirmed else {}
+    change(actor, provider, enabled=True, **trusted)
+
+
+def _check_seen(actor: Actor, provider: IdentityProvider, seen: str) -> None:
+    seats.lock_anew(actor.account, provider)
+    if seen != looked_at(provider):
+        raise Conflict(f"{provider.name} has been changed since this page was shown. Look at it again first.")
 
 
 def begin_set_up(actor: Actor, *, name: str, kind: str, first_step: str, **options: Any) -> IdentityProvider:
@@ -253,10 +286,9 @@ def delete(actor: Actor, provider: IdentityProvider) -> None:
     if provider.may_grant_admin:
         _check_makes_administrators(actor)
     with groups.keeping_an_administrator(actor.account):
-        groups.forget_claims(provider)
-        member_lifecycle.let_go(provider)
+        told = {"claims_lost_by": events.some(groups.forget_claims(provider)), **member_lifecycle.let_go(provider)}
         provider.delete_instance()
-    events.record(actor, Type.IDENTITY_PROVIDER_DELETED, describe(provider))
+    events.record(actor, Type.IDENTITY_PROVIDER_DELETED, {**describe(provider), **told})
 
 
 def switch_by_plan(actor: Actor, provider: IdentityProvider, *, on: bool) -> int:
@@ -468,6 +500,11 @@ def describe(provider: IdentityProvider) -> dict[str, Any]:
         **{name: getattr(provider, name) for name in _TOLD},
         "certificates": [certificate["fingerprint_sha256"] for certificate in provider.certificates],
     }
+
+
+def _in_events(name: str, value: Any) -> Any:
+    """A setting as it was, in the form that ``describe`` gives it."""
+    return [certificate["fingerprint_sha256"] for certificate in value] if name == "certificates" else value
 
 
 #: What events tell of a connection beside its certificates: every setting, so that a change shows what became of it.

@@ -46,7 +46,8 @@ class Job:
 
     Jobs of one ``lane`` wait for each other, and for no others: it is the thread that they run in. Where ``woken_by``
     is set, this process's lane looks at once, due or not: such a job claims each piece of its work for itself.
-    ``gathering``: once woken, the lane lets so much time pass in which more may come."""
+    ``gathering``: once woken, the lane lets so much time pass in which more may come. ``ending`` is set when this
+    process is to end, for work that may go on and on."""
 
     name: str
     every: timedelta
@@ -54,6 +55,7 @@ class Job:
     lane: str = "jobs"
     woken_by: threading.Event | None = None
     gathering: timedelta = timedelta(0)
+    ending: threading.Event | None = None
 
 
 def _forget_logouts(now: datetime) -> None:
@@ -85,8 +87,15 @@ JOBS = (
         woken_by=events.written,
         gathering=timedelta(seconds=1),
     ),
-    Job("webhooks", PAUSE, webhook_delivery.deliver, lane="webhooks", woken_by=webhooks.arrived),  # strangers' pace
-    Job("receipts", PAUSE, receipts.write, lane="webhooks", woken_by=webhooks.arrived),
+    Job(
+        "webhooks",
+        PAUSE,
+        webhook_delivery.deliver,
+        lane="webhooks",  # at strangers' pace
+        woken_by=webhooks.arrived,
+        ending=webhook_delivery.ending,
+    ),
+    Job("receipts", PAUSE, receipts.write, lane="receipts", woken_by=receipts.known),
     Job("password_resets", PAUSE, password_changes.answer, lane="mail", woken_by=mail.arrived),
     Job("mail", PAUSE, mail.deliver, lane="mail", woken_by=mail.arrived),  # at the pace of the operator's mail server
 )
@@ -127,6 +136,7 @@ class Runner:
     def __init__(self, *, pause: timedelta = PAUSE, jobs: Sequence[Job] = JOBS) -> None:
         self._pause = pause.total_seconds()
         self._stopped = threading.Event()
+        self._endings = [job.ending for job in jobs if job.ending]
         lanes = {job.lane: [one for one in jobs if one.lane == job.lane] for job in jobs}
         self._wakes = {
             lane: next((job.woken_by for job in of_lane if job.woken_by), None) or threading.Event()
@@ -139,14 +149,16 @@ class Runner:
         ]
 
     def start(self) -> None:
+        for ending in self._endings:
+            ending.clear()
         for thread in self._threads:
             thread.start()
 
     def stop(self, *, within: timedelta = timedelta(seconds=10)) -> None:
         """No job begins any more; those that run have so long to end."""
         self._stopped.set()
-        for wake in self._wakes.values():
-            wake.set()
+        for signal in (*self._endings, *self._wakes.values()):
+            signal.set()
         deadline = time.monotonic() + within.total_seconds()
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))

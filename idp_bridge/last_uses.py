@@ -8,7 +8,7 @@ whichever process writes last.
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -185,12 +185,32 @@ def _write(model: Any, batch: _Noted, *, ending: bool) -> _Noted:
 
 
 def of_month(credentials: Iterable[str], now: datetime | None = None) -> dict[str, list[CredentialUse]]:
-    """The uses of these credentials on each of the last ``DAYS`` days that had any, newest first."""
+    """The uses of these credentials on each of the last ``DAYS`` days that had any, newest first; with those that this
+    process has noted and not written yet."""
     earliest = day((now or clock.now()) - timedelta(days=DAYS - 1))
     found: dict[str, list[CredentialUse]] = {id: [] for id in credentials}
     for row in _OF_MONTH.instances(ids=list(found), earliest=earliest):
         found[row[0].credential_id].append(row[0])
+    for use in _unwritten(found):
+        _count(found[use.credential_id], use)
     return found
+
+
+def _unwritten(ids: Collection[str]) -> list[CredentialUse]:
+    with _lock:
+        ours = [(key, use.number, use.address) for key, use in _noted.items() if key[0] is Credential and key[1] in ids]
+    return [
+        CredentialUse(credential=id, day=day, number=number, address=address) for (_, id, day), number, address in ours
+    ]
+
+
+def _count(days: list[CredentialUse], use: CredentialUse) -> None:
+    known = next((row for row in days if row.day == use.day), None)
+    if known is None:
+        days.append(use)
+        days.sort(key=lambda row: row.day, reverse=True)
+    else:
+        known.number, known.address = known.number + use.number, use.address
 
 
 def prune(now: datetime) -> None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -34,8 +34,10 @@ class _Requests:
 _requests = _Requests()
 
 
-def configure(log_format: str, level: str = "info") -> None:
-    """``log_format``: json or console; ``level``: info or warning. Replaces the handlers of the root logger."""
+def configure(log_format: str, level: str = "info", *, stream: TextIO | None = None) -> None:
+    """``log_format``: json or console; ``level``: info or warning; ``stream``: a file, standard error by default.
+    Replaces the handlers of the root logger."""
+    stream = stream or sys.stderr
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
@@ -43,7 +45,7 @@ def configure(log_format: str, level: str = "info") -> None:
         structlog.processors.format_exc_info,
     ]
     last = structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer()
-    handler = logging.StreamHandler()
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -56,7 +58,7 @@ def configure(log_format: str, level: str = "info") -> None:
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
     _requests.render = _as_json if log_format == "json" else _for_people
-    _requests.level, _requests.descriptor = _LEVELS[level], sys.stderr.fileno()
+    _requests.level, _requests.descriptor = _LEVELS[level], stream.fileno()
 
 
 def request(line: Callable[..., Line], *of: Any, failed: bool = False) -> None:

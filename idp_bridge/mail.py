@@ -86,6 +86,12 @@ def configure(config: Config) -> None:
     _service.server = Server.of(config.smtp_url) if config.smtp_url else None
 
 
+def greet(url: str) -> None:
+    """Say hello to that server, and sign in where there is a user; nothing is sent. Raises OSError, SMTPException."""
+    with _connected(Server.of(url)):
+        pass
+
+
 def enabled() -> bool:
     """Whether there is a server to send by."""
     return _service.server is not None

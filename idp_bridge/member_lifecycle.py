@@ -4,8 +4,9 @@ What a directory owns is read-only by hand and says so. Each change runs inside 
 frees the seat, and ends the sessions that no longer reach anything, in one transaction.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import MappingProxyType
 from typing import Any
 
 from peewee import SQL
@@ -86,9 +87,11 @@ def adopt(actor: Actor, member: Member, identity_provider: IdentityProvider) -> 
             "or ask an administrator which one is to keep her.",
             code=Code.MANAGED_BY_DIRECTORY,
         )
+    before = _managed(member)
     member.managed_by, member.identity_provider = "scim", identity_provider
     _TABLE.save(member, "managed_by", "identity_provider")
-    events.record(actor, Type.USER_UPDATED, describe(member))
+    if before != _managed(member):
+        events.record(actor, Type.USER_UPDATED, {**describe(member), "before": before})
     member_roles.leave_to_directory(actor, member, identity_provider)
 
 
@@ -105,11 +108,12 @@ def revive(actor: Actor, member: Member, identity_provider: IdentityProvider, *,
             "let an administrator remove that member first.",
             code=Code.ALREADY_MEMBER,
         )
+    before = {**_managed(member), "active": member.active}
     member.managed_by, member.identity_provider, member.removed_at = "scim", identity_provider, None
     member.directory_active = active
     with _one_living_membership():
         _settle_active(member, actor.account, "managed_by", "identity_provider", "removed_at", "directory_active")
-    events.record(actor, Type.USER_RESTORED, describe(member))
+    events.record(actor, Type.USER_RESTORED, {**describe(member), "before": before})
 
 
 def restore(actor: Actor, member: Member) -> None:
@@ -135,22 +139,24 @@ def restore(actor: Actor, member: Member) -> None:
         if namesake.exists():
             raise Conflict(f"Her directory has another record named {record.user_name} now.", code=Code.NAME_TAKEN)
         back = DirectoryUser.update(deleted_at=None).where(deleted, DirectoryUser.id == record.id).execute()
+    before = {"active": member.active}
     member.removed_at, member.directory_active = None, record is None or record.active
     with _one_living_membership():
         _settle_active(member, actor.account, "removed_at", "directory_active")
-    events.record(actor, Type.USER_RESTORED, describe(member))
+    events.record(actor, Type.USER_RESTORED, {**describe(member), "before": before})
     if record is not None and back:
         spans.add(record.identity_provider_id, record.id)
 
 
-def deprovision(actor: Actor, member: Member) -> None:
-    """A directory's DELETE: out of the account, sessions ended, credentials dead; undoable for 30 days. The caller
-    holds her row."""
-    stopped = _stop(actor, member)
+def deprovision(actor: Actor, member: Member, *, told: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """A directory's DELETE: out of the account, sessions ended, credentials dead; undoable for 30 days. Of one who was
+    not active all that had stopped before. The caller holds her row. ``told`` goes into the event."""
+    before = {"active": member.active}
+    stopped = _stop(actor, member) if member.active else {}
     with _guarding(actor.account, member):
         member.removed_at = clock.now()
         _settle_active(member, actor.account, "removed_at")
-    events.record(actor, Type.USER_DEPROVISIONED, {**describe(member), **stopped})
+    events.record(actor, Type.USER_DEPROVISIONED, {**describe(member), **stopped, "before": before, **told})
 
 
 def remove(actor: Actor, member: Member) -> None:
@@ -169,16 +175,21 @@ def remove(actor: Actor, member: Member) -> None:
     events.record(actor, Type.USER_DELETED, gone)
 
 
-def let_go(identity_provider: IdentityProvider) -> None:
-    """A provider that goes leaves its members to be managed by hand. Whom its directory kept out stays out until an
-    administrator lifts that. A credential made by its word is an administrator's for good where it was trusted with
-    them, and else never: nothing is left that could come to be."""
+def let_go(identity_provider: IdentityProvider) -> dict[str, Any]:
+    """A provider that goes leaves its members to be managed by hand; who they are, for its event. Whom its directory
+    kept out stays out until an administrator lifts that. A credential made by its word is an administrator's for good
+    where it was trusted with them, and else never: nothing is left that could come to be."""
     its_own = (Member.account == identity_provider.account_id) & (Member.identity_provider == identity_provider)
-    Member.update(held=True, directory_active=True).where(its_own, ~Member.directory_active).execute()
-    Member.update(managed_by="local").where(its_own, Member.managed_by == "scim").execute()
+    held = Member.update(held=True, directory_active=True).where(its_own, ~Member.directory_active)
+    left = Member.update(managed_by="local").where(its_own, Member.managed_by == "scim")
+    told = {
+        "members_held": events.some(db.column(held.returning(Member.id).execute())),
+        "members_left": events.some(db.column(left.returning(Member.id).execute())),
+    }
     if identity_provider.trusted_with_administrators:
         made = (Credential.account == identity_provider.account_id) & (Credential.made_through == identity_provider.id)
         Credential.update(made_through=None).where(made).execute()
+    return told
 
 
 def suspend(actor: Actor, member: Member) -> None:
@@ -187,8 +198,7 @@ def suspend(actor: Actor, member: Member) -> None:
     _hold_again(member)
     if member.held:
         return
-    member.held = True
-    _change_active(actor, member, Type.USER_SUSPENDED, "held")
+    _change_active(actor, member, "held", True)
 
 
 def unsuspend(actor: Actor, member: Member) -> None:
@@ -200,12 +210,7 @@ def unsuspend(actor: Actor, member: Member) -> None:
         if not member.directory_active:
             raise _owned_by_directory(member, "reactivated")
         return
-    member.held = False
-    if member.directory_active:
-        _change_active(actor, member, Type.USER_REACTIVATED, "held")
-        return
-    _TABLE.save(member, "held")
-    events.record(actor, Type.USER_UPDATED, {**describe(member), "before": {"held": True}})
+    _change_active(actor, member, "held", False)
 
 
 def rename(actor: Actor, member: Member, name: str) -> None:
@@ -223,21 +228,39 @@ def rename(actor: Actor, member: Member, name: str) -> None:
     update_profile(actor, member, email=member.email, name=name, first_name=first, last_name=last)
 
 
-def set_directory_active(actor: Actor, member: Member, active: bool) -> None:
-    """What the directory says of her, whose row the caller holds. On False everything stops in this transaction; True
-    needs a seat."""
+def set_directory_active(
+    actor: Actor, member: Member, active: bool, *, told: Mapping[str, Any] = MappingProxyType({})
+) -> bool:
+    """What the directory says of her, whose row the caller holds; whether that is another thing than before. On False
+    everything stops in this transaction; True needs a seat. ``told`` goes into the event."""
     if member.directory_active == active:
-        return
-    member.directory_active = active
-    _change_active(actor, member, Type.USER_REACTIVATED if active else Type.USER_SUSPENDED, "directory_active")
+        return False
+    _change_active(actor, member, "directory_active", active, told=told)
+    return True
 
 
-def _change_active(actor: Actor, member: Member, type: Type, changed: str) -> None:
-    """Bring ``active`` in line after ``held`` or ``directory_active`` changed, with all that follows."""
-    stopped = {} if _is_to_be_active(member) else _stop(actor, member)
+def _change_active(
+    actor: Actor, member: Member, name: str, value: bool, *, told: Mapping[str, Any] = MappingProxyType({})
+) -> None:
+    """Set ``held`` or ``directory_active``, and ``active`` that follows from both, with all that follows from that.
+
+    Where the other one keeps her out, or in, nothing stops and nothing comes back: then it is an update like others,
+    and whoever hears of it must not take it for more."""
+    before = {name: getattr(member, name), "active": member.active}
+    setattr(member, name, value)
+    to_be = _is_to_be_active(member)
+    stopped = _stop(actor, member) if member.active and not to_be else {}
     with _guarding(actor.account, member):
-        _settle_active(member, actor.account, changed)
-    events.record(actor, type, {**describe(member), **stopped})
+        _settle_active(member, actor.account, name)
+    if to_be == before["active"]:
+        type, before = Type.USER_UPDATED, {name: before[name]}
+    else:
+        type = Type.USER_REACTIVATED if to_be else Type.USER_SUSPENDED
+    events.record(actor, type, {**describe(member), name: value, **stopped, "before": before, **told})
+
+
+def _managed(member: Member) -> dict[str, Any]:
+    return {"managed_by": member.managed_by, "identity_provider_id": member.identity_provider_id}
 
 
 def _settle_active(member: Member, account: Account, *changed: str) -> None:

@@ -287,7 +287,7 @@ def set_roles(actor: Actor, member: Member, names: Iterable[str]) -> None:
         MemberRole.delete().where(mine, by_hand, MemberRole.role.not_in(wanted)).execute()
         give(actor, member, wanted - current, source="hand")
     events.record(
-        actor, Type.USER_UPDATED, {**describe(member), "roles": sorted(wanted), "roles_before": sorted(current)}
+        actor, Type.USER_UPDATED, {**describe(member), "roles": sorted(wanted), "before": {"roles": sorted(current)}}
     )
 
 
@@ -305,7 +305,13 @@ def set_claimed_roles(actor: Actor, member: Member, mapped: dict[str, str]) -> N
         ]
         if rows:
             MemberRole.insert_many(rows).execute()
-    events.record(actor, Type.USER_UPDATED, {**describe(member), "claimed_roles": sorted(set(mapped.values()))})
+    told_claims(actor, member, before=before.values(), after=mapped.values())
+
+
+def told_claims(actor: Actor, member: Member, *, before: Iterable[str], after: Iterable[str]) -> None:
+    """An event of what the groups in her assertions give her, and gave her until now."""
+    claims = {"claimed_roles": sorted(set(after)), "before": {"claimed_roles": sorted(set(before))}}
+    events.record(actor, Type.USER_UPDATED, {**describe(member), **claims})
 
 
 def leave_to_directory(actor: Actor, member: Member, identity_provider: IdentityProvider) -> None:
@@ -329,18 +335,23 @@ _CLAIMED = Statement(
 )
 
 
-def forget_default(identity_provider: IdentityProvider, role: str) -> None:
-    """What this provider gave by its default roles is gone."""
-    MemberRole.delete().where(
+def forget_default(identity_provider: IdentityProvider, role: str) -> set[str]:
+    """What this provider gave by its default roles is gone; the ids of those who had it."""
+    gone = MemberRole.delete().where(
         MemberRole.source == "default", MemberRole.role == role, MemberRole.given_by_id == identity_provider.id
-    ).execute()
+    )
+    return set(db.column(gone.returning(MemberRole.member).execute()))
 
 
 def hold_default_roles(actor: Actor, member: Member, names: Iterable[str]) -> None:
     """What her provider gives to whom nothing else gives a role; also where she comes in twice at one moment."""
     rows = [_row(actor, member, name, source="default") for name in sorted(names)]
-    if rows:
-        MemberRole.insert_many(rows).on_conflict_ignore().execute()
+    if not rows:
+        return
+    given = MemberRole.insert_many(rows).on_conflict_ignore().returning(MemberRole.role)
+    if held := sorted(db.column(given.execute())):
+        told = {**describe(member), "roles": held, "before": {"roles": []}}
+        events.record(actor, Type.USER_UPDATED, told)
 
 
 def give(

@@ -3,8 +3,10 @@
 What they may do is in member_roles.py; how they come, stop and go in member_lifecycle.py.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from idp_bridge import clock, events, look_alikes, people
@@ -72,8 +74,13 @@ def search(account: Account, *, text: str = "", state: State | None = None) -> A
 
 def begins(column: Any, text: str) -> Any:
     """The condition that a ``*_key`` column begins so, in a form that its index answers on both databases."""
+    return column.between(*beginning(text))
+
+
+def beginning(text: str) -> tuple[str, str]:
+    """From where to where the keys are that begin so."""
     key = fold(text)
-    return column.between(key, key + LAST_CHARACTER)
+    return key, key + LAST_CHARACTER
 
 
 def deprovisioned(account: Account, member_id: str) -> Member:
@@ -126,19 +133,31 @@ def listed_under(name: str, email: str) -> str:
     return fold(name or email)
 
 
-def update_profile(actor: Actor, member: Member, *, email: str, name: str, first_name: str, last_name: str) -> None:
-    """The name and address that count in this account, from her directory or assertion. Writes only a change."""
+def update_profile(
+    actor: Actor,
+    member: Member,
+    *,
+    email: str,
+    name: str,
+    first_name: str,
+    last_name: str,
+    told: Mapping[str, Any] = MappingProxyType({}),
+) -> bool:
+    """The name and address that count in this account, from her directory or assertion; whether that is a change.
+    Writes nothing else. ``told`` goes into the event."""
     names = {"name": name, "first_name": first_name, "last_name": last_name}
     new = {"email": email, "email_key": fold(email), **{field: said[:LONGEST_NAME] for field, said in names.items()}}
     changed = [field for field, value in new.items() if getattr(member, field) != value]
     if not changed:
-        return
-    before = describe(member)
+        return False
+    before = {field: getattr(member, field) for field in changed if field != "email_key"}
     for field in changed:
         setattr(member, field, new[field])
     member.name_key = listed_under(member.name, member.email)
     _TABLE.save(member, "name_key", *changed)
-    events.record(actor, Type.USER_UPDATED, {**describe(member), "before": before})
+    names = {field: getattr(member, field) for field in before}
+    events.record(actor, Type.USER_UPDATED, {**describe(member), **names, "before": before, **told})
+    return True
 
 
 def name_owner(member: Member) -> str | None:

@@ -11,7 +11,7 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from idp_bridge.errors import Conflict, Invalid, NotFound
 from idp_bridge.events import Type
 from idp_bridge.idps import Trust
 from idp_bridge.models import Account, IdentityProvider
+from idp_bridge.roles import ADMIN, Permission
 
 log = logging.getLogger(__name__)
 
@@ -49,31 +50,34 @@ def run(now: datetime) -> None:
             if not claimed.execute():
                 continue
         try:
-            refresh(provider_id, background=True)
+            refresh(provider_id)
         except NotFound:  # deleted since
             continue
         except Exception:  # a document that nobody foresaw must not keep the others waiting
             log.exception("metadata could not be refreshed", extra={"identity_provider_id": provider_id})
 
 
-def refresh(provider_id: str, *, background: bool = False) -> None:
+def refresh(provider_id: str, *, actor: Actor | None = None) -> None:
     """Fetch the document, and take it, let it wait, or note what is wrong with it. Raises NotFound, TooManyRequests.
 
-    In the ``background`` nobody waits for it."""
+    ``actor``: who asked for it, and waits; without one it is the job's."""
     provider = idps.with_account(provider_id)
     asked, url = _asked(provider), provider.metadata_url
     if url is None:
         return
     found: Found | str
     try:
-        found = _read(provider, fetching.fetch(url, field="metadata_url", background=background))
+        found = _read(provider, fetching.fetch(url, field="metadata_url", background=actor is None))
     except Invalid as error:
         found = error.message
     with db.transaction(), suppress(NotFound):  # deleted or changed meanwhile: the answer fits no more
         seats.lock_anew(provider.account, provider)
         if _asked(provider) == asked:
             provider.metadata_checked_at = clock.now()
-            _note_error(provider, found) if isinstance(found, str) else _settle(provider, found)
+            if isinstance(found, str):
+                _note_error(provider, found)
+            else:
+                _settle(actor or _system(provider), provider, found)
 
 
 def accept(actor: Actor, provider: IdentityProvider, digest: str) -> None:
@@ -141,22 +145,30 @@ def _read(provider: IdentityProvider, document: str) -> Found:
     return Found(idps.read_metadata(document, entity_id=provider.entity_id, allow_weak=weak), why_not)
 
 
-def _settle(provider: IdentityProvider, found: Found) -> None:
+def _settle(actor: Actor, provider: IdentityProvider, found: Found) -> None:
     """Nothing new, or vouched for, or it waits."""
     same = _same(found.trust, idps.trust_of(provider))
     why_not = found.not_vouched_for or (None if same else _goes_back(provider, found.trust))
     if same:
-        provider.pending_trust = None
+        _withdraw(actor, provider)
     elif why_not is None:
-        idps.change(_system(provider), provider, trust=found.trust)
+        idps.change(_as_vouched(actor), provider, trust=found.trust)
         return
     else:
-        _propose(provider, found.trust, why_not)
+        _propose(actor, provider, found.trust, why_not)
     pinned = provider.metadata_certificate is not None
     provider.metadata_error = why_not if pinned else None
     if why_not is None or not pinned:  # else it says nothing about how long what is trusted may be used either
         provider.metadata_valid_until = found.trust.valid_until
     provider.save(only=provider.dirty_fields)
+
+
+def _withdraw(actor: Actor, provider: IdentityProvider) -> None:
+    """The document says again what is trusted: there is nothing to decide any more."""
+    if found := waiting(provider):
+        told = {**_told(provider, found), "reason": "The metadata says again what is trusted."}
+        events.record(actor, Type.IDENTITY_PROVIDER_CHANGE_DISCARDED, told)
+    provider.pending_trust = None
 
 
 def _goes_back(provider: IdentityProvider, trust: Trust) -> str | None:
@@ -176,9 +188,10 @@ def _goes_back(provider: IdentityProvider, trust: Trust) -> str | None:
 def _changed_back(provider: IdentityProvider, trust: Trust) -> list[str]:
     """What of ``trust`` is not trusted now, and was before, in words."""
     told = events.of_account(provider.account, type=Type.IDENTITY_PROVIDER_UPDATED, object_id=provider.id)
-    before = [event.object["before"] for event in told]
-    given_up = {one["pem"] for values in before for one in values.get("certificates", ())}
-    new = set(trust.certificates) - set(idps.trust_of(provider).certificates)
+    before = [event.object.get("before") or {} for event in told]  # not every event of it is about what is trusted
+    given_up = {_fingerprint(one) for values in before for one in values.get("certificates", ())}
+    trusted = {one["fingerprint_sha256"] for one in provider.certificates}
+    new = {one["fingerprint_sha256"] for one in idps.pinned(trust.certificates)} - trusted
     back = ["a certificate"] if new & given_up else []
     for name in OF_TRUST:
         value = getattr(trust, name)
@@ -187,7 +200,12 @@ def _changed_back(provider: IdentityProvider, trust: Trust) -> list[str]:
     return back
 
 
-def _propose(provider: IdentityProvider, trust: Trust, reason: str) -> None:
+def _fingerprint(told: Any) -> str:
+    """Of a certificate as an event tells of it; those of before November 2026 have it whole."""
+    return str(told["fingerprint_sha256"] if isinstance(told, dict) else told)
+
+
+def _propose(actor: Actor, provider: IdentityProvider, trust: Trust, reason: str) -> None:
     proposed = _as_json(trust)
     digest = _digest(proposed)
     if provider.pending_trust and provider.pending_trust["digest"] == digest:
@@ -198,7 +216,7 @@ def _propose(provider: IdentityProvider, trust: Trust, reason: str) -> None:
         "reason": reason,
         "found_at": clock.rfc3339(clock.now()),
     }
-    events.record(_system(provider), Type.IDENTITY_PROVIDER_CHANGE_PROPOSED, _told(provider, provider.pending_trust))
+    events.record(actor, Type.IDENTITY_PROVIDER_CHANGE_PROPOSED, _told(provider, provider.pending_trust))
 
 
 def _note_error(provider: IdentityProvider, words: str) -> None:
@@ -253,6 +271,11 @@ def _told(provider: IdentityProvider, proposed: Mapping[str, Any]) -> dict[str, 
         "proposed": {**said, "certificates": fingerprints, "digest": proposed["digest"]},
         "reason": proposed["reason"],
     }
+
+
+def _as_vouched(actor: Actor) -> Actor:
+    """Whoever asked for it did no more than look: what is taken, the pinned key vouches for, as in the job."""
+    return replace(actor, roles=(*actor.roles, ADMIN), permissions=frozenset(Permission))
 
 
 def _system(provider: IdentityProvider) -> Actor:

@@ -158,7 +158,8 @@ def ending_certificates(providers: Sequence[IdentityProvider], now: datetime | N
     One statement."""
     moment = now or clock.now()
     by_id = {provider.id: provider for provider in providers if provider.enabled}
-    rows = ServiceProviderKey.select().where(
+    public = (ServiceProviderKey.identity_provider, ServiceProviderKey.certificate)
+    rows = ServiceProviderKey.select(*public).where(
         ServiceProviderKey.identity_provider.in_(list(by_id)), ServiceProviderKey.state == sp_keys.CURRENT
     )
     found = [

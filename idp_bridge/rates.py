@@ -15,7 +15,7 @@ from typing import Any
 
 from peewee import EXCLUDED, Case, OperationalError
 
-from idp_bridge import clock, db, tokens
+from idp_bridge import clock, db, ids, tokens
 from idp_bridge.config import Config
 from idp_bridge.errors import TooManyRequests
 from idp_bridge.models import RateCount
@@ -166,11 +166,11 @@ class Rates:
         self.inviting.take(account_id)
 
 
-def write_of_nobody(request_id: str) -> None:
+def write_of_nobody() -> None:
     """One row, in the caller's transaction, that counts nothing and is swept a minute later: where an event is written
     of whoever is known, as much is written of whoever is not, so that the time of the answer does not tell them apart.
     """
-    _TABLE.insert(key=f"nobody/{request_id}", number=1, ends_at=clock.now() + MINUTE)
+    _TABLE.insert(key=f"nobody/{ids.new('op')}", number=1, ends_at=clock.now() + MINUTE)
 
 
 _TABLE = Table(RateCount)

@@ -5,6 +5,7 @@ at that commit. Which webhooks heard of it, and when, is known only later: so th
 written when the last webhook has heard, or after a while without those that have not.
 """
 
+import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -15,38 +16,41 @@ from peewee import fn
 
 from idp_bridge import actors, clock, db, events
 from idp_bridge.events import Type
+from idp_bridge.fetching import where_to
 from idp_bridge.models import Account, Event, Receipt, Webhook, WebhookDelivery
 from idp_bridge.statement import Statement, among
 
 PATIENCE = timedelta(minutes=5)  # for webhooks that do not answer
 BATCH = 200  # receipts of one transaction
 
+known = threading.Event()  # in this process more is known of one that waits: the job looks at once
+
 OF = frozenset({Type.USER_SUSPENDED, Type.USER_DEPROVISIONED, Type.USER_DELETED})
 
 
-def expect(happened: list[Event], now: datetime) -> bool:
-    """Note the deactivations among these, in the transaction that seals them; whether there are any."""
+def expect(happened: list[Event], now: datetime) -> None:
+    """Note the deactivations among these, in the transaction that seals them."""
     rows = [{"event": event.id, "due_at": now + PATIENCE} for event in happened if event.type in OF]
     if rows:
         Receipt.insert_many(rows).execute()
-    return bool(rows)
+        db.after_commit(known.set)
 
 
 def write(now: datetime) -> None:
     """Write the receipts of which all is known, or whose time is over; each once among all processes."""
-    while known := db.column(_known(now)):
-        db.repeated(lambda known=known: _write(known))  # type: ignore[misc]
+    while found := db.column(_known(now)):
+        db.repeated(lambda found=found: _write(found))  # type: ignore[misc]
 
 
 def _known(now: datetime) -> Any:
     waiting = WebhookDelivery.select().where(WebhookDelivery.event == Receipt.event, WebhookDelivery.state == "waiting")
-    known = Receipt.select(Receipt.event).where((Receipt.due_at <= now) | ~fn.EXISTS(waiting))
-    return known.order_by(Receipt.event).limit(BATCH)
+    found = Receipt.select(Receipt.event).where((Receipt.due_at <= now) | ~fn.EXISTS(waiting))
+    return found.order_by(Receipt.event).limit(BATCH)
 
 
-def _write(known: Sequence[str]) -> None:
+def _write(found: Sequence[str]) -> None:
     """In one transaction, which db.repeated opens: a mass deactivation must not wait for as many commits."""
-    ours = db.column(Receipt.delete().where(Receipt.event.in_(known)).returning(Receipt.event))
+    ours = db.column(Receipt.delete().where(Receipt.event.in_(found)).returning(Receipt.event))
     deliveries = defaultdict(list)
     for row in WebhookDelivery.select(WebhookDelivery, Webhook).join(Webhook).where(WebhookDelivery.event.in_(ours)):
         deliveries[row.event_id].append(row)
@@ -83,7 +87,7 @@ def _receipt(event: Event, deliveries: Sequence[WebhookDelivery]) -> dict[str, A
 
 def _heard(row: WebhookDelivery, asked: datetime) -> dict[str, Any]:
     heard = _since(asked, row.finished_at) if row.state == "delivered" and row.finished_at else None
-    return {"id": row.webhook_id, "url": row.webhook.url, "state": row.state, "milliseconds": heard}
+    return {"id": row.webhook_id, "url": where_to(row.webhook.url), "state": row.state, "milliseconds": heard}
 
 
 def _since(begin: datetime, end: datetime) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from peewee import Select, fn
+from peewee import SQL, fn
 
 from idp_bridge import clock, db, plans
 from idp_bridge.models import Account, BotUser, Credential, Member, UsageMonth, UsageTotal
@@ -107,20 +107,34 @@ def by_owner(
     bots_first: bool = False,
 ) -> list[OwnerUsage]:
     """Those who have used something in these days or have a credential, the newest first and members before bot users;
-    or the other way round. At most ``limit`` of them, in five statements."""
-    owner = fn.COALESCE(Credential.member, Credential.bot_user)
-    having = Credential.select(owner.alias("owner_id")).where(Credential.account == account)
-    using = _totals(account, days, owner_id).select(UsageTotal.owner_id)
-    either = (using | (having.where(owner == owner_id) if owner_id else having)).alias("either")
-    query = Select([either], [either.c.owner_id]).bind(db.database)
-    if before_id:
-        query = query.where(either.c.owner_id < before_id)
-    order = either.c.owner_id.asc() if bots_first else either.c.owner_id.desc()
-    found = {id: OwnerUsage(id) for (id,) in query.order_by(order).limit(limit).tuples()}
+    or the other way round. At most ``limit`` of them; what it costs does not grow with the number of credentials."""
+    parts = [
+        *_having(account, owner_id),
+        (_totals(account, days, owner_id).select(UsageTotal.owner_id).distinct(), UsageTotal.owner_id),
+    ]
+    ids: set[str] = set()
+    for query, own_id in parts:
+        further = query.where(own_id < before_id) if before_id else query
+        ids.update(db.column(further.order_by(own_id.asc() if bots_first else own_id.desc()).limit(limit)))
+    page = sorted(ids, reverse=not bots_first)[:limit]
+    found = {id: OwnerUsage(id) for id in page}
     _add_amounts(account, days, found)
     _add_credentials(account, found)
     _add_names(account, found)
     return list(found.values())
+
+
+def _having(account: Account, owner_id: str | None) -> list[tuple[Any, Any]]:
+    """Who has a credential, as queries that walk the owners in the order of an index; each with its id."""
+    parts = []
+    for model, of_it, some in (
+        (BotUser, Credential.bot_user, BotUser.account == account),
+        (Member, Credential.member, (Member.account == account) & Member.removed_at.is_null()),
+        (Member, Credential.member, (Member.account == account) & ~Member.active & Member.removed_at.is_null(False)),
+    ):
+        query: Any = model.select(model.id).where(some, fn.EXISTS(Credential.select(SQL("1")).where(of_it == model.id)))
+        parts.append((query.where(model.id == owner_id) if owner_id else query, model.id))
+    return parts
 
 
 def _totals(account: Account, days: Days, owner_id: str | None = None) -> Any:
@@ -137,12 +151,12 @@ def _add_amounts(account: Account, days: Days, found: dict[str, OwnerUsage]) -> 
 
 
 def _add_credentials(account: Account, found: dict[str, OwnerUsage]) -> None:
-    owned = Credential.member.in_(list(found)) | Credential.bot_user.in_(list(found))
-    owner = fn.COALESCE(Credential.member, Credential.bot_user)
-    rows: Any = Credential.select(owner, Credential.kind, fn.COUNT(Credential.id))
-    rows = rows.where(Credential.account == account, owned).group_by(owner, Credential.kind)
-    for id, kind, number in rows.tuples():
-        found[id].credentials[kind] = number
+    """By the kind of owner, each of which has an index: with OR, SQLite reads all of the account's."""
+    for owner in (Credential.member, Credential.bot_user):
+        rows: Any = Credential.select(owner, Credential.kind, fn.COUNT(Credential.id))
+        rows = rows.where(owner.in_(list(found)), db.unindexed(Credential.account == account))
+        for id, kind, number in rows.group_by(owner, Credential.kind).tuples():
+            found[id].credentials[kind] = number
 
 
 def _add_names(account: Account, found: dict[str, OwnerUsage]) -> None:

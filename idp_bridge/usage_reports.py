@@ -1,8 +1,9 @@
 """Reports of usage: what the product tells an owner or a credential has used, counted once however often it is told.
 
-A report is known by its idempotency key in the account. All of a batch is counted in one transaction, or none of it:
-the reports, the totals of days, those of months, and the events of what a plan's limit was passed by. Rows are written
-in the order of their keys, and those that all reports of an account want come last, so that nobody waits in a circle.
+A report is known by its idempotency key in the account, and knows who sent it. All of a batch is counted in one
+transaction, or none of it: the reports, the totals of days, those of months, and the events of what a plan's limit was
+passed by. Rows are written in the order of their keys, and those that all reports of an account want come last, so that
+nobody waits in a circle.
 """
 
 from collections import Counter
@@ -13,8 +14,9 @@ from typing import Any
 
 from peewee import EXCLUDED, Case
 
-from idp_bridge import actors, clock, db, events, notices, plans
-from idp_bridge.errors import Code, Conflict, Invalid, NotFound
+from idp_bridge import clock, db, events, notices, plans
+from idp_bridge.actors import Actor
+from idp_bridge.errors import Code, Conflict, Forbidden, Invalid, NotFound
 from idp_bridge.events import Type
 from idp_bridge.models import Account, BotUser, Credential, Member, UsageMonth, UsageReport, UsageTotal
 from idp_bridge.notices import Notice
@@ -57,6 +59,27 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Reporter:
+    """Who reports: a member or bot user of the account, or an operator key, which may do so for all of them and take
+    back what was reported wrongly. ``credential_id``: what it came by; None for a session."""
+
+    id: str | None
+    type: str
+    subject: str
+    source: str = "api"
+    credential_id: str | None = None
+    address: str | None = None
+    request_id: str | None = None
+
+    def acting_in(self, account: Account) -> Actor:
+        """Whom an event of that account names."""
+        return Actor(account=account, **vars(self))
+
+
+SERVICE = Reporter(None, "system", "usage", source="system")
+
+
+@dataclass(frozen=True)
 class Counted:
     """The rows of the reports, in their order; ``new`` is how many were not known before."""
 
@@ -70,14 +93,16 @@ class _Owner:
     account_id: str
 
 
-def count(reports: Sequence[Report], *, account: Account | None = None) -> Counted:
+def count(reports: Sequence[Report], *, account: Account | None = None, by: Reporter = SERVICE) -> Counted:
     """Count those that were not counted yet, in the caller's transaction; of ``account``, or of whatever account where
-    that is None.
+    that is None. A negative amount takes back what was reported before.
 
-    Raises Invalid (a day too long ago or to come), NotFound (an owner or a credential), Conflict (a key that came with
-    another report before). ``fields`` name each by its place: ``reports.3.owner_id``.
+    Raises Invalid (a day too long ago or to come), Forbidden (only the operator takes back), NotFound (an owner or a
+    credential), Conflict (a key that came with another report before, or more taken back than there is). ``fields``
+    name each by its place: ``reports.3.owner_id``.
     """
     _check_days(reports)
+    _check_may_take_back(reports, by)
     before = _counted_before(reports, account)
     others = {place: one for place, one in enumerate(reports) if (one.idempotency_key, one.named) not in before}
     owners = _owners(others.values(), account)
@@ -85,7 +110,7 @@ def count(reports: Sequence[Report], *, account: Account | None = None) -> Count
     rows: dict[tuple[str, str], UsageReport] = {}
     for one in others.values():
         owner = owners[one.named]
-        rows.setdefault((owner.account_id, one.idempotency_key), _row(one, owner))
+        rows.setdefault((owner.account_id, one.idempotency_key), _row(one, owner, by))
     new = _insert(rows)
     rows |= _stored(rows.keys() - new)
     answered = [
@@ -93,7 +118,7 @@ def count(reports: Sequence[Report], *, account: Account | None = None) -> Count
         for one in reports
     ]
     _check_same(reports, answered)
-    _add([rows[key] for key in new])
+    _add([rows[key] for key in new], by)
     return Counted(answered, len(new))
 
 
@@ -109,6 +134,15 @@ def _check_days(reports: Sequence[Report]) -> None:
         raise Invalid(
             f"A report is of a day from {first} to {last}; nothing was counted.",
             fields={f"reports.{place}.day": [words] for place in wrong},
+        )
+
+
+def _check_may_take_back(reports: Sequence[Report], by: Reporter) -> None:
+    wrong = [place for place, one in enumerate(reports) if one.amount < 0]
+    if wrong and by.type not in {"operator", "system"}:
+        raise Forbidden(
+            "Only the operator takes back what was reported, with an operator key; nothing was counted.",
+            fields={f"reports.{place}.amount": ["Must be 1 or more."] for place in wrong},
         )
 
 
@@ -152,7 +186,7 @@ def _check_there(reports: Mapping[int, Report], owners: Mapping[str, _Owner]) ->
 # --- once -------------------------------------------------------------------------------------------------------
 
 
-def _row(report: Report, owner: _Owner) -> UsageReport:
+def _row(report: Report, owner: _Owner, by: Reporter) -> UsageReport:
     return UsageReport(
         key=report.idempotency_key,
         account=owner.account_id,
@@ -162,6 +196,8 @@ def _row(report: Report, owner: _Owner) -> UsageReport:
         amount=report.amount,
         day=(report.day or today()).isoformat(),
         dated=report.day is not None,
+        reported_by=by.id,
+        reported_with=by.credential_id,
         created_at=clock.now(),
     )
 
@@ -205,14 +241,23 @@ def prune(now: datetime) -> None:
 # --- the totals -------------------------------------------------------------------------------------------------
 
 
-def _add(rows: Sequence[UsageReport]) -> None:
+def _add(rows: Sequence[UsageReport], by: Reporter) -> None:
     days: Counter[tuple[str, ...]] = Counter()
     months: Counter[tuple[str, ...]] = Counter()
     for row in rows:
         days[row.account_id, row.day, row.owner_id, row.metric] += row.amount
         months[row.account_id, month_of(row.day), row.metric] += row.amount
-    _upsert(UsageTotal, days)
-    _tell(_upsert(UsageMonth, months))
+    _check_not_less_than_nothing(_upsert(UsageTotal, days))
+    _tell(_upsert(UsageMonth, months), by)
+
+
+def _check_not_less_than_nothing(totals: Sequence[UsageTotal]) -> None:
+    for total in totals:
+        if total.amount < 0:
+            raise Conflict(
+                f"More would be taken back than {total.owner_id} has used of {total.metric} on {total.day}; nothing "
+                "was counted."
+            )
 
 
 def _upsert(model: Any, amounts: Mapping[tuple[str, ...], int]) -> list[Any]:
@@ -229,7 +274,7 @@ def _upsert(model: Any, amounts: Mapping[tuple[str, ...], int]) -> list[Any]:
     return list(query.returning(model).execute())
 
 
-def _tell(months: Sequence[UsageMonth]) -> None:
+def _tell(months: Sequence[UsageMonth], by: Reporter) -> None:
     """Each share of a limit that is used up now, once for that limit in that month: the row says what was told, and
     nobody else has it."""
     ids = {month.account_id for month in months}
@@ -242,15 +287,15 @@ def _tell(months: Sequence[UsageMonth]) -> None:
         told = month.told_percent if month.told_limit == limit else 0
         reached = [percent for percent in THRESHOLDS if percent > told and month.amount * 100 >= limit * percent]
         if reached:
-            _tell_of(account, month, limit, reached)
+            _tell_of(by.acting_in(account), month, limit, reached)
 
 
-def _tell_of(account: Account, month: UsageMonth, limit: int, reached: Sequence[int]) -> None:
+def _tell_of(actor: Actor, month: UsageMonth, limit: int, reached: Sequence[int]) -> None:
+    account = actor.account
     UsageMonth.update(told_percent=reached[-1], told_limit=limit).where(
         UsageMonth.account == account, UsageMonth.month == month.month, UsageMonth.metric == month.metric
     ).execute()
     facts = {"metric": month.metric, "month": month.month, "amount": month.amount, "limit": limit, "plan": account.plan}
-    actor = actors.system(account, subject="usage")
     for percent in reached:
         events.record(actor, Type.USAGE_THRESHOLD_REACHED, {"id": account.id, "percent": percent, **facts})
     notices.to_administrators(

@@ -1,22 +1,29 @@
 """Telling webhooks: signed, in order for each object, for a day where it fails, and never into our own network.
 
-One process at a time tells a webhook: whoever moved its ``busy_until`` on. It tells one event after the other and stops
-where the receiver is down. One that dies between the answer and the row tells it again, with the same webhook-id: twice
-is possible, never is not.
+One process at a time tells a webhook: whoever moved its ``busy_until`` on. It tells one event after the other until its
+turn is over or the receiver is down. One that dies between the answer and the row tells it again, with the same
+webhook-id: twice is possible, never is not.
+
+Receivers answer when they like. So no webhook waits for another one's turn to end: each process has several threads, an
+account has no more than its share of them, and a turn is short.
 """
 
 import logging
+import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import Enum
+from itertools import groupby
 from typing import Any
 
-from peewee import fn
+from peewee import SQL, fn
 from standardwebhooks import Webhook as Signer
 
-from idp_bridge import actors, clock, db, events, fetching, keyring, webhooks
+from idp_bridge import actors, clock, db, events, fetching, keyring, receipts, webhooks
 from idp_bridge.config import Config
 from idp_bridge.errors import Invalid
 from idp_bridge.events import Type
@@ -26,12 +33,18 @@ from idp_bridge.webhooks import DELIVERED, FAILING, GIVEN_UP, GONE, WAITING
 #: How long after each attempt that failed the next one is made: ten in a day.
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (0.1, 1, 5, 30, 60, 120, 240, 360, 420))
 LEASE = timedelta(minutes=2)  # after this another process takes up what one has begun
-TURN = timedelta(minutes=1)  # of one webhook, before others have theirs
+TURN = timedelta(seconds=2)  # of one webhook, before others have theirs; what is being told then is told to its end
+REST = timedelta(seconds=5)  # of one whose receiver is down: the next event would fare no better
 OUTAGE = timedelta(minutes=10)  # without any success: the receiver was away
 LONG = timedelta(days=5)  # a webhook that has failed for so long is switched off
 SAID_EVERY = timedelta(days=1)  # one event says so of a webhook, however many deliveries are given up
 KEPT = timedelta(days=30)  # rows of what is done
-AT_ONCE = 4  # webhooks, in one process: a receiver that is slow keeps only its own waiting
+AT_ONCE = 8  # webhooks, in one process
+OF_ONE_ACCOUNT = 2  # of these
+LOOK_AGAIN = timedelta(seconds=1)  # for what has become due, while others are told
+PAGE = 500  # deliveries that wait, read or changed at once
+
+ending = threading.Event()  # this process is to end: no turn begins any more
 
 log = logging.getLogger(__name__)
 
@@ -50,36 +63,69 @@ def configure(config: Config) -> None:
 
 
 def deliver(now: datetime) -> None:
-    """Tell what is due, and give up what has waited for too long."""
-    _sweep(now)
-    due = _due(now)
-    if not due:
-        return
+    """Tell what is due and give up what has waited for too long, until nothing is due and nobody is told."""
+    _give_up_expired(now)
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhooks") as pool:
-        list(pool.map(_tell, due))
+        crew = _Crew(pool)
+        while crew.begins_turns():
+            crew.wait()
+            _give_up_expired(clock.now())
 
 
-def _due(now: datetime) -> list[str]:
-    """The webhooks that something is due for and that no process is at."""
-    waiting = WebhookDelivery.select(WebhookDelivery.webhook).where(
-        WebhookDelivery.state == WAITING, WebhookDelivery.due_at <= now
+@dataclass
+class _Crew:
+    """Which webhooks this process is telling, and whose turn is next: the account's that had one longest ago."""
+
+    pool: ThreadPoolExecutor
+    at_work: dict[Future[None], Webhook] = field(default_factory=dict)
+    served: dict[str, int] = field(default_factory=dict)  # account -> the number of its last turn
+    turns: int = 0
+
+    def begins_turns(self) -> bool:
+        """As many as there are threads for; whether anybody is told now."""
+        taken = {webhook.id for webhook in self.at_work.values()}
+        due = [] if ending.is_set() else [webhook for webhook in _due(clock.now()) if webhook.id not in taken]
+        while len(self.at_work) < AT_ONCE and (webhook := self._next(due)):
+            due.remove(webhook)
+            self.turns += 1
+            self.served[webhook.account_id] = self.turns
+            self.at_work[self.pool.submit(_tell, webhook.id)] = webhook
+        return bool(self.at_work)
+
+    def wait(self) -> None:
+        """Until a turn is over, or others may have become due."""
+        done, _ = wait(self.at_work, timeout=LOOK_AGAIN.total_seconds(), return_when=FIRST_COMPLETED)
+        for turn in done:
+            del self.at_work[turn]
+
+    def _next(self, due: list[Webhook]) -> Webhook | None:
+        held = Counter(webhook.account_id for webhook in self.at_work.values())
+        may = [webhook for webhook in due if held[webhook.account_id] < OF_ONE_ACCOUNT]
+        return min(may, key=lambda webhook: self.served.get(webhook.account_id, 0), default=None)
+
+
+_WAITS = WebhookDelivery.state == SQL("'waiting'")  # the words of the indexes
+
+
+def _due(now: datetime) -> list[Webhook]:
+    """The webhooks that something is due for and that no process is at, those first that were told longest ago."""
+    waiting = WebhookDelivery.select(SQL("1")).where(
+        WebhookDelivery.webhook == Webhook.id, _WAITS, WebhookDelivery.due_at <= now
     )
-    query = Webhook.select(Webhook.id).where(Webhook.active, Webhook.busy_until <= now, Webhook.id.in_(waiting))
-    return db.column(query)
+    query = Webhook.select(Webhook.id, Webhook.account)
+    free = query.where(Webhook.active, Webhook.busy_until <= now, fn.EXISTS(waiting))
+    return list(free.order_by(Webhook.busy_until))
 
 
 def _tell(webhook_id: str) -> None:
-    """What is due for one webhook, in order, until its turn is over or its receiver is down."""
-    with db.connection():
-        try:
-            if _claimed(webhook_id):
-                until = clock.now() + TURN
-                while clock.now() < until and (row := _next(webhook_id)) is not None:
-                    if not _attempt(row):
-                        break
-                _write(lambda: Webhook.update(busy_until=clock.now()).where(Webhook.id == webhook_id).execute())
-        except Exception:  # the others are none of its business; its lease ends by itself
-            log.exception("a webhook could not be told", extra={"webhook_id": webhook_id})
+    """One webhook's turn. No connection is kept while its receiver thinks."""
+    try:
+        if _claimed(webhook_id):
+            rest = timedelta(0) if _turn(webhook_id) else REST
+            free = Webhook.update(busy_until=clock.now() + rest).where(Webhook.id == webhook_id)
+            _write(free.execute)
+    except Exception:  # the others are none of its business; its lease ends by itself
+        log.exception("a webhook could not be told", extra={"webhook_id": webhook_id})
 
 
 def _claimed(webhook_id: str) -> bool:
@@ -88,34 +134,73 @@ def _claimed(webhook_id: str) -> bool:
     return bool(_write(mine.execute))
 
 
-def _next(webhook_id: str) -> WebhookDelivery | None:
-    """The first that is due and before which nothing of the same object waits."""
-    before = WebhookDelivery.alias()
-    earlier = before.select(before.id).where(
-        before.webhook == webhook_id,
-        before.state == WAITING,
-        before.ordered_by == WebhookDelivery.ordered_by,
-        before.position < WebhookDelivery.position,
-    )
-    query = (
-        WebhookDelivery.select(WebhookDelivery, Webhook, Event)
-        .join(Webhook)
-        .switch(WebhookDelivery)
-        .join(Event)
-        .where(
-            WebhookDelivery.webhook == webhook_id,
-            WebhookDelivery.state == WAITING,
-            WebhookDelivery.due_at <= clock.now(),
-            Webhook.active,
-            ~fn.EXISTS(earlier),
-        )
-    )
-    found: WebhookDelivery | None = query.order_by(WebhookDelivery.position, WebhookDelivery.id).first()
-    return found
+class _Outcome(Enum):
+    TAKEN = "taken"
+    REFUSED = "refused"  # this event; others may be taken
+    DOWN = "down"
+    OFF = "off"  # the webhook, or the delivery is another's by now
 
 
-def _attempt(row: WebhookDelivery) -> bool:
-    """Tell it once, and write down what came of it; False where the receiver is down and others need not be tried."""
+def _turn(webhook_id: str) -> bool:
+    """What is due, in order, until the turn is over; False where the receiver is down."""
+    until = clock.now() + TURN
+    held: dict[str, datetime] = {}  # objects of which something earlier waits -> until when
+    for page in _in_order(webhook_id):
+        behind: dict[datetime, list[str]] = {}
+        try:
+            for id, about, due_at, tried in page:
+                if about in held:
+                    behind.setdefault(held[about], []).append(id)
+                elif tried and due_at > clock.now():
+                    _hold(held, about, due_at)
+                elif clock.now() >= until:
+                    return True
+                else:
+                    outcome, again_at = _attempt(id)
+                    if outcome in {_Outcome.DOWN, _Outcome.OFF}:
+                        return outcome is _Outcome.OFF
+                    if again_at is not None:
+                        _hold(held, about, again_at)
+        finally:
+            _put_off(behind)
+    return True
+
+
+def _hold(held: dict[str, datetime], about: str | None, until: datetime) -> None:
+    if about is not None:
+        held[about] = until
+
+
+def _put_off(behind: dict[datetime, list[str]]) -> None:
+    """What waits for another one is due no earlier than that: until then nobody looks at it in vain."""
+    for until, named in behind.items():
+        due = WebhookDelivery.id.in_(named) & (WebhookDelivery.due_at < until)
+        _write(lambda due=due, until=until: WebhookDelivery.update(due_at=until).where(due, _WAITS).execute())  # type: ignore[misc]
+
+
+def _in_order(webhook_id: str) -> Iterator[list[tuple[str, str | None, datetime, bool]]]:
+    """All that waits for a webhook, in the order of the chain: id, object, when it is due, whether it was tried."""
+    row: Any = WebhookDelivery
+    tried = row.attempts.cast("TEXT") != "[]"
+    query = row.select(row.id, row.ordered_by, row.due_at, tried.alias("tried"), row.position)
+    query = query.where(row.webhook == webhook_id, _WAITS).order_by(row.position, row.id).limit(PAGE)
+    page = query
+    while True:
+        with db.connection():
+            found = list(page.tuples())
+        yield [(id, about, due_at, bool(tried)) for id, about, due_at, tried, _ in found]
+        if len(found) < PAGE:
+            return
+        id, *_, position = found[-1]
+        page = query.where((row.position > position) | ((row.position == position) & (row.id > id)))
+
+
+def _attempt(delivery_id: str) -> tuple[_Outcome, datetime | None]:
+    """Tell it once, and write down what came of it; when it is told again, where it waits."""
+    with db.connection():
+        row = _row(delivery_id)
+    if row is None:
+        return _Outcome.OFF, None
     began, clocked = clock.now(), time.perf_counter()
     status, error, answer = None, "", b""
     try:
@@ -135,7 +220,20 @@ def _attempt(row: WebhookDelivery) -> bool:
     }
     row.attempts = [*row.attempts, made]
     _write(lambda: _note(row, status, clock.now()))
-    return status is not None and status < 500 and status != 429
+    return _outcome(status), row.due_at if row.state == WAITING else None
+
+
+def _row(delivery_id: str) -> WebhookDelivery | None:
+    """The delivery with its webhook and event, where it waits and the webhook is on."""
+    query = WebhookDelivery.select(WebhookDelivery, Webhook, Event).join(Webhook).switch(WebhookDelivery).join(Event)
+    found: WebhookDelivery | None = query.where(WebhookDelivery.id == delivery_id, _WAITS, Webhook.active).first()
+    return found
+
+
+def _outcome(status: int | None) -> _Outcome:
+    if status is None or status >= 500 or status == 429:
+        return _Outcome.DOWN
+    return _Outcome.TAKEN if 200 <= status < 300 else _Outcome.REFUSED
 
 
 def body_of(event: Event, *, base_url: str) -> str:
@@ -167,7 +265,7 @@ def _note(row: WebhookDelivery, status: int | None, now: datetime) -> None:
     if webhook.failing_since is None:
         webhook.failing_since = now
         webhook.save(only=[Webhook.failing_since])
-    row.due_at = now + PAUSES[min(len(row.attempts), len(PAUSES)) - 1]
+    row.due_at = now + PAUSES[min(_tries(row), len(PAUSES)) - 1]
     if row.due_at > row.expires_at:
         _finish(row, GIVEN_UP, now)
         _say(webhook, row, now)
@@ -179,9 +277,17 @@ def _note(row: WebhookDelivery, status: int | None, now: datetime) -> None:
         webhooks.switch_off(webhook, FAILING)
 
 
+def _tries(row: WebhookDelivery) -> int:
+    """How often it was tried since it was last begun: what was sent again begins anew."""
+    begun = row.expires_at - webhooks.PATIENCE
+    return sum(clock.parse(one["at"]) >= begun for one in row.attempts) or 1
+
+
 def _finish(row: WebhookDelivery, state: str, now: datetime) -> None:
     row.state, row.finished_at = state, now
     row.save(only=[WebhookDelivery.attempts, WebhookDelivery.state, WebhookDelivery.finished_at])
+    if row.event.type in receipts.OF:
+        db.after_commit(receipts.known.set)
 
 
 def _recovered(webhook: Webhook, now: datetime) -> None:
@@ -197,32 +303,61 @@ def _recovered(webhook: Webhook, now: datetime) -> None:
         WebhookDelivery.update(due_at=now).where(WebhookDelivery.webhook == webhook.id, later).execute()
 
 
-def _say(webhook: Webhook, row: WebhookDelivery, now: datetime) -> None:
-    """A delivery is given up: an event says so, once for a while."""
-    log.warning("a webhook delivery is given up", extra={"webhook_id": webhook.id, "delivery_id": row.id})
+def _say(webhook: Webhook, row: WebhookDelivery, now: datetime, *, number: int = 1) -> None:
+    """Deliveries are given up: an event says so, once for a while."""
+    extra = {"webhook_id": webhook.id, "delivery_id": row.id, "number": number}
+    log.warning("webhook deliveries are given up", extra=extra)
     said = events.of_account(
         webhook.account, type=Type.WEBHOOK_DELIVERY_FAILED, object_id=webhook.id, since=now - SAID_EVERY
     )
     if not said.exists():
-        told = {**webhooks.describe(webhook), "delivery_id": row.id, "event_id": row.event_id}
+        told = {**webhooks.in_events(webhook), "delivery_id": row.id, "event_id": row.event_id, "given_up": number}
         actor = actors.system(webhook.account, subject="webhooks")
         events.record(actor, Type.WEBHOOK_DELIVERY_FAILED, {**told, "attempts": len(row.attempts)})
 
 
-def _sweep(now: datetime) -> None:
-    """What waited while its webhook was off."""
-    expired = (WebhookDelivery.state == WAITING) & (WebhookDelivery.expires_at <= now)
-    if WebhookDelivery.select().where(expired).exists():
-        _write(lambda: WebhookDelivery.update(state=GIVEN_UP, finished_at=now).where(expired).execute())
+def _give_up_expired(now: datetime) -> None:
+    """What waits for longer than its day: it was tried, or its webhook is off. What nobody came to try, since we were
+    away or what is before it waited, is tried once first."""
+    tried = WebhookDelivery.attempts.cast("TEXT") != "[]"
+    query = WebhookDelivery.select(WebhookDelivery, Webhook, Event.id, Event.type).join(Webhook)
+    query = query.switch(WebhookDelivery).join(Event)
+    expired = query.where(_WAITS, WebhookDelivery.expires_at <= now, tried | ~Webhook.active)
+    while True:
+        with db.connection():
+            rows = list(expired.order_by(WebhookDelivery.expires_at).limit(PAGE))
+        if not rows:
+            return
+        _write(lambda rows=rows: _give_up(rows, now))  # type: ignore[misc]
+
+
+def _give_up(rows: list[WebhookDelivery], now: datetime) -> None:
+    named = [row.id for row in rows]
+    WebhookDelivery.update(state=GIVEN_UP, finished_at=now).where(WebhookDelivery.id.in_(named), _WAITS).execute()
+    for _, each in groupby(sorted(rows, key=_webhook_of), _webhook_of):
+        of_one = list(each)
+        _say(of_one[0].webhook, of_one[0], now, number=len(of_one))
+    if any(row.event.type in receipts.OF for row in rows):
+        db.after_commit(receipts.known.set)
+
+
+def _webhook_of(row: WebhookDelivery) -> str:
+    return row.webhook_id
 
 
 def prune(now: datetime) -> None:
-    """The log is kept for a while."""
-    old = (WebhookDelivery.state != WAITING) & (WebhookDelivery.created_at < now - KEPT)
-    if WebhookDelivery.select().where(old).exists():
-        _write(lambda: WebhookDelivery.delete().where(old).execute())
+    """The log is kept for a while. In batches: a transaction keeps all other writers of SQLite waiting."""
+    row, passed = WebhookDelivery, ""
+    old = row.select(row.id).where(row.created_at < now - KEPT, row.state != WAITING).order_by(row.id).limit(PAGE)
+    while True:
+        with db.connection():
+            named = db.column(old.where(row.id > passed))
+        if not named:
+            return
+        _write(row.delete().where(row.id.in_(named), row.state != WAITING).execute)
+        passed = named[-1]
 
 
 def _write(work: Callable[[], Any]) -> Any:
-    with db.transaction():
+    with db.connection(), db.transaction():
         return work()

@@ -3,6 +3,7 @@
 Here is what they are, and which deliveries follow from an event; webhook_delivery.py sends them.
 """
 
+import re
 import secrets
 import threading
 from base64 import b64encode
@@ -17,7 +18,8 @@ from idp_bridge import actors, clock, db, events, ids, keyring
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Conflict, Invalid, NotFound
 from idp_bridge.events import Type
-from idp_bridge.keyring import Purpose
+from idp_bridge.fetching import where_to
+from idp_bridge.keyring import Purpose, WrongSecretKey
 from idp_bridge.models import Account, Event, Webhook, WebhookDelivery
 
 MOST = 20  # of one account
@@ -26,6 +28,12 @@ PATIENCE = timedelta(days=1)  # a delivery is tried for so long
 ROWS = 500  # of one statement: databases have a limit of parameters
 WAITING, DELIVERED, GIVEN_UP = "waiting", "delivered", "given_up"
 FAILING, GONE = "failing", "gone"  # why we switch one off
+
+#: What a URL may be: a name and ASCII, as every reader of JSON takes it for a URI.
+URL = (
+    r"^https://[A-Za-z0-9._~-]+(:[0-9]{1,5})?"
+    r"([/?]([A-Za-z0-9._~:/?@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)?$"
+)
 
 arrived = threading.Event()  # deliveries of this process wait: the job looks at once instead of in a while
 
@@ -67,7 +75,7 @@ def create(
 
 def change(actor: Actor, webhook: Webhook, **values: Any) -> None:
     """Change url, events, description or active. Switched on again it begins anew. Raises Invalid."""
-    before = describe(webhook)
+    before, known_as = describe(webhook), in_events(webhook)
     if "url" in values:
         values["url"] = _checked_url(values["url"])
     if "events" in values:
@@ -78,7 +86,7 @@ def change(actor: Actor, webhook: Webhook, **values: Any) -> None:
         setattr(webhook, name, value)
     webhook.save(only=[Webhook._meta.fields[name] for name in values])
     now = describe(webhook)
-    changed = {name: value for name, value in before.items() if now[name] != value}
+    changed = {name: known_as[name] for name, value in before.items() if now[name] != value}
     if changed:
         _told(actor, Type.WEBHOOK_UPDATED, webhook, before=changed)
     db.after_commit(arrived.set)
@@ -86,9 +94,11 @@ def change(actor: Actor, webhook: Webhook, **values: Any) -> None:
 
 def rotate(actor: Actor, webhook: Webhook) -> str:
     """A new secret. The one before signs too, for a day, so that no receiver has to change at that very moment; an
-    older one signs no more."""
+    older one signs no more, nor one that cannot be opened any more."""
     secret = _new_secret()
-    webhook.previous_secret, webhook.previous_until = webhook.secret, clock.now() + OVERLAP
+    still = _opened(webhook.secret) is not None
+    webhook.previous_secret = webhook.secret if still else None
+    webhook.previous_until = clock.now() + OVERLAP if still else None
     webhook.secret = keyring.seal(secret, Purpose.WEBHOOKS)
     webhook.save(only=[Webhook.previous_secret, Webhook.previous_until, Webhook.secret])
     _told(actor, Type.WEBHOOK_UPDATED, webhook, secret="replaced")  # noqa: S106 - a word
@@ -109,7 +119,9 @@ def switch_off(webhook: Webhook, reason: str) -> None:
 
 
 def test(actor: Actor, webhook: Webhook) -> WebhookDelivery:
-    """Tell this webhook, and no other, that somebody tests it: an event like others."""
+    """Tell this webhook, and no other, that somebody tests it: an event like others. Raises Conflict where it is
+    off."""
+    _check_on(webhook)
     event_id = _told(actor, Type.WEBHOOK_TESTED, webhook)
     db.written()
     made = _delivery(webhook, event_id, clock.now())
@@ -119,7 +131,7 @@ def test(actor: Actor, webhook: Webhook) -> WebhookDelivery:
 
 
 def describe(webhook: Webhook) -> dict[str, Any]:
-    """What events and clients are told of it."""
+    """What administrators are told of it. Events tell of its URL where it leads, and no more (``in_events``)."""
     return {
         "id": webhook.id,
         "url": webhook.url,
@@ -132,10 +144,24 @@ def describe(webhook: Webhook) -> dict[str, Any]:
 
 def live_secrets(webhook: Webhook, now: datetime) -> list[str]:
     """Those that sign at this time, the newest first. Raises WrongSecretKey."""
-    sealed = [webhook.secret]
+    live = [keyring.unseal(webhook.secret, Purpose.WEBHOOKS)]
     if webhook.previous_secret and webhook.previous_until > now:
-        sealed.append(webhook.previous_secret)
-    return [keyring.unseal(text, Purpose.WEBHOOKS) for text in sealed]
+        previous = _opened(webhook.previous_secret)
+        live += [previous] if previous else []
+    return live
+
+
+def _opened(sealed: str) -> str | None:
+    """None where it was sealed under another SECRET_KEY: it signs nothing any more, and keeps nobody from a new one."""
+    try:
+        return keyring.unseal(sealed, Purpose.WEBHOOKS)
+    except WrongSecretKey:
+        return None
+
+
+def in_events(webhook: Webhook) -> dict[str, Any]:
+    """What events tell of it, to whoever may read those and to other webhooks."""
+    return {**describe(webhook), "url": where_to(webhook.url)}
 
 
 def in_trouble(account: Account) -> Any:
@@ -165,12 +191,22 @@ def delivery(webhook: Webhook, delivery_id: str) -> WebhookDelivery:
     return found
 
 
-def redeliver(row: WebhookDelivery) -> None:
-    """Try it again, once more for a day, by its own hand and so in no order. It has the same webhook-id."""
+def redeliver(actor: Actor, row: WebhookDelivery) -> None:
+    """Try it at once, with the same webhook-id. One that waits keeps its place; one that was done with is tried for a
+    day again, by itself and so in no order. Raises Conflict where the webhook is off."""
+    _check_on(row.webhook)
     moment = clock.now()
-    again = {"state": WAITING, "due_at": moment, "expires_at": moment + PATIENCE, "finished_at": None}
-    WebhookDelivery.update({**again, "ordered_by": None}).where(WebhookDelivery.id == row.id).execute()
+    anew = {"state": WAITING, "expires_at": moment + PATIENCE, "finished_at": None, "ordered_by": None, "position": 0}
+    again = {"due_at": moment, **({} if row.state == WAITING else anew)}
+    WebhookDelivery.update(again).where(WebhookDelivery.id == row.id).execute()
+    told = {"delivery_id": row.id, "event_id": row.event_id}
+    _told(actor, Type.WEBHOOK_DELIVERY_RESENT, row.webhook, **told)
     db.after_commit(arrived.set)
+
+
+def _check_on(webhook: Webhook) -> None:
+    if not webhook.active:
+        raise Conflict("This webhook is off, so nothing is sent to it. Switch it on first.")
 
 
 def fan_out(account: Account, happened: Sequence[Event], *, position: int, now: datetime) -> None:
@@ -243,6 +279,9 @@ def _checked_url(url: str) -> str:
     if parts.username is not None or parts.password is not None or parts.fragment:
         words = "Must have no user, password or fragment: the signature says who sends."
         raise Invalid(f"url: {words}", fields={"url": [words]})
+    if not re.fullmatch(URL, url):
+        words = "Must lead to a server by its name, and have no spaces and nothing but ASCII in it."
+        raise Invalid(f"url: {words}", fields={"url": [words]})
     return url
 
 
@@ -256,4 +295,4 @@ def _checked_types(patterns: Sequence[str]) -> list[str]:
 
 
 def _told(actor: Actor, type: Type, webhook: Webhook, **more: Any) -> str:
-    return events.record(actor, type, {**describe(webhook), **more})
+    return events.record(actor, type, {**in_events(webhook), **more})

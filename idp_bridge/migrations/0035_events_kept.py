@@ -1,5 +1,5 @@
-"""What waits for a webhook is found in its order and by its time, however much of it there is. Events cannot be replaced
-or emptied out either. A report of usage knows who sent it: of those that are there nobody has noted it.
+"""What waits for a webhook is found in its order and by its time, however much of it there is. Events cannot be
+replaced or emptied out either. A report of usage knows who sent it: of those that are there nobody has noted it.
 """
 
 from typing import Any

@@ -54,7 +54,7 @@ class WebhookDelivery(Base):
         indexes = ((("webhook", "id"), False),)
 
 
-# What was delivered is only looked at. What waits is many where a receiver was away: found in its order, and by its time.
+# What was delivered is only looked at; what waits is many where a receiver was away.
 for _name, _columns in {
     "webhook_delivery_next": (WebhookDelivery.webhook, WebhookDelivery.position, WebhookDelivery.id),
     "webhook_delivery_due": (WebhookDelivery.webhook, WebhookDelivery.due_at),

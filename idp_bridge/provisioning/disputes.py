@@ -3,8 +3,9 @@ waits for an administrator (identity_conflicts.py), whose answer holds for the d
 
 from collections.abc import Sequence
 
-from idp_bridge import identity_conflicts, member_roles, members
+from idp_bridge import events, identity_conflicts, member_roles, members
 from idp_bridge.errors import Code
+from idp_bridge.events import Type
 from idp_bridge.identity_conflicts import Case, Disputed, Kind
 from idp_bridge.models import DirectoryUser, Member
 from idp_bridge.provisioning.directory import Directory
@@ -35,11 +36,18 @@ def take_over(directory: Directory, member: Member, user_name: str, email: str) 
             case,
             code=Code.MANAGED_BY_DIRECTORY,
         )
+    before = {"identity_provider_id": member.identity_provider_id, "roles": _roles(directory, member)}
     with member_roles.keeping_an_administrator(directory.account):
         DirectoryUser.update(member=None).where(
             DirectoryUser.member == member, DirectoryUser.identity_provider != directory.id
         ).execute()
     member.identity_provider = directory.identity_provider
+    told = {**members.describe(member), "roles": _roles(directory, member), "before": before}
+    events.record(directory.actor, Type.USER_UPDATED, told)
+
+
+def _roles(directory: Directory, member: Member) -> list[str]:
+    return list(member_roles.roles_of(directory.account, member))
 
 
 def note_look_alike(directory: Directory, user_name: str, email: str) -> None:

@@ -3,6 +3,7 @@ the directory pushes it."""
 
 import sys
 from collections.abc import Iterable
+from contextlib import nullcontext
 from operator import attrgetter
 from typing import Any
 
@@ -13,15 +14,12 @@ from idp_bridge.provisioning import memberships
 from idp_bridge.provisioning.directory import Directory, moment, written
 from idp_bridge.provisioning.memberships import Change
 from idp_bridge.provisioning.records import Kind, Records, Resource, Written
+from idp_bridge.provisioning.told import change_of
 from idp_bridge.statement import Table
 from idp_bridge.text import fold
 from scim.errors import Uniqueness
 from scim.mutability import replaced
 from scim.patch import MemberDelta, Operation, apply, member_changes
-
-#: How many ids of members an event names; it always has their number.
-NAMED_IN_EVENT = 100
-
 
 RECORDS = Records(
     attrgetter("group"),
@@ -65,7 +63,7 @@ def create(directory: Directory, resource: Resource) -> Written:
     with db.unique(DirectoryGroup, lambda: _taken(row.display_name)):
         _TABLE.add(row)
     changed = memberships.change(directory, row, delta)
-    groups.bind_mappings(directory.id, row)
+    groups.bind_mappings(directory.actor, directory.id, row)
     events.record(directory.actor, Type.GROUP_CREATED, {**_described(row), **_told(changed)})
     return Written(row, None, {**resource, "members": list(delta.add.values())})
 
@@ -90,12 +88,12 @@ def patch(
 def delete(directory: Directory, group_id: str, *, if_match: str | None = None) -> Written:
     """DELETE: the group is gone, and the roles that came by it. Mappings of it wait under its name again."""
     row = RECORDS.locked(directory, group_id, if_match)
-    if groups.gives_admin(row.id):
-        with groups.keeping_an_administrator(directory.account):
-            row.delete_instance()
-    else:
+    members = memberships.members_of(row)
+    guarded = groups.gives_admin(row.id)
+    with groups.keeping_an_administrator(directory.account) if guarded else nullcontext():
+        groups.release_mappings(directory.actor, row)
         row.delete_instance()
-    events.record(directory.actor, Type.GROUP_DELETED, _described(row))
+    events.record(directory.actor, Type.GROUP_DELETED, {**_described(row), **_told(Change(removed=members))})
     return Written(row, row.resource, None)
 
 
@@ -112,8 +110,11 @@ def _update(directory: Directory, row: DirectoryGroup, resource: Resource, delta
     if resource == row.resource and not changed:
         return change
     row.version, row.modified_at = row.version + 1, moment()
-    before = _write(directory, row, resource)
-    events.record(directory.actor, Type.GROUP_UPDATED, {**_described(row), **before, **_told(changed)})
+    _write(directory, row, resource)
+    told = {**_described(row), **_told(changed)}
+    if attributes := change_of(directory, change, without="members"):
+        told |= {"record": {"id": row.id, **attributes}, "before": _named(attributes["before"])}
+    events.record(directory.actor, Type.GROUP_UPDATED, told)
     return change
 
 
@@ -129,21 +130,20 @@ def _compared(row: DirectoryGroup, resource: Resource, changed: Change) -> Writt
     return Written(row, before, after)
 
 
-def _write(directory: Directory, row: DirectoryGroup, resource: Resource) -> dict[str, str]:
-    """UPDATE the row; what an event should tell of the time before."""
+def _write(directory: Directory, row: DirectoryGroup, resource: Resource) -> None:
+    """UPDATE the row."""
     if resource == row.resource:
         _TABLE.save(row, "version", "modified_at")
-        return {}
+        return
     text = _text(resource)
     renamed = resource["displayName"] != row.display_name
-    before = {"display_name_before": row.display_name} if renamed else {}
+    former_name = row.display_name
     row.resource, row.external_id = text, resource.get("externalId")
     row.display_name, row.display_name_key = resource["displayName"], fold(resource["displayName"])
     with db.unique(DirectoryGroup, lambda: _taken(row.display_name)):
         _TABLE.save(row, "resource", "external_id", "version", "modified_at", *(_NAMES if renamed else ()))
     if renamed:
-        groups.bind_mappings(directory.id, row)
-    return before
+        groups.bind_mappings(directory.actor, directory.id, row, former_name=former_name)
 
 
 def _text(resource: Resource) -> str:
@@ -159,14 +159,33 @@ def _taken(display_name: str) -> Uniqueness:
 
 
 def _described(row: DirectoryGroup) -> dict[str, Any]:
-    return {"id": row.id, "display_name": row.display_name, "identity_provider_id": row.identity_provider_id}
+    provider_id = row.identity_provider_id
+    return {
+        "id": row.id,
+        "display_name": row.display_name,
+        "external_id": row.external_id,
+        "identity_provider_id": provider_id,
+    }
+
+
+def without(row: DirectoryGroup, user_id: str) -> dict[str, Any]:
+    """What an event tells of a group that a user has left with her record."""
+    return {**_described(row), **_told(Change(removed=(user_id,)))}
+
+
+def _named(before: Resource) -> dict[str, Any]:
+    """The attributes that an event's object has too, under its names for them."""
+    return {name: before.get(attribute) for attribute, name in _IN_EVENTS.items() if attribute in before}
+
+
+_IN_EVENTS = {"displayName": "display_name", "externalId": "external_id"}
 
 
 def _told(changed: Change) -> dict[str, Any]:
     return {
-        "added": list(changed.added[:NAMED_IN_EVENT]),
+        "added": list(changed.added[: events.NAMED]),
         "added_count": len(changed.added),
-        "removed": list(changed.removed[:NAMED_IN_EVENT]),
+        "removed": list(changed.removed[: events.NAMED]),
         "removed_count": len(changed.removed),
     }
 

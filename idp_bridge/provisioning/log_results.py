@@ -82,13 +82,14 @@ def changes(row: ScimRequest) -> list[Change]:
 def _differences(before: Any, after: Any, within: str = "") -> Iterator[Difference]:
     was, now = before or {}, after or {}
     for name in dict.fromkeys([*was, *now]):
-        yield from _of_attribute(f"{within}{name}", was.get(name), now.get(name))
+        extension = not within and name.startswith("urn:")
+        yield from _of_attribute(f"{within}{name}", was.get(name), now.get(name), ":" if extension else ".")
 
 
-def _of_attribute(name: str, was: Any, now: Any) -> Iterator[Difference]:
+def _of_attribute(name: str, was: Any, now: Any, separator: str) -> Iterator[Difference]:
     if isinstance(was, Mapping) or isinstance(now, Mapping):
         parts = was if isinstance(was, Mapping) else {}, now if isinstance(now, Mapping) else {}
-        yield from _differences(*parts, within=f"{name}:" if name.startswith("urn:") else f"{name}.")
+        yield from _differences(*parts, within=f"{name}{separator}")
         return
     before, after = _texts(was), _texts(now)
     if isinstance(was, list) and isinstance(now, list) and before != after:

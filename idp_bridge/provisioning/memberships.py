@@ -81,9 +81,14 @@ def hold_groups_of(directory: Directory, user_id: str) -> None:
         _HOLD.rows(directory=directory.id, user=user_id)
 
 
-def touch_groups_of(user_id: str, now: datetime) -> None:
-    """The groups that a user is in become new versions, since she is about to leave them all."""
-    _TOUCH.run(user=user_id, now=now)
+def touch_groups_of(user_id: str, now: datetime) -> list[DirectoryGroup]:
+    """The groups that a user is in become new versions, since she is about to leave them all; which they are."""
+    return [group for (group,) in _TOUCH.instances(user=user_id, now=now)]
+
+
+def members_of(group: DirectoryGroup) -> tuple[str, ...]:
+    """The ids of all its users."""
+    return tuple(sorted(_members(group)))
 
 
 def leave_all(user_id: str) -> None:
@@ -177,10 +182,21 @@ _HOLD = Statement(
         .order_by(DirectoryGroup.id)
     ),
 )
-_TOUCH = Statement(
-    (),
-    lambda: DirectoryGroup.update(
-        version=DirectoryGroup.version + 1, modified_at=parameter("now", DirectoryGroup.modified_at)
-    ).where(DirectoryGroup.id.in_(GroupMember.select(GroupMember.group).where(GroupMember.user == parameter("user")))),
+_TOUCH: Statement = Statement(
+    (
+        DirectoryGroup.id,
+        DirectoryGroup.identity_provider,
+        DirectoryGroup.display_name,
+        DirectoryGroup.external_id,
+    ),
+    lambda: (
+        DirectoryGroup.update(
+            version=DirectoryGroup.version + 1, modified_at=parameter("now", DirectoryGroup.modified_at)
+        )
+        .where(
+            DirectoryGroup.id.in_(GroupMember.select(GroupMember.group).where(GroupMember.user == parameter("user")))
+        )
+        .returning(*_TOUCH.columns)
+    ),
 )
 _DELETE = Statement((), lambda: _of_group(GroupMember.delete()).where(among(GroupMember.user, "ids")))

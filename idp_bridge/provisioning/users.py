@@ -6,7 +6,7 @@ memory that lets the directory's next POST of the same person find the same memb
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from operator import attrgetter
@@ -30,9 +30,10 @@ from idp_bridge import (
 from idp_bridge.errors import Code, Conflict, Forbidden
 from idp_bridge.events import Type
 from idp_bridge.models import DirectoryUser, Invitation, Member
-from idp_bridge.provisioning import disputes, emails, memberships
+from idp_bridge.provisioning import disputes, emails, groups, memberships
 from idp_bridge.provisioning.directory import Directory, moment, written
 from idp_bridge.provisioning.records import Kind, Records, Resource, Written
+from idp_bridge.provisioning.told import change_of
 from idp_bridge.statement import Statement, Table, parameter
 from idp_bridge.text import fold
 from scim.errors import Uniqueness
@@ -269,7 +270,7 @@ _LEFT = Statement(_LEFT_COLUMNS, lambda: _by_either(*_LEFT_COLUMNS))
 _TRACES = Statement((SQL(""),), _all_traces)
 
 
-def _taken_over(known: Profile, member: Member, resource: Resource) -> dict[str, str]:
+def _taken_over(known: Profile, member: Member, resource: Resource) -> dict[str, Any]:
     """Her record's word stands above what was known of her; where it says nothing of a name, that stays."""
     said = {name: value for name, value in vars(known).items() if value}
     if member.name and not _shown_name(resource):
@@ -357,12 +358,17 @@ def delete(directory: Directory, user_id: str, *, if_match: str | None = None) -
     row = RECORDS.locked(directory, user_id, if_match)
     memberships.hold_groups_of(directory, user_id)
     now = moment()
-    memberships.touch_groups_of(row.id, now)
-    if row.member_id is not None:
-        member = member_lifecycle.hold(row.member_id)
+    left = memberships.touch_groups_of(row.id, now)
+    record = {"record": {"id": row.id, "before": {"userName": row.user_name}, "after": None}}
+    member = member_lifecycle.hold(row.member_id) if row.member_id is not None else None
+    if member is not None:
         _check_touch(directory, member)
-        if member.removed_at is None:
-            member_lifecycle.deprovision(directory.actor, member)
+    if member is not None and member.removed_at is None:
+        member_lifecycle.deprovision(directory.actor, member, told=record)
+    else:  # nobody stands behind it any more
+        events.record(directory.actor, Type.USER_UPDATED, {"id": row.member_id or row.id, **record})
+    for group in left:
+        events.record(directory.actor, Type.GROUP_UPDATED, groups.without(group, row.id))
     memberships.leave_all(row.id)
     _TABLE.update(row.id, deleted_at=now)
     spans.subtract(directory.id, row.id)
@@ -386,10 +392,10 @@ def _update(directory: Directory, row: DirectoryUser, resource: Resource) -> Wri
         row.named_at = row.modified_at
         columns.append("named_at")
     old, new = profile(before), profile(resource)
-    if row.member_id is not None and (old != new or was_active != row.active):
-        _follow(directory, row, old=old, new=new)
-    else:
-        events.record(directory.actor, Type.USER_UPDATED, {"id": row.member_id, "record": row.id, "changed": changed})
+    told = {"record": {"id": row.id, **change_of(directory, change)}}
+    follows = row.member_id is not None and (old != new or was_active != row.active)
+    if not follows or not _follow(directory, row, old=old, new=new, told=told):
+        events.record(directory.actor, Type.USER_UPDATED, {"id": row.member_id or row.id, **told})
     with db.unique(DirectoryUser, lambda: _taken(row.user_name)) if "userName" in changed else nullcontext():
         _TABLE.save(row, "resource", "version", "modified_at", *columns)
     emails.write(row, now_hers, addresses)
@@ -415,8 +421,9 @@ def _columns_of(names: Iterable[str]) -> list[str]:
 _COLUMNS = {"userName": ("user_name", "user_name_key"), "externalId": ("external_id",), "active": ("active",)}
 
 
-def _follow(directory: Directory, row: DirectoryUser, *, old: Profile, new: Profile) -> None:
-    """What the account knows of the member follows her record; members.py records what came of it."""
+def _follow(directory: Directory, row: DirectoryUser, *, old: Profile, new: Profile, told: Mapping[str, Any]) -> bool:
+    """What the account knows of the member follows her record; whether that changed, which an event tells then, with
+    ``told``."""
     member = member_lifecycle.hold(str(row.member_id))
     _check_touch(directory, member)
     if fold(old.email) != fold(new.email):
@@ -424,16 +431,16 @@ def _follow(directory: Directory, row: DirectoryUser, *, old: Profile, new: Prof
         _refuse_shared_address(directory, member, new.email)
     # What it does not change may be what her sign-in says, where the record says nothing of it.
     changed = {name: value for name, value in vars(new).items() if value != getattr(old, name)}
-    members.update_profile(
-        directory.actor, member, **{name: changed.get(name, getattr(member, name)) for name in vars(new)}
-    )
-    member_lifecycle.set_directory_active(directory.actor, member, row.active)
+    now = {name: changed.get(name, getattr(member, name)) for name in vars(new)}
+    renamed = members.update_profile(directory.actor, member, **now, told=told)
+    told = {} if renamed else told
+    return member_lifecycle.set_directory_active(directory.actor, member, row.active, told=told) or renamed
 
 
 def _check_speaks_for(directory: Directory, email: str) -> None:
     """A directory gives its member no address outside of the provider's domains, where such are set: she is who reads
-    the mail that goes there. Raises Conflict."""
-    if not _may_speak_for(directory, email):
+    the mail that goes there, which is nobody where a userName stands for it. Raises Conflict."""
+    if "@" in email and not _may_speak_for(directory, email):
         raise Conflict(
             f"This identity provider may only speak for addresses of {', '.join(directory.identity_provider.domains)}, "
             f"and {email} is none. Send her an address of these; or have an administrator of the account add the "

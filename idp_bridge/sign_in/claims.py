@@ -2,6 +2,7 @@
 stands above what was done by hand (docs/sign-in.md)."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from idp_bridge import db, look_alikes, member_roles, members
 from idp_bridge.actors import Actor
@@ -68,7 +69,7 @@ def take_profile(actor: Actor, member: Member, identity: Identity) -> None:
     if "email" in changed and not _is_free(actor, member, identity.email):
         changed -= {"email"}
     if changed:
-        now = {name: said[name] if name in changed else getattr(member, name) for name in said}
+        now: dict[str, Any] = {name: said[name] if name in changed else getattr(member, name) for name in said}
         members.update_profile(actor, member, **now)
 
 

@@ -254,11 +254,11 @@ def _passes_for_another(account: Account, email: str) -> tuple[str, ...] | None:
 
 
 def _absent(account: Account, address: str, left: list[Member]) -> Found:
-    """Nobody who is a member now. An invitation made since her directory deleted her counts for more than that; past
-    the days in which the DELETE can be undone she is somebody new."""
+    """Nobody who is a member now. An invitation made since her directory deleted her counts for more than that, and one
+    from before for nothing; past the days in which the DELETE can be undone she is somebody new."""
     since = clock.now() - members.RESTORABLE
     deleted = [member for member in left if member.removed_at is not None and member.removed_at > since]
     invitation = invitations.standing(account, address)
-    if invitation and invitations.outweighs(invitation, deleted):
+    if invitation and invitations.outweighs(invitation, deleted) and not invitations.is_outweighed(invitation):
         return Found(State.INVITED, invitation=invitation)
     return Found(State.DEPROVISIONED, deleted[0]) if deleted else Found(State.UNKNOWN)

@@ -114,8 +114,8 @@ ADMITTING = frozenset({Outcome.ADMIT, Outcome.ACCEPT_INVITATION, Outcome.JOIN})
 #: What the person reads: why, and what she can do. An administrator finds the facts by the reference beside it.
 PUBLIC = {
     Outcome.SSO_NOT_IN_PLAN: "Single sign-on is not part of this account's plan. Ask an administrator.",
-    Outcome.PROVIDER_DRAFT: "This identity provider is a draft: its set-up is not finished. Ask an administrator of the "
-    "account.",
+    Outcome.PROVIDER_DRAFT: "This identity provider is a draft: its set-up is not finished. Ask an administrator of "
+    "the account.",
     Outcome.PROVIDER_DISABLED: "This identity provider is switched off. Ask an administrator of the account.",
     Outcome.UNSOLICITED: "No sign-in may begin at this identity provider. Start at our sign-in page.",
     Outcome.ADDRESS_NOT_ALLOWED: "Your identity provider may not speak for that address here. Ask an administrator.",

@@ -11,7 +11,8 @@ from idp_bridge import db, last_uses, operator_keys, tokens
 from idp_bridge.errors import Unauthenticated
 from idp_bridge.models import Account, OperatorKey
 from idp_bridge.roles import CredentialKind, Permission, kinds_of
-from idp_bridge.web import guard
+from idp_bridge.usage_reports import Reporter
+from idp_bridge.web import bodies, guard
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -29,7 +30,7 @@ def edge(permission: Permission) -> Callable[[View], View]:
             token = guard.bearer()
             if token is None or tokens.kind_of(token) is not tokens.Kind.OPERATOR_KEY:
                 return by_others(*args, **values)
-            request.get_data()  # as guard does
+            bodies.read()  # as guard does
             with db.connection():
                 _authenticate(token)
                 return view(*args, **values)
@@ -43,6 +44,21 @@ def edge(permission: Permission) -> Callable[[View], View]:
 def reach() -> Account | None:
     """The only account that the caller may ask about; None for an operator key, which may ask about all."""
     return None if "operator_key" in g else guard.actor().account
+
+
+def reporter() -> Reporter:
+    """Who reports usage."""
+    if "operator_key" not in g:
+        who = guard.actor()
+        came: dict[str, Any] = {
+            "credential_id": who.credential_id,
+            "address": who.address,
+            "request_id": who.request_id,
+        }
+        return Reporter(who.id, who.type, who.subject, source=who.source, **came)
+    key = g.operator_key
+    came = {"credential_id": key, "address": request.remote_addr, "request_id": g.request_id}
+    return Reporter(key, "operator", "operator key", **came)
 
 
 def _authenticate(token: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from flask import g, redirect, request, url_for
+from flask import redirect, request, url_for
 from peewee import fn
 
 from idp_bridge import db, events, mail, metrics, rates, sessions
@@ -99,7 +99,7 @@ def note_refusal(known: Any, way: Way, refused: Refused) -> None:
             facts = {"id": member.id, "method": way.value, "reason": outcome.value, "facts": refused.facts}
             events.record(actor, Type.SIGN_IN_REFUSED, facts)
         if not told:
-            rates.write_of_nobody(g.request_id)
+            rates.write_of_nobody()
 
 
 def _one_in_each_account(known: Any) -> list[Member]:

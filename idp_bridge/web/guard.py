@@ -27,7 +27,7 @@ from idp_bridge.plans import Feature
 from idp_bridge.rates import Limit, Rates
 from idp_bridge.roles import CredentialKind, Permission
 from idp_bridge.sessions import Came
-from idp_bridge.web import cookies
+from idp_bridge.web import bodies, cookies
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -70,7 +70,7 @@ def guard(
                 return view(*args, **values)
 
             if request.method not in READING:
-                request.get_data()  # all of it: nobody is let in now to act, or to hold a lock, until she pleases
+                bodies.read()  # all of it: nobody is let in now to act, or to hold a lock, until she pleases
             with db.connection():
                 if request.method in READING:
                     let_in(slug)

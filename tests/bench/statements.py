@@ -13,9 +13,10 @@ from typing import Any
 from flask import Flask
 from peewee import Database
 
-from idp_bridge import db, operator_keys
+from idp_bridge import db, operator_keys, sessions
 from idp_bridge.app import create_app
 from idp_bridge.config import Config
+from idp_bridge.models import Member
 from idp_bridge.simulator.crypto import make_key_pair
 from tests.bench.directory import GROUP, operations
 from tests.bench.servers import SECRET_KEY
@@ -108,7 +109,26 @@ class Walk:
                 answer = self._client.post("/api/introspect", data=asked, headers=key)
             assert answer.get_json()["active"]
             self._counts.append(Count(f"POST /api/introspect by {caller}", tuple(seen)))
+        page = f"{self._sign_in()}/overview"
+        self._page(page)  # her session's first use writes
+        with recorded(db.database.obj) as seen:
+            self._page(page)
+        self._counts.append(Count("GET overview page", tuple(seen)))
         return self._counts
+
+    def _sign_in(self) -> str:
+        """The administrator whose key it is, in a browser of hers; the path of her account's pages."""
+        me = self._send("GET", "/api/whoami")
+        with db.connection(), db.transaction():
+            member = Member.get_by_id(me["principal"]["id"])
+            opened = sessions.open_session(member, method="password", password_hash=member.person.password_hash)
+        self._client.set_cookie("idp_bridge_session", opened.token)
+        return f"/accounts/{me['account']['slug']}"
+
+    def _page(self, path: str) -> None:
+        answer = self._client.get(path)
+        if answer.status_code != 200:
+            raise RuntimeError(f"{path}: {answer.status}")
 
     def _make_group(self, members: list[str]) -> str:
         sent = {"schemas": [GROUP], "displayName": f"Group of {len(members)}"}

@@ -1,8 +1,10 @@
 """Bot users: they own credentials, are never a seat and never an administrator."""
 
+from dataclasses import replace
+
 import pytest
 
-from idp_bridge import bots, credentials, db, seats
+from idp_bridge import bots, credentials, db, invitations, seats
 from idp_bridge.credentials import API_KEY, AUTHTOKEN, SSH_PUBLIC_KEY
 from idp_bridge.errors import Code, Conflict, Forbidden, Invalid, NotFound
 from idp_bridge.models import BotUser, Credential
@@ -23,6 +25,42 @@ def test_every_plan_has_bot_users_and_none_is_a_seat(database: None, plan: str) 
     bot = _bot(world)
     assert (bot.active, bot.roles) == (True, ["developer"])
     assert seats.count(world.account).used == 1
+
+
+def _invited_by(world: World, bot: BotUser, email: str) -> None:
+    actor = replace(world.system, id=bot.id, type="bot_user")
+    with db.transaction():
+        invitations.create(actor, email)
+
+
+def test_a_bot_comes_back_where_there_are_seats_for_whom_it_has_invited(database: None) -> None:
+    """Its invitations have no sender while it is off, and somebody else is invited; both could not come then."""
+    world = cast.open_account("acme", "pro", seats=2)
+    bot = _bot(world)
+    _invited_by(world, bot, "x@acme.test")
+    with db.transaction():
+        bots.change(world.system, bot, active=False)
+        assert seats.count(world.account).reserved == 0
+        invitation = invitations.create(world.system, "y@acme.test").invitation
+    with pytest.raises(Forbidden) as caught, db.transaction():
+        bots.change(world.system, cast.again(bot), active=True)
+    assert (caught.value.code, "All 2 seats" in caught.value.message) == (Code.SEATS_FULL, True)
+    assert not cast.again(bot).active
+    with db.transaction():
+        bots.change(world.system, cast.again(bot), name="renamed")
+        invitations.cancel(world.system, invitation)
+        bots.change(world.system, cast.again(bot), active=True)
+    assert (seats.count(world.account).used, seats.count(world.account).reserved) == (1, 1)
+
+
+def test_a_bot_that_has_invited_nobody_comes_back_whatever_the_seats(database: None) -> None:
+    """It is none itself."""
+    world = cast.open_account("acme", "pro", seats=1)
+    bot = _bot(world)
+    with db.transaction():
+        bots.change(world.system, bot, active=False)
+        bots.change(world.system, bot, active=True)
+    assert cast.again(bot).active
 
 
 def test_a_name_is_unique_in_its_account(acme: World) -> None:

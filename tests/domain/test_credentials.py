@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from idp_bridge import bots, clock, credentials, db, member_lifecycle
 from idp_bridge.credentials import API_KEY, AUTHTOKEN, KINDS, SSH_PUBLIC_KEY, Kind
 from idp_bridge.errors import Code, Conflict, DomainError, Forbidden, Invalid, NotFound
-from idp_bridge.models import BotUser, Credential, Member
+from idp_bridge.models import BotUser, Credential, IdentityLink, Member, Person
 from tests.conftest import World
 from tests.domain import cast
 
@@ -183,11 +183,30 @@ def test_an_acl_is_of_entries_that_bind(acme: World, acl: list[str]) -> None:
 
 def test_the_last_way_in_is_known(sso: World) -> None:
     """The only administrator's only API key, where nothing else lets her in."""
+    Credential.delete().execute()
     key = _issue(sso, API_KEY, sso.owner).credential
-    assert not credentials.is_last_way_in(key), "there is an identity provider"
+    assert not credentials.is_last_way_in(key), "she has a password"
+    Person.update(password_hash=None).execute()
+    assert credentials.is_last_way_in(cast.again(key)), "there is a provider, but she has never come in by it"
     assert sso.provider is not None
+    with db.transaction():
+        IdentityLink.create(
+            identity_provider=sso.provider, name_id="o", name_id_format="", member=sso.owner, created_at=clock.now()
+        )
+    assert not credentials.is_last_way_in(cast.again(key)), "she has come in by the provider"
     type(sso.provider).update(enabled=False).execute()
     assert credentials.is_last_way_in(cast.again(key))
+    short = _issue(sso, API_KEY, sso.owner, expires_at=clock.now() + timedelta(hours=1)).credential
+    assert not credentials.is_last_way_in(cast.again(key)), "another key"
+    with time_machine.travel(clock.now() + timedelta(hours=2)):
+        assert credentials.is_last_way_in(cast.again(key)), "which has expired"
+    with db.transaction():
+        credentials.delete(sso.system, short)
+    Person.update(password_hash="x").execute()
+    type(sso.account).update(sso_mode="enforced").execute()
+    assert credentials.is_last_way_in(cast.again(key)), "her password lets nobody in under enforcement"
+    type(sso.account).update(sso_mode="mixed").execute()
+    Person.update(password_hash=None).execute()
     authtoken = _issue(sso, AUTHTOKEN, sso.owner).credential
     assert not credentials.is_last_way_in(authtoken)
     second = _issue(sso, API_KEY, sso.owner).credential

@@ -201,6 +201,69 @@ def test_going_back_to_mixed_asks_for_nothing(sso: World) -> None:
     assert told(sso) == ["mixed"]
 
 
+# --- trust ------------------------------------------------------------------------------------------------------
+
+
+def _trust(world: World, provider: IdentityProvider, *, on: bool) -> None:
+    with db.transaction():
+        idps.change(world.system, cast.again(provider), trusted_with_administrators=on)
+
+
+def test_a_provider_that_is_not_trusted_with_administrators_is_no_proof(ready: World) -> None:
+    """It would let none of them in. Trusted again, what was proven before is proven still."""
+    assert ready.provider is not None
+    _trust(ready, ready.provider, on=False)
+    assert enforcement.gaps(ready.account) == [Gap.TRUST, Gap.PROOF]
+    with pytest.raises(Conflict, match="no enabled identity provider is trusted with administrators"):
+        enforce(ready)
+    assert _unable(ready) == {"owner@acme.test"}
+    come(ready, said("a@acme.test"))
+    assert _unable(ready) == {"owner@acme.test"}, "whoever is no administrator comes in by it"
+    _trust(ready, ready.provider, on=True)
+    assert (enforcement.gaps(ready.account), _unable(ready)) == ([], set())
+
+
+def _off_by_setting(world: World, provider: IdentityProvider) -> None:
+    idps.change(world.system, provider, enabled=False)
+
+
+def _untrusted(world: World, provider: IdentityProvider) -> None:
+    idps.change(world.system, provider, trusted_with_administrators=False)
+
+
+def _deleted(world: World, provider: IdentityProvider) -> None:
+    idps.delete(world.system, provider)
+
+
+@pytest.mark.parametrize("lose", [_off_by_setting, _untrusted, _deleted])
+@pytest.mark.parametrize("beside", [None, "not trusted", "trusted"])
+def test_the_last_provider_that_administrators_can_use_stays_under_enforcement(
+    ready: World,
+    clocked: time_machine.Traveller,
+    beside: str | None,
+    lose: Callable[[World, IdentityProvider], None],
+) -> None:
+    """Another one counts where it is proven, and trusted with them."""
+    first = ready.provider
+    assert first is not None
+    if beside is not None:
+        second = cast.connect(ready, name="Second")
+        come(ready, said(ready.owner.email, "second"), second)
+        ready.provider = first
+        if beside == "not trusted":
+            _trust(ready, second, on=False)
+    clocked.shift(MINUTE)
+    enforce(ready)
+    if beside == "trusted":
+        with db.transaction():
+            lose(ready, cast.again(first))
+        return
+    with pytest.raises(Conflict) as caught, db.transaction():
+        lose(ready, cast.again(first))
+    assert caught.value.code is Code.LAST_IDENTITY_PROVIDER
+    assert enforcement.gaps(ready.account) == []
+
+
 # --- who is kept out --------------------------------------------------------------------------------------------
 
 
@@ -424,10 +487,38 @@ def test_a_sign_in_that_began_before_the_switch_confirms_no_trial(
     assert told(ready) == ["enforced"]
     come_since(clock.now())
     assert told(ready) == ["enforced", "confirmed"]
+    clocked.shift(MINUTE)
     with db.transaction():
         idps.change(ready.system, cast.again(ready.provider), attribute_mapping={"email": "mail"})
     come_since(began)
     assert Gap.PROOF in enforcement.gaps(ready.account)
+
+
+def test_who_began_before_a_change_undoes_no_proof_of_it(ready: World, clocked: time_machine.Traveller) -> None:
+    """She took long at the provider, and somebody else has come in since; but where that one is no administrator any
+    more, whoever began after the change is a proof."""
+    began, other = clock.now(), cast.join(ready, "second@acme.test", "admin")
+
+    def come_since(moment: datetime, member: Member) -> None:
+        with db.transaction():
+            provider = cast.again(ready.provider)
+            sign_in.by_assertion(ready.system, provider, said(member.email), began_at=moment)
+
+    clocked.shift(MINUTE)
+    with db.transaction():
+        idps.change(ready.system, cast.again(ready.provider), force_authn=True)
+    assert enforcement.gaps(ready.account) == [Gap.PROOF]
+    clocked.shift(MINUTE)
+    between = clock.now()
+    clocked.shift(MINUTE)
+    come_since(clock.now(), other)
+    come_since(began, ready.owner)
+    assert enforcement.gaps(ready.account) == []
+    with db.transaction():
+        member_roles.set_roles(ready.system, other, ["viewer"])
+    assert enforcement.gaps(ready.account) == [Gap.PROOF]
+    come_since(between, ready.owner)
+    assert enforcement.gaps(ready.account) == []
 
 
 @pytest.mark.parametrize("minutes", [0, -1, 1441])

@@ -169,7 +169,7 @@ def test_mappings_are_told(sso: World) -> None:
         "role_mapping_updated.v0",
         "role_mapping_deleted.v0",
     ]
-    assert told[1].object["role_before"] == "billing"
+    assert told[1].object["before"]["role"] == "billing"
 
 
 def test_a_mapping_is_made_and_changed_where_the_plan_has_single_sign_on(sso: World) -> None:

@@ -139,6 +139,62 @@ def test_an_address_that_was_given_to_somebody_else_is_a_question(sso: World) ->
     assert refused(sso, said("ann@acme.test")) is Outcome.AMBIGUOUS
 
 
+def addressed(member: Member, address: str) -> None:
+    """Her directory gives her another address, and leaves her userName, which is none."""
+    row = DirectoryUser.get(DirectoryUser.member == member)
+    resource = {"userName": row.user_name, "emails": [{"value": address}]}
+    DirectoryUser.update(resource=resource, modified_at=clock.now()).where(DirectoryUser.id == row.id).execute()
+    DirectoryEmail.delete().where(DirectoryEmail.user == row).execute()
+    DirectoryEmail.create(identity_provider=row.identity_provider_id, value_key=coarse(address), user=row)
+    Member.update(email=address, email_key=fold(address)).where(Member.id == member.id).execute()
+
+
+def test_an_address_that_is_given_away_is_a_question_whatever_the_user_name(sso: World) -> None:
+    """The provider sends the address as NameID, and the directory a login as userName: the new hire is not taken for
+    her who had it, nor she for the new hire."""
+    ann = recorded(sso, "ann", "ann@acme.test", external_id="00u1")
+    assert come(sso, said("ann@acme.test")) == ann
+    addressed(ann, "ann.lee@acme.test")
+    assert come(sso, said("ann@acme.test")) == ann
+    hired = recorded(sso, "bob", "ann@acme.test", external_id="00u2")
+    assert who(sso, said("ann@acme.test")) == Found(State.AMBIGUOUS, candidates=tuple(sorted([ann.id, hired.id])))
+    assert refused(sso, said("ann@acme.test")) is Outcome.AMBIGUOUS
+
+
+def test_an_administrators_answer_outlasts_other_changes_of_the_heirs_record(sso: World) -> None:
+    """What counts is when the name was given to her, not when anything of her was changed last."""
+    ann = cast.provisioned(sso, "ann@acme.test", external_id="00u1")
+    come(sso, said("ann@acme.test"))
+    renamed(ann, "ann.lee@acme.test")
+    hired = cast.provisioned(sso, "ann@acme.test", external_id="00u2", named_at=clock.now())
+    assert refused(sso, said("ann@acme.test")) is Outcome.AMBIGUOUS
+    with db.transaction():  # the administrator says that it is Ann all the same
+        identity_links.remember(sso.provider, ann, name_id="ann@acme.test", name_id_format=EMAIL_FORMAT)
+    DirectoryUser.update(modified_at=clock.now(), version=2).where(DirectoryUser.member == hired).execute()
+    assert come(sso, said("ann@acme.test")) == ann
+
+
+def test_an_address_in_other_letters_gives_nothing_away(sso: World) -> None:
+    """The index of addresses is coarser than we are: no Kelvin sign makes a question of somebody's link."""
+    kim = recorded(sso, "kim", "kim.lee@acme.test")
+    with db.transaction():
+        identity_links.remember(sso.provider, kim, name_id="kim@acme.test", name_id_format=EMAIL_FORMAT)
+    recorded(sso, "other", "other@acme.test", "\N{KELVIN SIGN}im@acme.test")
+    assert come(sso, said("kim@acme.test")) == kim
+
+
+def test_the_external_id_of_a_former_record_is_not_hers_who_came_again(sso: World) -> None:
+    """Her directory has deleted the record and sent her again without it: that name is anybody's, or nobody's."""
+    member = cast.provisioned(sso, "ann@acme.test", external_id="00u1")
+    assert who(sso, said("x@acme.test", "00u1")).member == member
+    DirectoryUser.update(deleted_at=clock.now()).execute()
+    cast.record_of(sso.provider, member, user_name="ann@acme.test")  # type: ignore[arg-type]  # there is one
+    assert who(sso, said("x@acme.test", "00u1")).state is State.UNKNOWN
+    with db.transaction():
+        member_lifecycle.deprovision(sso.system, cast.again(member))
+    assert who(sso, said("x@acme.test", "00u1")).state is State.DEPROVISIONED
+
+
 def test_a_user_name_that_was_given_up_is_nobodys(sso: World) -> None:
     """A record that was deleted names its member only while she is gone with it."""
     assert sso.provider is not None

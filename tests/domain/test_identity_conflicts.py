@@ -11,6 +11,7 @@ from idp_bridge.config import Config
 from idp_bridge.errors import Code, Forbidden, Invalid, NotFound
 from idp_bridge.identity_conflicts import DISMISSED, OPEN, RESOLVED, Case, Kind
 from idp_bridge.models import IdentityConflict, IdentityLink, IdentityProvider, Mail, Member
+from idp_bridge.roles import Permission
 from idp_bridge.sign_in import Outcome, Refused
 from tests.conftest import World
 from tests.domain import cast
@@ -143,6 +144,23 @@ def test_of_several_the_one_who_was_chosen_comes_in(sso: World) -> None:
     resolve(sso, conflict_id, second)
     assert come(sso, said("ann@acme.test", "n-1")) == second
     assert refused(sso, said("ann@acme.test", "n-2")) is Outcome.AMBIGUOUS
+
+
+def test_a_name_is_taken_from_an_administrator_by_an_administrator_alone(sso: World) -> None:
+    """Whoever decides for another member shuts out whom the name has meant so far."""
+    developer = cast.join(sso, "dev@acme.test")
+    assert come(sso, said("owner@acme.test", "n-1")) == sso.owner
+    case = Case(Kind.AMBIGUOUS, "owner@acme.test", name_id="n-1", name_id_format=EMAIL_FORMAT)
+    row = identity_conflicts.get(sso.account, ask(sso, case))
+    with db.transaction():
+        own_roles.create(sso.system, "connector", permissions=[Permission.IDPS_WRITE, Permission.CREDENTIALS_OWN])
+    connector = cast.acting(sso, cast.join(sso, "c@acme.test", "connector", "developer"))
+    with pytest.raises(Forbidden) as caught, db.transaction():
+        identity_conflicts.resolve(connector, row, developer.id)
+    assert caught.value.code is Code.ADMINISTRATORS_ONLY
+    assert come(sso, said("owner@acme.test", "n-1")) == sso.owner
+    resolve(sso, row.id, developer)
+    assert come(sso, said("owner@acme.test", "n-1")) == developer
 
 
 def test_whom_the_provider_calls_otherwise_now_is_she_again(sso: World) -> None:

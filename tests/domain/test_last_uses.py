@@ -54,6 +54,23 @@ def test_a_use_costs_no_statement_until_all_are_written_together(acme: World) ->
     assert (cast.again(unused).last_used_at, _days(unused)) == (None, [])
 
 
+def test_a_use_of_this_moment_is_told_of_before_it_is_written(acme: World) -> None:
+    """Whoever asks whether a credential is in use hears of it; once, also after it is written."""
+    key, other = _keys(acme, 2)
+    moment = clock.now()
+    _at(moment - timedelta(days=1), key, address="192.0.2.1")
+    last_uses.write()
+    told = []
+    for address in ("192.0.2.2", "192.0.2.3"):
+        _at(moment, key, address=address)
+        told.append(credentials.uses_of([key, other]))
+        last_uses.write()
+    told.append(credentials.uses_of([key, other]))
+    assert [(uses[0].total, uses[1].total) for uses in told] == [(2, 0), (3, 0), (3, 0)]
+    today = [uses[0].days[0] for uses in told]
+    assert [(day.number, day.address) for day in today] == [(1, "192.0.2.2"), (2, "192.0.2.3"), (2, "192.0.2.3")]
+
+
 def test_however_many_were_used_the_statements_are_few(acme: World) -> None:
     """One SELECT that locks them, and one UPDATE and one count for all of a batch."""
     keys = _keys(acme, 40)

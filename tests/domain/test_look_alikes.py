@@ -59,6 +59,23 @@ def test_what_nobody_sees_is_no_letter_of_an_address(odd: str) -> None:
     assert set(caught.value.fields) == {"email"}
 
 
+def test_a_dot_above_a_letter_that_has_one_is_not_seen() -> None:
+    """It is drawn in the place of the letter's own; above another letter it is read."""
+    address = "smi\u0307th@acme.test"
+    assert look_alikes.unseen(address) == ("U+0307",)
+    assert look_alikes.is_disguised(address)
+    assert look_alikes.passes_for(address) == "smith@acme.test"
+    assert not look_alikes.is_disguised("\N{LATIN SMALL LETTER Z WITH DOT ABOVE}@acme.test")
+    assert not look_alikes.is_disguised("z\u0307@acme.test")
+
+
+@pytest.mark.parametrize("name", ["佐々木", "〆木", "〇〇", "いすゞ", "ヴァー"])
+def test_marks_of_japanese_are_written_with_it(name: str) -> None:
+    """The signs of repetition and the like are letters of its script, whatever their names begin with."""
+    assert not look_alikes.is_disguised(f"{name}@acme.test")
+    look_alikes.check(f"{name}@acme.test")
+
+
 @pytest.mark.parametrize("address", ["ann@acme.test", "jose\u0301@acme.test", "müller@bücher.test", "हिन्दी@acme.test"])
 def test_marks_that_are_seen_are_letters(address: str) -> None:
     """Accents and the vowels of other scripts are written, and read."""
@@ -81,6 +98,11 @@ def test_marks_that_are_seen_are_letters(address: str) -> None:
         ("ａnn@acme.test", "ann@acme.test"),
         ("\N{MATHEMATICAL BOLD SMALL A}nn@acme.test", "ann@acme.test"),
         ("ıda@acme.test", "ida@acme.test"),
+        ("\N{LATIN LETTER SMALL CAPITAL O}wner@acme.test", "owner@acme.test"),
+        ("o\N{LATIN LETTER SMALL CAPITAL W}\N{LATIN LETTER SMALL CAPITAL N}er@acme.test", "owner@acme.test"),
+        ("\N{LATIN SMALL LETTER ALPHA}nn@acme.test", "ann@acme.test"),
+        ("\N{LATIN SMALL LETTER SCRIPT G}ary@acme.test", "gary@acme.test"),
+        ("\N{LATIN LETTER SMALL CAPITAL OE}uvre@acme.test", None),
     ],
 )
 def test_an_address_passes_for_the_one_that_it_looks_like(address: str, passes_for: str | None) -> None:

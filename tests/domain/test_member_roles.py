@@ -53,7 +53,7 @@ def test_roles_set_by_hand_replace_those_by_hand_and_by_default(acme: World) -> 
     _set(acme, member, "viewer", "billing", "viewer")
     assert _sources(acme, member) == {("billing", "hand"), ("viewer", "hand")}
     (event,) = cast.happened(acme, "user_updated.v0")
-    assert (event.object["roles"], event.object["roles_before"]) == (["billing", "viewer"], ["developer"])
+    assert (event.object["roles"], event.object["before"]["roles"]) == (["billing", "viewer"], ["developer"])
     _set(acme, member)
     assert _roles(acme, member) == ()
 

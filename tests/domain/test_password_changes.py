@@ -162,6 +162,36 @@ def test_who_joined_by_a_provider_that_is_off_gets_a_password(sso: World, mailbo
     assert people.with_password("jit@acme.test", NEW) == [person]
 
 
+def test_another_password_kills_what_was_mailed(acme: World, mailbox: Mailbox) -> None:
+    """Whoever reads her mail, and made her change it, does not set it once more; to her address alone."""
+    person = with_password(acme.owner)
+    other = cast.join(acme, "other@acme.test", person=people.create("other@acme.test"))
+    token, others = token_for(mailbox, acme.owner.email), token_for(mailbox, other.email)
+    keep = sessions.memberships(signed_in(acme.owner))[0].session
+    with db.transaction():
+        password_changes.change(person, PASSWORD, NEW, keep=keep, actor_of=acting)
+    with pytest.raises(Gone):
+        password_changes.peek_reset(token)
+    password_changes.peek_reset(others)
+
+
+def test_a_directory_gives_nobody_a_first_password_by_mail(sso: World, mailbox: Mailbox) -> None:
+    """It goes on while its provider is off, and could call her by a mailbox of its own. Hers is an administrator's
+    link; when the directory is gone, or the plan has none, nobody else says what she is called."""
+    member = cast.provisioned(sso, "ann@acme.test")
+    IdentityProvider.update(enabled=False).execute()
+    asked("ann@acme.test")
+    assert mailbox.messages == []
+    assert password_changes.choices("ann@acme.test") == []
+    assert password_changes.may_setup(sso.account, cast.again(member))
+    Account.update(plan="pro").where(Account.id == sso.account.id).execute()
+    assert [one.single_sign_on for one in password_changes.choices("ann@acme.test")] == [False]
+    Account.update(plan="enterprise").where(Account.id == sso.account.id).execute()
+    with db.transaction():
+        idps.delete(sso.system, cast.again(sso.provider))
+    assert reset(token_for(mailbox, "ann@acme.test")).id == member.person_id
+
+
 @pytest.mark.parametrize("why", ["enforced", "suspended"])
 def test_who_could_not_enter_by_a_password_gets_none(sso: World, mailbox: Mailbox, why: str) -> None:
     """Whom only a provider speaks of, in an account that takes no passwords, or that she is suspended in."""

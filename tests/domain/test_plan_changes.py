@@ -20,7 +20,7 @@ from idp_bridge import (
     sessions,
 )
 from idp_bridge.config import Config
-from idp_bridge.errors import Code, Conflict, Forbidden
+from idp_bridge.errors import Code, Conflict, Forbidden, Invalid
 from idp_bridge.models import Account, IdentityProvider, Mail, Member, Person, RecoveryCode, Session
 from idp_bridge.notices import Notice
 from idp_bridge.plan_changes import PlanChange
@@ -196,10 +196,11 @@ def test_whoever_changes_the_plan_can_name_an_administrator(acme: World) -> None
 
 
 def test_nobody_is_made_administrator_on_a_plan_without_roles(acme: World) -> None:
-    """There everybody is one."""
-    with pytest.raises(Forbidden) as caught:
+    """There everybody is one, and the refusal says so; nothing is changed."""
+    with pytest.raises(Invalid, match="everybody is an administrator") as caught:
         change(acme, "free", administrator=acme.owner)
-    assert caught.value.code is Code.PLAN_REQUIRED
+    assert list(caught.value.fields) == ["administrator"]
+    assert cast.again(acme.account).plan == "enterprise"
 
 
 # --- seats ------------------------------------------------------------------------------------------------------

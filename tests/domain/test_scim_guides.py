@@ -24,6 +24,7 @@ SAID: tuple[tuple[int, str | None, str, str], ...] = (
     (409, None, "a@x.test is managed by another directory of this account. The case waits …", "other_directory"),
     (409, None, "2 members of this account have the address a@x.test. The case waits …", "ambiguous"),
     (409, "uniqueness", "… and this identity provider may only take over members of …", "domain"),
+    (409, None, "This identity provider may only speak for addresses of x.test, …", "domain"),
     (409, "uniqueness", "The address a@x.test belongs to another member of this account already.", "address_taken"),
     (409, None, "This person is a member of the account again already, as b@x.test. Send her …", "member_again"),
     (409, "uniqueness", "A user with the userName 'a@x.test' exists in this directory already.", "user_exists"),

@@ -182,7 +182,7 @@ def test_forgetting_what_providers_call_her_is_told_once(sso: World) -> None:
     for _ in range(2):
         with db.transaction():
             identity_links.forget(sso.system, cast.again(member))
-    told = [event.object["forgotten_links"] for event in Event.select() if "forgotten_links" in event.object]
+    told = [event.object["before"]["links"] for event in Event.select() if "links" in event.object]
     assert [[link["name_id"] for link in links] for links in told] == [["p-1"]]
 
 

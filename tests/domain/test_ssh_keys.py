@@ -1,6 +1,7 @@
 """SSH public keys: one line, whole, strong enough, with ssh-keygen's fingerprint."""
 
 import base64
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -44,6 +45,8 @@ REFUSED = {
 }
 REFUSED["bytes behind the key"] = "ssh-ed25519 " + base64.b64encode(base64.b64decode(BLOB) + b"more").decode()
 REFUSED["certificate"] = "ssh-ed25519-cert-v01@openssh.com " + BLOB
+REFUSED["private key of PEM"] = "-----BEGIN RSA PRIVATE KEY-----"
+REFUSED["private key of PuTTY"] = "PuTTY-User-Key-File-3: ssh-ed25519"
 #: What a person is told, where she could do something else instead.
 WORDS = {
     "options in front": "before the key's type",
@@ -51,9 +54,61 @@ WORDS = {
     "certificate": "certificate",
     "two lines": "one line",
     "rsa1024": "1024 bits",
+    "rsa of too many bits": "16384 is the most",
+    "private key of PuTTY": "private key",
+    "small order: 1": "weak",
+    "small order: 8": "weak",
+    "zeros before the modulus": "as OpenSSH writes it",
 }
 #: ssh-keygen prints a fingerprint of these; we want more of a key.
 TOO_WEAK = {"rsa1024": _line(rsa.generate_private_key(65537, 1024))}
+
+
+def _part(octets: bytes) -> bytes:
+    return len(octets).to_bytes(4, "big") + octets
+
+
+def _number(value: int, zeros: int = 0) -> bytes:
+    return _part(bytes(zeros) + value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+
+def _written(kind: str, *parts: bytes) -> str:
+    return f"{kind} {base64.b64encode(_part(kind.encode()) + b''.join(parts)).decode()}"
+
+
+def _ed25519(y: int) -> str:
+    return _written("ssh-ed25519", _part(y.to_bytes(32, "little")))
+
+
+P256, SK256, P25519 = "ecdsa-sha2-nistp256", "sk-ecdsa-sha2-nistp256@openssh.com", 2**255 - 19
+N, E = RSA2048.public_key().public_numbers().n, 65537
+COMPRESSED = (
+    ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+)
+ORDER_8 = int.from_bytes(bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"), "little")
+TOO_WEAK |= {
+    "compressed point": _written(P256, _part(b"nistp256"), _part(COMPRESSED)),
+    "compressed point of sk": _written(SK256, _part(b"nistp256"), _part(COMPRESSED), _part(b"ssh:")),
+    "point at infinity": _written(P256, _part(b"nistp256"), _part(b"\0")),
+    "zeros before the modulus": _written("ssh-rsa", _number(E), _number(N, zeros=1)),
+    "zeros before both": _written("ssh-rsa", _number(E, zeros=3), _number(N, zeros=5)),
+    "even modulus": _written("ssh-rsa", _number(E), _number(N + 1)),
+    "exponent as long as the modulus": _written("ssh-rsa", _number(N - 2), _number(N)),
+    "rsa of too many bits": _written("ssh-rsa", _number(E), _number((1 << 65_535) | 1)),
+    "small order: 4": _ed25519(0),
+    "small order: 1": _ed25519(1),
+    "small order: 2": _ed25519(P25519 - 1),
+    "small order: 8": _ed25519(ORDER_8),
+    "small order: 8, mirrored": _ed25519(ORDER_8 | 1 << 255),
+    "small order: 8, another": _ed25519(P25519 - ORDER_8),
+    "small order of sk": _written("sk-ssh-ed25519@openssh.com", _part(bytes(32)), _part(b"ssh:")),
+    "number above the prime": _ed25519(P25519 + 1),
+    "no point of the curve": _ed25519(2),
+}
+ACCEPTED |= {
+    "a comment that speaks of a PRIVATE KEY": _line(ED25519) + " not my PRIVATE KEY",
+    "rsa with the exponent 3": _written("ssh-rsa", _number(3), _number(N)),
+}
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
@@ -105,13 +160,18 @@ def test_dsa_is_refused() -> None:
 
 
 def _line_dsa(key: dsa.DSAPrivateKey) -> str:
-    def part(octets: bytes) -> bytes:
-        return len(octets).to_bytes(4, "big") + octets
-
     numbers = key.public_key().public_numbers()
     values = (numbers.parameter_numbers.p, numbers.parameter_numbers.q, numbers.parameter_numbers.g, numbers.y)
-    blob = part(b"ssh-dss") + b"".join(part(v.to_bytes(v.bit_length() // 8 + 1, "big")) for v in values)
-    return base64.b64encode(blob).decode()
+    return _written("ssh-dss", *(_number(value) for value in values)).split()[1]
+
+
+def test_base64_with_bits_that_say_nothing_names_the_same_key() -> None:
+    """It is kept as OpenSSH writes it, under the one fingerprint that it has."""
+    sk = _written("sk-ssh-ed25519@openssh.com", _part(ED25519.public_key().public_bytes_raw()), _part(b"ssh:"))
+    assert sk.endswith("=")
+    loose = re.sub(r"(.)(=+)$", lambda end: chr(ord(end[1]) + 1) + end[2], sk)
+    assert base64.b64decode(loose.split()[1]) == base64.b64decode(sk.split()[1])
+    assert ssh_keys.read(loose) == ssh_keys.read(sk)
 
 
 def _ssh_keygen(folder: Path, text: str) -> str | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from peewee import SqliteDatabase
 
 from idp_bridge import accounts, bots, clock, credentials, db, mail, plan_changes, usage, usage_reports
 from idp_bridge.errors import Code, Conflict, Invalid, NotFound
@@ -298,6 +299,30 @@ def test_reports_at_once_add_up_and_pass_each_limit_once(acme: World, bot: BotUs
 
 
 # --- reading ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bots_first", [False, True])
+def test_a_page_of_owners_reads_no_more_than_its_owners_credentials(
+    acme: World, bot: BotUser, bots_first: bool
+) -> None:
+    """Whoever has a credential is found through the owners, and never through all credentials of the account."""
+    with db.transaction():
+        for owner in (bot, acme.owner):
+            credentials.issue(acme.system, credentials.API_KEY, owner)
+    read: list[str] = []
+    db.watch(0, lambda sql, _: read.append(sql))
+    try:
+        found = usage.by_owner(acme.account, MARCH, limit=10, bots_first=bots_first)
+    finally:
+        db.watch(None, lambda *_: None)
+    assert {one.id for one in found} == {bot.id, acme.owner.id}
+    assert [one.credentials["api_key"] for one in found] == [1, 1]
+    assert not [sql for sql in read if "COALESCE" in sql.upper()]
+    if isinstance(db.database.obj, SqliteDatabase):
+        for sql in read:
+            plan = db.database.execute_sql(f"EXPLAIN QUERY PLAN {sql}", ("x",) * sql.count("?")).fetchall()
+            steps = [str(step[3]) for step in plan if "credential" in str(step[3]) or " t2 " in str(step[3])]
+            assert not [step for step in steps if "account_id=?" in step], plan
 
 
 def test_owners_are_paged_by_id_and_those_with_a_credential_are_among_them(acme: World) -> None:

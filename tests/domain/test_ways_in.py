@@ -5,7 +5,19 @@ from dataclasses import replace
 
 import pytest
 
-from idp_bridge import db, invitations, member_lifecycle, member_roles, passwords, people, recovery, sign_in
+from idp_bridge import (
+    clock,
+    db,
+    invitations,
+    member_lifecycle,
+    member_roles,
+    members,
+    passwords,
+    people,
+    recovery,
+    sign_in,
+    sign_in_mode,
+)
 from idp_bridge.errors import Gone
 from idp_bridge.models import Account, IdentityProvider, Member, Person, RecoveryCode
 from idp_bridge.sign_in import ADMITTING, Identity, Outcome, Refused, Situation, State, Way
@@ -137,22 +149,23 @@ def _member(world: World, state: State, *, administrator: bool, password_hash: s
         id="per_1", email=ANN.email, email_key=ANN.email, password_hash=password_hash, created_at=world.owner.created_at
     )
     member = cast.join(world, ANN.email, "admin" if administrator else "developer", person=person)
-    if state is State.SUSPENDED:
+    end = {State.SUSPENDED: member_lifecycle.suspend, State.DEPROVISIONED: member_lifecycle.deprovision}.get(state)
+    if end is not None:
         with db.transaction():
-            member_lifecycle.suspend(world.system, member)
+            end(world.system, member)
     return member
 
 
 @pytest.mark.parametrize("mode", ["mixed", "enforced"])
 @pytest.mark.parametrize("administrator", [True, False])
-@pytest.mark.parametrize("state", [State.ACTIVE, State.SUSPENDED])
+@pytest.mark.parametrize("state", [State.ACTIVE, State.SUSPENDED, State.DEPROVISIONED])
 @pytest.mark.parametrize("way", [Way.PASSWORD, Way.RECOVERY_CODE, Way.BREAK_GLASS, Way.INVITATION])
 def test_a_member_comes_in_by_herself_where_the_table_says(
     acme: World, hashes: tuple[str, str], way: Way, state: State, administrator: bool, mode: str
 ) -> None:
     """By her password, a code that is left from when she was an administrator, a link, an invitation."""
     member = _member(acme, state, administrator=administrator, password_hash=hashes[0])
-    code = RecoveryCode.create(member=member, code_hash=hashes[1])
+    RecoveryCode.create(member=member, code_hash=hashes[1])
     with db.transaction():
         link = people.one_time_link(member.person, acme.account, people.BREAK_GLASS)
         invitation = invitations.create(acme.system, "other@acme.test").invitation
@@ -160,7 +173,7 @@ def test_a_member_comes_in_by_herself_where_the_table_says(
     member.account = invitation.account = cast.again(acme.account)
     let_in: dict[Way, Callable[[], object]] = {
         Way.PASSWORD: lambda: sign_in.by_password(ANN.email, PASSWORD),
-        Way.RECOVERY_CODE: lambda: recovery.use(code, ANN.email),
+        Way.RECOVERY_CODE: lambda: recovery.use(recovery.find(ANN.email, CODE), ANN.email),
         Way.BREAK_GLASS: lambda: recovery.use_break_glass(link),
         Way.INVITATION: lambda: sign_in.check_invitation(invitation, cast.again(member)),
     }
@@ -168,15 +181,43 @@ def test_a_member_comes_in_by_herself_where_the_table_says(
     assert _outcome(let_in[way]) is (None if expected in ADMITTING else expected)
 
 
+@pytest.mark.parametrize("plan", ["enterprise", "pro", "free"])
 @pytest.mark.parametrize("mode", ["mixed", "enforced"])
-def test_an_invited_stranger_accepts_where_the_table_says(acme: World, mode: str) -> None:
-    """Under enforcement through a provider only, and she is told."""
+def test_an_invited_stranger_accepts_where_the_table_says(acme: World, mode: str, plan: str) -> None:
+    """Under enforcement through a provider only, on a plan without invitations not at all, and she is told."""
     with db.transaction():
         invitation = invitations.create(acme.system, "new@acme.test").invitation
-    Account.update(sso_mode=mode).execute()
+    Account.update(sso_mode=mode, plan=plan).execute()
     invitation.account = cast.again(acme.account)
+    situation = Situation(
+        Way.INVITATION, State.INVITED, mode=sign_in_mode.of(invitation.account), invitations_in_plan=plan != "free"
+    )
+    expected = sign_in.decide(situation)
     refused = _outcome(lambda: sign_in.check_invitation(invitation))
-    assert refused is (None if mode == "mixed" else Outcome.SSO_ENFORCED)
+    assert refused is (None if expected in ADMITTING else expected)
+
+
+def test_whom_her_directory_deleted_long_ago_nobody_knows(acme: World, hashes: tuple[str, str]) -> None:
+    """Past the days in which that can be undone her password opens nothing, and tells nothing."""
+    member = _member(acme, State.DEPROVISIONED, administrator=True, password_hash=hashes[0])
+    RecoveryCode.create(member=member, code_hash=hashes[1])
+    with db.transaction():
+        link = people.one_time_link(member.person, acme.account, people.BREAK_GLASS)
+    Member.update(removed_at=clock.now() - members.RESTORABLE).where(Member.id == member.id).execute()
+    heard = {
+        _outcome(lambda: sign_in.by_password(ANN.email, PASSWORD)),
+        _outcome(lambda: recovery.find(ANN.email, CODE)),
+        _outcome(lambda: recovery.use_break_glass(link)),
+    }
+    assert heard == {Outcome.NOT_A_MEMBER}
+
+
+def test_a_refused_code_is_not_used_up(acme: World, hashes: tuple[str, str]) -> None:
+    """Her directory has deleted her, and may send her again."""
+    member = _member(acme, State.DEPROVISIONED, administrator=True, password_hash=hashes[0])
+    code = RecoveryCode.create(member=member, code_hash=hashes[1])
+    assert _outcome(lambda: recovery.use(code, ANN.email)) is Outcome.DEPROVISIONED
+    assert cast.again(code).used_at is None
 
 
 def test_an_invitation_from_before_a_directorys_word_lets_nobody_back_in(sso: World) -> None:
@@ -196,6 +237,24 @@ def test_an_invitation_from_before_a_directorys_word_lets_nobody_back_in(sso: Wo
     with db.transaction():
         member = invitations.accept(sso.system, again, people.create("ann@acme.test"))
     assert member.id != left.id
+
+
+def test_an_invitation_from_before_lets_nobody_back_in_whatever_she_was_called(sso: World) -> None:
+    """She signs in with the address that was invited; her directory had renamed her when it deleted her."""
+    person = people.create("ann@acme.test")
+    left = cast.join(sso, "ann@acme.test", managed_by="scim", identity_provider=sso.provider, person=person)
+    Member.update(email="ann.lee@acme.test", email_key="ann.lee@acme.test").where(Member.id == left.id).execute()
+    with db.transaction():
+        sent = invitations.create(sso.system, "ann@acme.test").invitation
+    with db.transaction():
+        member_lifecycle.deprovision(sso.system, cast.again(left))
+    assert _outcome(lambda: sign_in.check_invitation(sent)) is Outcome.DEPROVISIONED
+    with pytest.raises(Gone), db.transaction():
+        invitations.accept(sso.system, sent, person)
+    with db.transaction():
+        again = invitations.resend(sso.system, cast.again(sent)).invitation
+    with db.transaction():
+        assert invitations.accept(sso.system, again, person).id != left.id
 
 
 @pytest.mark.parametrize("mode", ["mixed", "enforced"])

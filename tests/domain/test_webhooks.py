@@ -1,16 +1,19 @@
 """Webhooks against a real https receiver: signed, in order, again where it fails, and never into our own network."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from threading import Condition, Thread
+from threading import Event as Signal
 from typing import Any
 
 import pytest
 import time_machine
+from peewee import SqliteDatabase
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
@@ -48,6 +51,14 @@ class Receiver:
     origin: str = ""
     answers: list[tuple[int, bytes]] = field(default_factory=list)
     received: list[tuple[dict[str, str], str]] = field(default_factory=list)
+    waits: dict[str, Signal] = field(default_factory=dict)  # path -> what its answer waits for
+    came: Condition = field(default_factory=Condition)
+    paths: list[str] = field(default_factory=list)
+
+    def wait_for(self, path: str) -> None:
+        """Until something was sent there."""
+        with self.came:
+            assert self.came.wait_for(lambda: path in self.paths, timeout=20), path
 
     @property
     def told(self) -> list[dict[str, Any]]:
@@ -64,6 +75,11 @@ def receiver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: Config) ->
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
             made.received.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            with made.came:
+                made.paths.append(self.path)
+                made.came.notify_all()
+            if self.path in made.waits:
+                assert made.waits[self.path].wait(20)
             status, words = made.answers.pop(0) if made.answers else (204, b"")
             self.send_response(status)
             if status in {301, 302, 307, 308}:
@@ -265,7 +281,7 @@ def test_a_redirect_is_no_delivery_and_is_not_followed(acme: World, receiver: Re
     assert (row.state, row.attempts[0]["status"], len(receiver.received)) == (WAITING, 307, 1)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "10.0.0.1", "169.254.169.254", "[::1]", "[fd00::1]"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "10.0.0.1", "169.254.169.254", "2130706433"])
 def test_our_own_network_is_never_called(acme: World, host: str, config: Config) -> None:
     """Whatever the URL says, the address that it leads to decides, at each delivery."""
     webhook_delivery.configure(config)
@@ -285,6 +301,11 @@ def test_our_own_network_is_never_called(acme: World, host: str, config: Config)
         {"url": "https://user@example.com/"},
         {"url": "https://example.com/#x"},
         {"url": "https://[x/"},
+        {"url": "https://[::1]/x"},
+        {"url": "https://exa mple.com/"},
+        {"url": "https://example.com/a b"},
+        {"url": "https://ex\u00e4mple.com/"},
+        {"url": "https://example.com/\n"},
         {"events": ["nothing_like_it.v0"]},
         {"events": ["userx*"]},
     ],
@@ -334,7 +355,7 @@ def test_many_processes_tell_each_event_once(acme: World, receiver: Receiver) ->
     assert {row.state for row in log(webhook)} == {DELIVERED}
 
 
-def test_a_slow_receiver_keeps_only_its_own_waiting(acme: World, receiver: Receiver) -> None:
+def test_a_dead_receiver_keeps_only_its_own_waiting(acme: World, receiver: Receiver) -> None:
     """Another webhook is told meanwhile."""
     _, _ = hook(acme, receiver, events=["bot_user_*"])
     with db.transaction():
@@ -343,6 +364,54 @@ def test_a_slow_receiver_keeps_only_its_own_waiting(acme: World, receiver: Recei
     run()
     assert len(receiver.received) == 4
     assert len([row for row in log(dead) if row.attempts]) == 1
+
+
+def test_slow_receivers_keep_only_their_own_account_waiting(acme: World, receiver: Receiver) -> None:
+    """However many webhooks of one account take their time, and succeed: what happens in another one meanwhile is told
+    before they are through."""
+    other, slow, released = cast.open_account("other"), "/slow", Signal()
+    receiver.waits = {slow: released}
+    for _ in range(2 * webhook_delivery.AT_ONCE):
+        with db.transaction():
+            webhooks.create(acme.system, receiver.origin + slow, events=["bot_user_*"])
+    hook(other, receiver, events=["bot_user_*"])
+    changed_bot(acme, "slow", 3)
+    event_sealing.seal(clock.now())
+
+    def deliver() -> None:
+        with db.connection():
+            webhook_delivery.deliver(clock.now())
+
+    telling = Thread(target=deliver)
+    telling.start()
+    try:
+        receiver.wait_for(slow)
+        changed_bot(other, "quick", 0)
+        event_sealing.seal(clock.now())
+        receiver.wait_for("/hook")
+    finally:
+        released.set()
+        telling.join(60)
+    assert {row.state for row in WebhookDelivery.select()} == {DELIVERED}
+
+
+def test_a_webhook_gives_its_thread_to_others_after_a_turn(
+    acme: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that has much to be told is no reason for another to wait, of whichever account."""
+    monkeypatch.setattr(webhook_delivery, "AT_ONCE", 1)
+    monkeypatch.setattr(webhook_delivery, "TURN", timedelta(0))
+    busy, _ = hook(acme, receiver, events=["bot_user_*"])
+    monkeypatch.setattr(webhook_delivery, "TURN", timedelta(milliseconds=1))
+    changed_bot(acme, "one", 12)
+    other = cast.open_account("other")
+    hook(other, receiver, events=["bot_user_*"])
+    changed_bot(other, "two", 0)
+    run()
+    accounts = [event["account_id"] for event in receiver.told]
+    assert len(accounts) == 14
+    assert accounts.index(other.account.id) < 13
+    assert {row.state for row in log(busy)} == {DELIVERED}
 
 
 def test_a_test_is_told_to_that_webhook_alone(acme: World, receiver: Receiver) -> None:
@@ -357,9 +426,10 @@ def test_a_test_is_told_to_that_webhook_alone(acme: World, receiver: Receiver) -
     assert [event["event_type"] for event in receiver.told] == ["webhook_tested.v0"]
     assert log(other) == []
     with db.transaction():
-        webhooks.redeliver(cast.again(row))
+        webhooks.redeliver(acme.system, cast.again(row))
     run()
-    assert [headers["webhook-id"] for headers, _ in receiver.received] == [row.event_id] * 2
+    told = [event["event_id"] for event in receiver.told if event["event_type"] == "webhook_tested.v0"]
+    assert told == [row.event_id] * 2
     assert len(cast.again(row).attempts) == 2
 
 
@@ -371,6 +441,174 @@ def test_a_secret_that_cannot_be_opened_any_more_is_said(acme: World, receiver: 
     (row,) = log(webhook)
     assert "another SECRET_KEY" in row.attempts[0]["error"]
     assert receiver.received == []
+
+
+def test_a_new_secret_mends_what_another_secret_key_broke(acme: World, receiver: Receiver) -> None:
+    """The one before cannot be opened, so it signs no more; neither is it kept, nor in the way where it was."""
+    webhook, _ = hook(acme, receiver)
+    keyring.unlock("quite another secret key, 32 characters and more")
+    with db.transaction():
+        secret = webhooks.rotate(acme.system, webhook)
+    assert cast.again(webhook).previous_secret is None
+    run()
+    headers, body = receiver.received[-1]
+    Verifier(secret).verify(body, headers)
+    keyring.unlock("a third secret key, of 32 characters and some more")
+    sealed = keyring.seal(secret, keyring.Purpose.WEBHOOKS)
+    keyring.unlock("quite another secret key, 32 characters and more")
+    Webhook.update(previous_secret=sealed, previous_until=clock.now() + HOUR).execute()
+    assert webhooks.live_secrets(cast.again(webhook), clock.now()) == [secret]
+
+
+def test_what_is_sent_again_while_it_waits_keeps_its_place(acme: World, receiver: Receiver) -> None:
+    """Nothing of its object is told before it; an event says who did it, and the pauses go on."""
+    webhook, _ = hook(acme, receiver, events=["bot_user_*"])
+    changed_bot(acme, "one", 1)
+    receiver.answers = [(400, b""), (400, b"")]
+    run()
+    with db.transaction():
+        webhooks.redeliver(acme.system, log(webhook)[0])
+    run()
+    assert [event["event_type"] for event in receiver.told] == ["bot_user_created.v0"] * 2
+    with time_machine.travel(clock.now() + HOUR, tick=True):
+        run()
+    assert [event["event_type"] for event in receiver.told][2:] == ["bot_user_created.v0", "bot_user_updated.v0"]
+    (said,) = cast.happened(acme, "webhook_delivery_resent.v0")
+    assert said.object["delivery_id"] == log(webhook)[0].id
+
+
+def test_what_is_sent_again_after_it_was_given_up_has_its_pauses_anew(acme: World, receiver: Receiver) -> None:
+    """The first one is some seconds again, however often it was tried before."""
+    webhook, _ = hook(acme, receiver, events=["bot_user_created.v0"])
+    changed_bot(acme, "one", 0)
+    receiver.answers = [(503, b"")] * 20
+    start = clock.now()
+    for minute in range(0, 25 * 60, 10):
+        with time_machine.travel(start + timedelta(minutes=minute), tick=True):
+            run()
+    (row,) = log(webhook)
+    assert row.state == GIVEN_UP
+    with time_machine.travel(start + 30 * HOUR, tick=True):
+        with db.transaction():
+            webhooks.redeliver(acme.system, row)
+        run()
+        (row,) = log(webhook)
+        assert (row.state, row.due_at < clock.now() + HOUR / 60) == (WAITING, True)
+
+
+def test_to_a_webhook_that_is_off_nothing_is_sent_by_hand(acme: World, receiver: Receiver) -> None:
+    """A test or a repetition would wait and be told nobody."""
+    webhook, _ = hook(acme, receiver)
+    run()
+    with db.transaction():
+        webhooks.change(acme.system, webhook, active=False)
+    (row,) = log(webhook)
+    works: list[Callable[[], Any]] = [
+        lambda: webhooks.test(acme.system, webhook),
+        lambda: webhooks.redeliver(acme.system, row),
+    ]
+    for work in works:
+        with pytest.raises(Conflict, match="Switch it on"), db.transaction():
+            work()
+    assert [row.state for row in log(webhook)] == [DELIVERED]
+
+
+def test_what_was_never_tried_is_tried_before_it_is_given_up(acme: World, receiver: Receiver) -> None:
+    """The service was away for more than a day: what waited is told; and what then fails is said."""
+    webhook, _ = hook(acme, receiver, events=["bot_user_*"])
+    changed_bot(acme, "one", 1)
+    changed_bot(acme, "two", 0)
+    event_sealing.seal(clock.now())
+    receiver.answers = [(400, b"")]
+    with time_machine.travel(clock.now() + 2 * webhooks.PATIENCE, tick=True):
+        run()
+        states = [(row.state, len(row.attempts)) for row in log(webhook)]
+        assert states == [(GIVEN_UP, 1), (DELIVERED, 1), (DELIVERED, 1)]
+        (said,) = cast.happened(acme, "webhook_delivery_failed.v0")
+    assert said.object["given_up"] == 1
+
+
+def test_what_is_given_up_while_a_webhook_is_off_is_said(acme: World, receiver: Receiver) -> None:
+    """Once, with their number."""
+    webhook, _ = hook(acme, receiver, events=["bot_user_*"])
+    changed_bot(acme, "one", 3)
+    event_sealing.seal(clock.now())
+    with db.transaction():
+        webhooks.change(acme.system, webhook, active=False)
+    with time_machine.travel(clock.now() + 2 * webhooks.PATIENCE, tick=True):
+        run()
+        assert {row.state for row in log(webhook)} == {GIVEN_UP}
+        (said,) = cast.happened(acme, "webhook_delivery_failed.v0")
+    assert (said.object["given_up"], said.object["attempts"]) == (4, 0)
+
+
+def test_what_waits_behind_one_event_is_looked_at_with_it(acme: World, receiver: Receiver) -> None:
+    """While one object's first event waits for its next attempt nothing of the webhook is due, so that nobody looks in
+    vain; and all of it is told when that one is taken, also where somebody sends it again."""
+    webhook, _ = hook(acme, receiver, events=["bot_user_*"])
+    changed_bot(acme, "one", 5)
+    receiver.answers = [(400, b"")]
+    run()
+    assert len(receiver.received) == 1
+    assert len({row.due_at for row in log(webhook)}) == 1
+    with db.transaction():
+        webhooks.redeliver(acme.system, log(webhook)[0])
+    run()
+    assert [event["object"].get("description") for event in receiver.told[2:]] == ["0", "1", "2", "3", "4"]
+
+
+def test_a_long_backlog_is_told_at_the_pace_of_its_receiver(acme: World, receiver: Receiver) -> None:
+    """Of what waits only the next ones are read for a turn, in the order of an index: no sort, whatever is behind."""
+    webhook, _ = hook(acme, receiver, events=["bot_user_*"])
+    changed_bot(acme, "one", 3)
+    event_sealing.seal(clock.now())
+    read: list[str] = []
+    db.watch(0, lambda sql, _: read.append(sql))
+    try:
+        webhook_delivery.deliver(clock.now())
+    finally:
+        db.watch(None, lambda *_: None)
+    assert {row.state for row in log(webhook)} == {DELIVERED}
+    (sql,) = [text for text in read if 'AS "tried"' in text]
+    if isinstance(db.database.obj, SqliteDatabase):
+        plan = db.database.execute_sql(f"EXPLAIN QUERY PLAN {sql}", (webhook.id, webhook_delivery.PAGE)).fetchall()
+        assert "webhook_delivery_next" in str(plan)
+        assert "TEMP B-TREE" not in str(plan)
+
+
+def test_the_log_is_thrown_away_in_batches(acme: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for the lock while all of it goes."""
+    monkeypatch.setattr(webhook_delivery, "PAGE", 3)
+    webhook, _ = hook(acme, receiver, events=["bot_user_*"])
+    changed_bot(acme, "one", 9)
+    run()
+    deleted: list[str] = []
+    db.watch(0, lambda sql, _: deleted.append(sql) if sql.startswith("DELETE") else None)
+    try:
+        webhook_delivery.prune(clock.now() + webhook_delivery.KEPT + HOUR)
+    finally:
+        db.watch(None, lambda *_: None)
+    assert len(deleted) == 4
+    assert log(webhook) == []
+
+
+def test_no_event_and_no_receipt_has_more_of_a_url_than_where_it_leads(acme: World, receiver: Receiver) -> None:
+    """Viewers read events, and every webhook is sent them; a URL is often the secret that lets somebody post there."""
+    url = f"{receiver.origin}/SECRETtoken?key=hunter2"
+    with db.transaction():
+        webhook, _ = webhooks.create(acme.system, url)
+        webhooks.change(acme.system, webhook, url=f"{url}2")
+        webhooks.test(acme.system, webhook)
+    member = cast.join(acme, "ann@acme.test")
+    with db.transaction():
+        member_lifecycle.suspend(acme.system, member)
+    run()
+    run()
+    assert len(receipt(acme)) == 1
+    written = json.dumps([event.object for event in cast.happened(acme)], ensure_ascii=False)
+    assert "hunter2" not in written
+    assert "SECRETtoken" not in written
+    assert f"{receiver.origin}/…" in written
 
 
 def test_the_log_is_kept_for_a_while(acme: World, receiver: Receiver) -> None:

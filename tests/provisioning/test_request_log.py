@@ -140,6 +140,8 @@ def test_filters_narrow(directory: Directory) -> None:
     assert found(directory, path="%") == []
     assert found(directory, resource_id="g") == ["/Groups/grp_1"]
     assert found(directory, error="NOT FOUND") == ["/Groups/grp_1"]
+    assert found(directory, about="user") == ["/Users", "/Users"]
+    assert found(directory, about="group", method="DELETE") == ["/Groups/grp_1"]
 
 
 def test_since_is_inclusive(directory: Directory) -> None:
@@ -175,6 +177,38 @@ def test_equal_errors_are_counted_whatever_they_name(directory: Directory, secon
     assert (rare.times, rare.cause) == (2, "User … was not found in this directory.")
     assert len(found(directory, cause=often.cause)) == 3
     assert request_log.causes(directory.identity_provider, since=clock.now() + timedelta(minutes=1)) == []
+
+
+def test_how_often_a_cause_came_is_counted_since_a_moment(directory: Directory, second: Directory) -> None:
+    """Of this directory only."""
+    first = keep(directory, refusal(404, "gone"))
+    keep(directory, refusal(404, "gone"))
+    keep(second, refusal(404, "gone"))
+    assert request_log.times(directory.identity_provider, "gone", since=first.timestamp) == 2
+    assert request_log.times(directory.identity_provider, "gone", since=clock.now() + timedelta(minutes=1)) == 0
+
+
+def test_the_newest_of_several_directories_are_read_at_once(
+    directory: Directory, second: Directory, foreign: Directory
+) -> None:
+    """One for each that has any; those of others are not among them, and no body is read."""
+    keep(directory, path="/old")
+    newest = {one.id: keep(one, path="/new") for one in (directory, second)}
+    keep(foreign)
+    rows = request_log.newest([directory.id, second.id])
+    assert {id: (row.id, row.path) for id, row in rows.items()} == {id: (row.id, "/new") for id, row in newest.items()}
+    assert rows[directory.id].__data__.keys() & {"request_body", "response_body"} == set()
+    assert request_log.newest([]) == {}
+
+
+def test_failures_are_counted_by_directory(directory: Directory, second: Directory) -> None:
+    """Since a moment; a directory without any is not named."""
+    for _ in range(2):
+        keep(directory, refusal(404, "gone"))
+    keep(second)
+    since = clock.now() - timedelta(hours=1)
+    assert request_log.failures([directory.id, second.id], since=since) == {directory.id: 2}
+    assert request_log.failures([directory.id], since=clock.now() + timedelta(hours=1)) == {}
 
 
 # --- throwing away ----------------------------------------------------------------------------------------------

@@ -1,12 +1,16 @@
 """Users of a directory and the members behind them: joining, coming back, being taken over, leaving."""
 
 import threading
+from collections.abc import Callable
 from contextlib import nullcontext
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 
 from idp_bridge import (
+    clock,
     credentials,
     db,
     errors,
@@ -15,12 +19,13 @@ from idp_bridge import (
     invitations,
     member_lifecycle,
     member_roles,
+    members,
     people,
     seats,
     sessions,
 )
 from idp_bridge import groups as mappings
-from idp_bridge.models import Account, DirectoryUser, Event, GroupMember, Member, Session
+from idp_bridge.models import Account, DirectoryUser, Event, GroupMember, IdentityProvider, Member, Session
 from idp_bridge.provisioning import groups, users
 from idp_bridge.provisioning.directory import Directory
 from idp_bridge.provisioning.users import Profile, profile
@@ -255,7 +260,8 @@ def test_deleted_user_is_gone_and_her_name_free(directory: Directory) -> None:
     [
         ({"userName": "ann@acme.test"}, {"userName": "ANN@acme.test"}),
         ({"userName": "ann@acme.test", "externalId": "7"}, {"userName": "renamed@acme.test", "externalId": "7"}),
-        ({"userName": "ann@acme.test", "externalId": "7"}, {"userName": "ann@acme.test", "externalId": "8"}),
+        ({"userName": "ann@acme.test", "externalId": "7"}, {"userName": "ann@acme.test"}),
+        ({"userName": "ann@acme.test"}, {"userName": "ann@acme.test", "externalId": "7"}),
     ],
 )
 def test_leaver_comes_back_as_the_same_member(
@@ -275,6 +281,80 @@ def test_leaver_comes_back_as_the_same_member(
     assert member_of(back).email == again["userName"]
     assert member_roles.roles_of(directory.account, member_of(back)) == ("developer",)
     assert GroupMember.select().where(GroupMember.user == back.id).count() == 0
+
+
+def test_two_external_ids_are_two_people(directory: Directory) -> None:
+    """The userName of somebody who left is given to a new hire: neither her roles nor her keys are the new one's."""
+    row = create(directory, "ann@acme.test", externalId="7")
+    delete(directory, row)
+    hired = create(directory, "ann@acme.test", externalId="8")
+    assert hired.member_id != row.member_id
+    assert member_of(row).removed_at is not None
+    delete(directory, hired)
+    assert create(directory, "ann@acme.test", externalId="7").member_id == row.member_id
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "same"), [({}, {}, False), ({"externalId": "7"}, {}, False), ({"externalId": "7"}, None, True)]
+)
+def test_a_user_name_says_who_she_was_while_her_delete_can_be_undone(
+    directory: Directory, first: dict[str, str], again: dict[str, str] | None, same: bool
+) -> None:
+    """Later it may be anybody's; an externalId is the same person's whenever it comes."""
+    row = create(directory, "ann@acme.test", **first)
+    delete(directory, row)
+    long_ago = clock.now() - members.RESTORABLE
+    with db.transaction():
+        DirectoryUser.update(deleted_at=long_ago).execute()
+        Member.update(removed_at=long_ago).where(Member.id == row.member_id).execute()
+    back = create(directory, "ann@acme.test", **(first if again is None else again))
+    assert (back.member_id == row.member_id) is same
+
+
+@pytest.mark.parametrize("how", ["renamed", "sent again"])
+def test_domains_bound_the_addresses_that_a_directory_gives(directory: Directory, how: str) -> None:
+    """It gives nobody a mailbox outside of them, where they are set; the refusal says what to do."""
+    row = create(directory, "ann@acme.test", externalId="7")
+    IdentityProvider.update(domains=["acme.test"]).execute()
+    directory.identity_provider.domains = ["acme.test"]
+    if how == "sent again":
+        delete(directory, row)
+    outside = {"emails": [{"value": "mallory@evil.test"}]}
+    rename: dict[str, Callable[[], Any]] = {
+        "renamed": lambda: patch(directory, row, **outside),
+        "sent again": lambda: create(directory, "ann@acme.test", externalId="7", **outside),
+    }
+    with pytest.raises(errors.Conflict, match=r"addresses of acme\.test, and mallory@evil\.test is none\. .* add the"):
+        rename[how]()
+    assert member_of(row).email == "ann@acme.test"
+    if how == "renamed":
+        for within in ("ann.lee@acme.test", "ann"):  # a userName that no mail goes to is of no domain
+            patch(directory, row, emails=[{"value": within}])
+            assert member_of(row).email == within
+
+
+@pytest.mark.parametrize(
+    ("change", "is_a_name"),
+    [
+        ({"title": "Engineer"}, False),
+        ({"active": False}, False),
+        ({"userName": "ann.lee@acme.test"}, True),
+        ({"emails": [{"value": "ann.lee@acme.test"}]}, True),
+        ({"emails": [{"value": "ANN@acme.test", "type": "work"}]}, False),
+    ],
+)
+def test_only_a_name_that_is_given_is_younger_than_a_link(
+    directory: Directory, change: dict[str, Any], is_a_name: bool
+) -> None:
+    """By when a record was given its names a sign-in tells whose they are (sign_in/identify.py); other changes of it
+    make no question of what an administrator has decided."""
+    row = create(directory)
+    before = DirectoryUser.get_by_id(row.id).named_at
+    with time_machine.travel(clock.now() + timedelta(minutes=1)):
+        patch(directory, row, **change)
+    after = DirectoryUser.get_by_id(row.id)
+    assert after.modified_at > before
+    assert (after.named_at > before) is is_a_name
 
 
 def test_external_id_decides_between_two_leavers(directory: Directory) -> None:

@@ -32,6 +32,7 @@ BUDGETS = {
     "GET /api/whoami by API key": 2,
     "POST /api/introspect by operator key": 2,
     "POST /api/introspect by API key": 2,
+    "GET overview page": 20,
 }
 
 

@@ -198,6 +198,12 @@ def test_entra_groups_overage_is_flagged(link: str) -> None:
     assert (claims.groups, claims.groups_overage) == (None, True)
 
 
+def test_an_overage_of_the_claim_that_was_mapped_is_flagged() -> None:
+    """Entra names the link after the claim, and the claim's name is the administrator's choice."""
+    claims = read(said({"urn:teams.link": ("https://graph.windows.net/x",)}), {"groups": "urn:teams"})
+    assert (claims.groups, claims.groups_overage) == (None, True)
+
+
 def test_real_response_end_to_end() -> None:
     """From the form field to the claims."""
     assertion = verify(idp.post(idp.good()), trust=idp.trust(), sp=idp.service_provider(), now=idp.NOW)

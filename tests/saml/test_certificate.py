@@ -79,6 +79,7 @@ def test_other_key_types_are_shown_and_not_used() -> None:
         pytest.param("hello, world", "neither PEM nor base64", id="words"),
         pytest.param("\u00e4", "neither PEM nor base64", id="beyond ASCII"),
         pytest.param("AAAA", "not an X.509", id="other base64"),
+        pytest.param(PEM.replace("\nM", "\n!M", 1), "neither PEM nor base64", id="a stray character"),
         pytest.param(PEM + PEM, "exactly one", id="two"),
         pytest.param(PEM.replace("-----END CERTIFICATE-----", ""), "exactly one", id="cut off"),
         pytest.param(PRIVATE, "private key", id="private key"),

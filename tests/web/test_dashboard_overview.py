@@ -143,7 +143,7 @@ def test_a_plan_without_single_sign_on_is_said_once(client: FlaskClient, world: 
 
 def test_nothing_wants_anybody_at_first(signed_in: FlaskClient) -> None:
     """Then there is no such part."""
-    assert "What wants you" not in text_of(signed_in)
+    assert "Needs attention" not in text_of(signed_in)
 
 
 def test_what_fails_or_runs_out_is_said_and_linked(
@@ -225,9 +225,9 @@ def test_the_seat_meter_says_what_was_counted(signed_in: FlaskClient, world: Wor
 @pytest.mark.parametrize(
     ("role", "shown", "hidden"),
     [
-        ("developer", {"Seats", "Refused sign-ins"}, {"Set-up", "Identity providers</h2>", "What wants you"}),
-        ("billing", {"Seats", "Plan and usage</a>"}, {"Set-up", "Refused sign-ins", "What wants you"}),
-        ("viewer", {"Seats", "Refused sign-ins"}, {"Set-up", "What wants you"}),
+        ("developer", {"Seats", "Refused sign-ins"}, {"Set-up", "Identity providers</h2>", "Needs attention"}),
+        ("billing", {"Seats", "Plan and usage</a>"}, {"Set-up", "Refused sign-ins", "Needs attention"}),
+        ("viewer", {"Seats", "Refused sign-ins"}, {"Set-up", "Needs attention"}),
     ],
 )
 def test_each_part_is_shown_to_who_may_see_it(

@@ -138,7 +138,8 @@ def test_a_token_is_changed_step_by_step(
     assert f"Waiting for the first request with …{token[-4:]}" in page
     assert "replace <strong>Authorization</strong> by the new token" in page
     (again,) = [found.replace("&amp;", "&") for found in re.findall(r'hx-get="([^"]+/state[^"]+)"', page)]
-    assert "Waiting for" in text_of(signed_in, again)
+    assert signed_in.get(again).status_code == 204, "it says what it said"
+    assert "Waiting for" in text_of(signed_in, again.partition("&said=")[0])
     push(app, token, "GET", "/Users")
     part = text_of(signed_in, again)
     assert "Revoke the former one" in part
@@ -279,6 +280,23 @@ def test_a_request_shows_what_it_changed(app: Flask, world: World, signed_in: Fl
     assert "(masked)" in detail
     assert re.search(rf'href="{BASE}/members/usr_[^"]+">ann@acme.test</a>', detail)
     assert signed_in.get(newest.rpartition("/")[0] + "/sr_nothing").status_code == 404
+
+
+def test_members_of_a_group_are_told_by_name(app: Flask, world: World, signed_in: FlaskClient) -> None:
+    """Who came and who went, not their ids alone."""
+    people = [
+        push(app, world.scim_token, "POST", "/Users", userName=f"{name}@acme.test").get_json(True)["id"]
+        for name in ("ann", "bo")
+    ]
+    group = push(app, world.scim_token, "POST", "/Groups", displayName="Crew", members=[{"value": people[0]}])
+    change = [
+        {"op": "add", "path": "members", "value": [{"value": people[1]}]},
+        {"op": "remove", "path": f'members[value eq "{people[0]}"]'},
+    ]
+    push(app, world.scim_token, "PATCH", f"/Groups/{group.get_json(True)['id']}", Operations=change)
+    detail = text_of(signed_in, links(text_of(signed_in), "provisioning/requests/sr_")[0])
+    assert f'<ins>{people[1]}</ins> <span class="soft">bo@acme.test</span>' in detail
+    assert f'<del>{people[0]}</del> <span class="soft">ann@acme.test</span>' in detail
 
 
 def test_a_failed_request_says_how_it_is_mended(app: Flask, world: World, signed_in: FlaskClient) -> None:

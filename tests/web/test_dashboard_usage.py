@@ -89,7 +89,8 @@ def test_limits_days_and_owners_of_a_month(owner: FlaskClient, world: World, add
     assert "16,503 on 3 of 31 days, most of it 15,000 on 2026-03-08." in text
     assert text.index("deploy <1>") < text.index(f"{gone.id} Deleted") < text.index(f"{world.owner.email} member")
     assert "2026-03-09 1,500" in text
-    bandwidth, sessions, endpoints = plots_of(owner)
+    bandwidth, sessions, endpoints, *sign_ins = plots_of(owner)
+    assert len(sign_ins) == 2
     assert [len(plot.findall("rect")) for plot in (bandwidth, sessions, endpoints)] == [1, 3, 0]
     assert sessions.attrib["role"] == "img"
     ids = [sessions.find(name).attrib["id"] for name in ("title", "desc")]  # type: ignore[union-attr]

@@ -148,6 +148,25 @@ def test_under_enforcement_the_provider_accepts_it(
     assert "Single sign-on of acme" in client.get("/login").get_data(as_text=True)
 
 
+def test_on_a_plan_without_invitations_nobody_accepts_one(
+    owner: FlaskClient, client: FlaskClient, mailbox: Mailbox, world: World
+) -> None:
+    """The page says so before anything is filled in, and when the form is sent all the same."""
+    invite(owner)
+    path = mailed(mailbox)
+    with db.connection():
+        Account.update(plan="free", seats=5).where(Account.id == world.account.id).execute()
+    page = client.get(path)
+    answer = post(client, path, page="/login", name="Nia New", password=HERS)
+    for shown in (page, answer):
+        assert shown.status_code == 403
+        text = shown.get_data(as_text=True)
+        assert "Nobody can join this account now: its plan has no invitations." in text
+        assert 'name="password"' not in text
+    with db.connection():
+        assert not Member.select().where(Member.email == NEW).exists()
+
+
 @pytest.mark.parametrize("lost", ["suspended", "removed", "demoted"])
 def test_an_invitation_is_worth_what_its_sender_may_still_do(
     app: Flask, owner: FlaskClient, client: FlaskClient, world: World, mailbox: Mailbox, lost: str

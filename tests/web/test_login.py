@@ -2,6 +2,8 @@
 
 import logging
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -22,9 +24,10 @@ from idp_bridge import (
     recovery,
 )
 from idp_bridge.actors import Actor
-from idp_bridge.models import Account, Event, Invitation, Member, Person, SeatCount
+from idp_bridge.models import Account, Event, Invitation, Member, Person, RateCount, SeatCount
 from idp_bridge.roles import Permission
 from tests.conftest import PASSWORD, World, add_provider, make_account
+from tests.web.connections import events_of
 from tests.web.pages import csrf_of, post, sign_in
 
 MEMBERS = "/accounts/acme/members"
@@ -134,6 +137,60 @@ def test_a_refused_sign_in_is_an_event_of_the_account_that_knows_the_address(cli
     assert event.type == "sign_in_refused.v0"
     assert event.object["reason"] == "not_a_member"
     assert event.object["id"] == world.owner.id
+
+
+@pytest.fixture
+def deleted(world: World, idp_certificate: str) -> Member:
+    """An administrator with a password, whom the account's directory has deleted."""
+    with db.connection():
+        add_provider(world, idp_certificate)
+        with db.transaction():
+            person = people.create("ann@acme.test")
+            people.set_password(person, PASSWORD)
+            named = {"email": "ann@acme.test", "managed_by": "scim", "identity_provider": world.provider}
+            ann = member_lifecycle.create(world.system, **named, person=person, roles=["admin"])
+    return ann
+
+
+@pytest.mark.parametrize("way", ["password", "recovery_code", "break_glass"])
+def test_whom_her_directory_deleted_is_told_so_and_her_account_too(
+    app: Flask, client: FlaskClient, world: World, deleted: Member, way: str
+) -> None:
+    """Her password, her code or her link was right. Nobody else learns it: what is wrong reads as for anybody."""
+    with db.connection():
+        code = recovery.make(replace(administrator(world), id=deleted.id), deleted)[0]
+        with db.transaction():
+            link = recovery.make_break_glass(world.system, "ann@acme.test")
+            member_lifecycle.deprovision(world.system, member_lifecycle.hold(deleted.id))
+    come: dict[str, Callable[[], Any]] = {
+        "password": lambda: sign_in(client, "ann@acme.test"),
+        "recovery_code": lambda: post(client, "/login/recovery", email="ann@acme.test", code=code),
+        "break_glass": lambda: post(client, f"/login/break-glass/{link}", page="/login"),
+    }
+    answer = come[way]()
+    assert answer.status_code == 403
+    assert "Your organisation&#39;s directory has removed you." in answer.get_data(as_text=True)
+    (event,) = events_of(world, "sign_in_refused.v0")
+    told = (event.object["id"], event.object["method"], event.object["reason"])
+    assert told == (deleted.id, way, "member_deprovisioned")
+    wrong = sign_in(client, "ann@acme.test", "not her password")
+    assert "The e-mail address or the password is wrong." in wrong.get_data(as_text=True)
+    wrong = post(client, "/login/recovery", email="ann@acme.test", code=f"{code[0]}aaaaa")
+    assert "or the recovery code is wrong" in wrong.get_data(as_text=True)
+
+
+def test_of_who_is_nobody_as_much_is_written(client: FlaskClient, world: World) -> None:
+    """Else the time of the answer would tell an address that is known: an event is a commit."""
+    for path, secret in (("/login", "password"), ("/login/acme", "password"), ("/login/recovery", "code")):
+        post(client, path, email="nobody@acme.test", **{secret: "0wrong"})
+    with db.connection():
+        of_nobody = RateCount.key.startswith("nobody/")
+        assert RateCount.select().where(of_nobody).count() == 3
+        assert events_of(world, "sign_in_refused.v0") == []
+    post(client, "/login", email="owner@acme.test", password="wrong")
+    with db.connection():
+        assert RateCount.select().where(of_nobody).count() == 3
+        assert len(events_of(world, "sign_in_refused.v0")) == 1
 
 
 def test_a_form_without_its_token_changes_nothing(client: FlaskClient, world: World) -> None:

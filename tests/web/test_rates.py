@@ -10,7 +10,7 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp_bridge import db, invitations, member_lifecycle, people, recovery, scim_tokens, tokens
+from idp_bridge import db, idps, invitations, member_lifecycle, people, recovery, scim_tokens, set_up_links, tokens
 from idp_bridge.config import Config
 from idp_bridge.rates import MOST_TO_ONE, Rates
 from tests.conftest import PASSWORD, SECRET_KEY, ScimClient, World, add_provider, make_account
@@ -293,3 +293,28 @@ def test_what_is_not_mailed_is_not_counted(client: FlaskClient, world: World) ->
     )
     made = [client.post("/api/invitations", json={"email": f"p{n}@acme.test"}, headers=world.headers) for n in range(3)]
     assert statuses(made) == [201, 201, 201]
+
+
+# --- set-up links -----------------------------------------------------------------------------------------------
+
+
+def test_set_up_links_are_counted_by_network_and_by_link(app: Flask, world: World) -> None:
+    """Whoever tries links comes no faster than whoever tries passwords; and one link changes no more than a person
+    does, from wherever it is used."""
+    with db.connection(), db.transaction():
+        provider = idps.begin_set_up(world.system, name="Okta", kind="okta", first_step="app")
+        owner = replace(world.system, type="user", id=world.owner.id, roles=("admin",))
+        token = set_up_links.make(owner, provider).token
+    stranger, opener = app.test_client(), app.test_client()
+    tried = [stranger.get(f"/set-up/ibln_{number}") for number in range(LOGIN_RATE + 1)]
+    assert statuses(tried) == [410] * LOGIN_RATE + [429]
+    assert tried[-1].headers["Retry-After"] == "60"
+    elsewhere = {"REMOTE_ADDR": "192.0.2.9"}
+    form = {"csrf_token": csrf_of(opener, "/login")}
+    assert opener.post(f"/set-up/{token}", data=form, environ_base=elsewhere).status_code == 303
+    pressed = [
+        opener.post(f"/set-up/{provider.id}/app/next", data=form, environ_base={"REMOTE_ADDR": f"192.0.2.{number}"})
+        for number in range(LOGIN_RATE + 1)
+    ]
+    assert statuses(pressed) == [303] * LOGIN_RATE + [429]
+    assert "with a set-up link" in pressed[-1].get_data(as_text=True)

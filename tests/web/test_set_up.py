@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp_bridge import clock, db, enforcement, idps, own_roles
+from idp_bridge import db, enforcement, idps, own_roles
 from idp_bridge.models import Event, IdentityProvider, Member, SignInFlow
 from idp_bridge.providers import KINDS, set_up_guides
 from idp_bridge.simulator.saml_idp import Provider
@@ -67,6 +67,12 @@ def connection_of(world: World, app: Flask, simulated: Provider) -> Connection:
     return Connection(world, row, simulated, app)
 
 
+def digest_of(provider: IdentityProvider) -> str:
+    """What the last step shows of the connection now, as its form sends it."""
+    with db.connection():
+        return idps.looked_at(IdentityProvider.get_by_id(provider.id))
+
+
 def run_test(browser: FlaskClient, connection: Connection, path: str, page: str, **changes: Any) -> Any:
     """Press the button, sign in there, and come back; the answer that leads on to the result."""
     carried = post(browser, path, page=page)
@@ -118,9 +124,8 @@ def test_a_draft_is_told_and_lets_nobody_in(signed_in: FlaskClient, app: Flask, 
 def test_a_draft_can_be_neither_enabled_nor_tested(signed_in: FlaskClient, world: World) -> None:
     """By the guide, by the settings, by a test's own button: 409, with what to do first."""
     provider = begin(signed_in)
-    version = clock.rfc3339(provider.changed_at)
     answers = {
-        "enable": submit(signed_in, f"{provider.id}/setup/enable", version=version),
+        "enable": submit(signed_in, f"{provider.id}/setup/enable", digest=digest_of(provider)),
         "options": submit(signed_in, f"{provider.id}/options", name="x", join_policy="jit", enabled="on"),
         "test": submit(signed_in, f"{provider.id}/setup/test"),
         "button": submit(signed_in, f"{provider.id}/test"),
@@ -315,16 +320,16 @@ def test_enabling_ends_the_set_up(signed_in: FlaskClient, world: World, simulate
     """The button appears on the sign-in page, the account stays in its mode, the guide says what comes next."""
     provider = begin(signed_in)
     give(signed_in, provider, simulated["okta"].metadata_xml)
-    version = clock.rfc3339(stored().changed_at)
-    assert submit(signed_in, f"{provider.id}/setup/enable", version=version).status_code == 303
+    assert submit(signed_in, f"{provider.id}/setup/enable", digest=digest_of(provider)).status_code == 303
     row = stored()
     assert (row.enabled, row.set_up_step) == (True, None)
     text = text_of(signed_in, f"{provider.id}/setup/done")
     for words in ("Our Okta is enabled", "Connect SCIM", "Map groups to roles", "enforce single sign-on"):
         assert words in text
     assert "Our Okta" in signed_in.get("/login/acme").get_data(as_text=True)
-    (told,) = [event for event in events_of(world, "identity_provider_updated.v0") if "enabled" in event.object["before"]]
-    assert told.object["enabled"] is True
+    changes = [event.object for event in events_of(world, "identity_provider_updated.v0")]
+    (told,) = [change for change in changes if "enabled" in change["before"]]
+    assert told["enabled"] is True
 
 
 def test_what_was_changed_meanwhile_is_not_enabled_unseen(
@@ -333,11 +338,11 @@ def test_what_was_changed_meanwhile_is_not_enabled_unseen(
     """Whoever enables it has looked at what it trusts now, not at what it trusted."""
     provider = begin(signed_in)
     give(signed_in, provider, simulated["okta"].metadata_xml)
-    seen = clock.rfc3339(stored().changed_at)
+    seen = digest_of(provider)
     give(signed_in, provider, simulated["entra"].metadata_xml)
-    answer = submit(signed_in, f"{provider.id}/setup/enable", version=seen)
+    answer = submit(signed_in, f"{provider.id}/setup/enable", digest=seen)
     assert answer.status_code == 409
-    assert "was changed since you looked" in answer.get_data(as_text=True)
+    assert "has been changed since this page was shown" in answer.get_data(as_text=True)
     assert not stored().enabled
 
 

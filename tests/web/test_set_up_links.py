@@ -1,5 +1,5 @@
-"""The set-up link: opened once, by a post, in one browser; reaches the steps of one connection and nothing else; told in
-the events in the name of whoever made it; and what was set up by it is trusted with administrators by nobody yet."""
+"""The set-up link: opened once, by a post, in one browser; it reaches the steps of one connection and nothing else, and
+is told in the events in the name of whoever made it. What was set up by it waits to be trusted with administrators."""
 
 import re
 from datetime import timedelta
@@ -18,7 +18,7 @@ from tests.conftest import World
 from tests.web.connections import events_of
 from tests.web.pages import post, sign_in
 from tests.web.test_dashboard import add_member
-from tests.web.test_set_up import AT, begin, connection_of, give, run_test, stored, submit, text_of
+from tests.web.test_set_up import AT, begin, connection_of, digest_of, give, run_test, stored, submit, text_of
 
 STEPS = [step.name for step in set_up_guides.catalogue()["okta"].steps if step.name != "joining"]
 
@@ -102,7 +102,8 @@ def test_only_digests_are_stored(signed_in: FlaskClient, draft: IdentityProvider
     row = link_row()
     held = {str(value) for value in row.__data__.values()}
     assert not {path.rpartition("/")[2], cookie.value} & held
-    assert row.digest and row.browser_digest
+    assert row.digest
+    assert row.browser_digest
 
 
 def test_the_steps_are_done_by_it(
@@ -276,8 +277,7 @@ def test_what_is_set_up_by_it_is_trusted_with_administrators_only_after_a_look(
     page = text_of(signed_in, f"{draft.id}/setup/done")
     assert row.certificates[0]["fingerprint_sha256"] in page
     assert "it may speak for administrators too" in page
-    version = clock.rfc3339(row.changed_at)
-    assert submit(signed_in, f"{draft.id}/setup/enable", version=version, confirm="on").status_code == 303
+    assert submit(signed_in, f"{draft.id}/setup/enable", digest=digest_of(draft), confirm="on").status_code == 303
     assert (stored().enabled, stored().trusted_with_administrators) == (True, True)
     assert outsider.get(f"{at}/metadata").status_code == 410
 
@@ -287,10 +287,8 @@ def test_a_confirmed_connection_is_not_changed_by_a_link(
 ) -> None:
     """An administrator who trusts it with administrators before it is enabled closes it to the link."""
     at = opened(outsider, signed_in, draft)
-    assert submit(signed_in, f"{draft.id}/confirm").status_code == 303
-    answer = post(
-        outsider, f"{at}/metadata", page=f"{at}/metadata", metadata_xml=simulated["okta"].metadata_xml
-    )
+    assert submit(signed_in, f"{draft.id}/confirm", digest=digest_of(draft)).status_code == 303
+    answer = post(outsider, f"{at}/metadata", page=f"{at}/metadata", metadata_xml=simulated["okta"].metadata_xml)
     assert answer.status_code == 403
     assert stored().entity_id == ""
 

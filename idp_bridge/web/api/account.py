@@ -9,7 +9,7 @@ from idp_bridge.models import Member
 from idp_bridge.roles import Permission
 from idp_bridge.web.api.dialect import Blueprint
 from idp_bridge.web.api.paging import Page, page
-from idp_bridge.web.api.schemas import Answer, Instant, Patch, Text, Uri
+from idp_bridge.web.api.schemas import Answer, Instant, Name, Patch, Uri
 from idp_bridge.web.guard import actor, guard, session
 
 blueprint = Blueprint("Account", __name__, "The account: plan, seats and sign-in mode.")
@@ -19,9 +19,10 @@ _LEAST, _MOST = enforcement.TRIAL
 
 class AccountPatch(Patch):
     """What an administrator may set of the account. ``sso_fallback_minutes`` goes with ``sso_mode`` enforced: back to
-    mixed by itself after so many, unless an administrator signs in through an enabled provider before."""
+    mixed by itself after so many, unless an administrator signs in through an enabled provider before. Only that ends
+    the trial: enforced once more, without minutes, leaves ``sso_falls_back_at`` as it is."""
 
-    name = Text(least=1, most=255)
+    name = Name()
     sso_mode = fields.String(validate=validate.OneOf(sign_in_mode.MODES))
     sso_fallback_minutes = fields.Integer(strict=True, validate=validate.Range(min=_LEAST, max=_MOST))
 

@@ -17,6 +17,7 @@ from idp_bridge.web.api.schemas import (
     Body,
     Flag,
     Instant,
+    Name,
     Names,
     NullIsAbsent,
     Patch,
@@ -39,13 +40,13 @@ class _BotUserFields(NullIsAbsent, Body):
 class BotUserPatch(_BotUserFields, Patch):
     """What may be set of a bot user."""
 
-    name = Text(least=1, most=255, allow_none=True)
+    name = Name(allow_none=True)
 
 
 class BotUserCreate(_BotUserFields):
     """A new bot user."""
 
-    name = Text(least=1, most=255, required=True)
+    name = Name(required=True)
 
 
 class BotUserAnswer(Answer):
@@ -90,6 +91,26 @@ class BotUserUsesAnswer(Answer):
 BotUserList = listing("bot_users", BotUserAnswer)
 
 
+def made(body: dict[str, Any]) -> BotUser:
+    """A new one, as the body says."""
+    if "roles" in body:
+        body["role_names"] = body.pop("roles")
+    return bots.create(actor(), body.pop("name"), **body)
+
+
+def changed(id: str, body: dict[str, Any]) -> BotUser:
+    """That one, as the body says."""
+    bot = bots.get(actor().account, id)
+    bots.change(actor(), bot, **body)
+    return bot
+
+
+def deleted(id: str) -> Response:
+    """That one is gone."""
+    bots.delete(actor(), bots.get(actor().account, id))
+    return no_content()
+
+
 @blueprint.get("/bot_users")
 @guard(Permission.BOTS_READ)
 @blueprint.arguments(Page, location="query")
@@ -105,9 +126,7 @@ def list_bot_users(asked: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(201, BotUserAnswer)
 def create_bot_user(body: dict[str, Any]) -> BotUser:
     """Make a bot user. Its name is unique in the account."""
-    if "roles" in body:
-        body["role_names"] = body.pop("roles")
-    return bots.create(actor(), body.pop("name"), **body)
+    return made(body)
 
 
 @blueprint.get("/bot_users/<id:id>")
@@ -132,9 +151,7 @@ def get_bot_user_uses(id: str) -> dict[str, Any]:
 @blueprint.response(200, BotUserAnswer)
 def update_bot_user(body: dict[str, Any], id: str) -> BotUser:
     """Change a bot user. Inactive, its credentials stop working and are kept."""
-    bot = bots.get(actor().account, id)
-    bots.change(actor(), bot, **body)
-    return bot
+    return changed(id, body)
 
 
 @blueprint.delete("/bot_users/<id:id>")
@@ -142,5 +159,4 @@ def update_bot_user(body: dict[str, Any], id: str) -> BotUser:
 @blueprint.response(204)
 def delete_bot_user(id: str) -> Response:
     """Delete a bot user and revoke every credential that it owns, for good."""
-    bots.delete(actor(), bots.get(actor().account, id))
-    return no_content()
+    return deleted(id)

@@ -5,7 +5,8 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from idp_bridge.web.api.schemas import DESCRIPTION_BYTES, Answer, Body, Flag, Instant, Names, Patch, Text, Uri
+from idp_bridge.idps import State
+from idp_bridge.web.api.schemas import DESCRIPTION_BYTES, Answer, Body, Flag, Instant, Name, Names, Patch, Text, Uri
 from idp_bridge.web.api.service_provider_keys import ServiceProviderKeyAnswer
 
 LARGEST_METADATA = 512 * 1024
@@ -118,13 +119,23 @@ class _Connection(Body):
 
 class IdentityProviderCreate(_Connection):
     """A new connection, from exactly one of ``metadata_xml``, ``metadata_url`` or ``entity_id`` with ``sso_url`` and
-    ``certificates``."""
+    ``certificates``; or a ``draft``, from none of them."""
 
-    name = Text(least=1, most=255, required=True)
+    name = Name(required=True)
+    draft = Flag(
+        metadata={
+            "description": "Only make its addresses, to be pasted at the provider; its metadata comes by PATCH, then "
+            "enabled. Until then nobody can sign in by it."
+        }
+    )
 
     @validates_schema
     def _said_at_all(self, data: Mapping[str, Any], **_: Any) -> None:
-        if not any(data.get(name) for name in _SOURCES):
+        if data.get("draft"):
+            said = sorted(name for name in (*_SOURCES, *BY_HAND, "enabled") if data.get(name))
+            if said:
+                raise ValidationError({name: ["A draft has none yet."] for name in said})
+        elif not any(data.get(name) for name in _SOURCES):
             missing = NEEDED_BY_HAND - set(data)
             if missing:
                 raise ValidationError({name: ["Needed where there is no metadata."] for name in sorted(missing)})
@@ -133,7 +144,7 @@ class IdentityProviderCreate(_Connection):
 class IdentityProviderPatch(_Connection, Patch):
     """What may be set of a connection."""
 
-    name = Text(least=1, most=255)
+    name = Name()
 
 
 class PendingTrustSeen(Body):
@@ -199,8 +210,12 @@ class IdentityProviderAnswer(Answer):
     uri = Uri("/api/identity_providers/{id}")
     name = fields.String()
     description = fields.String()
-    entity_id = fields.String()
-    sso_url = fields.String()
+    state = fields.String(
+        validate=validate.OneOf([state.value for state in State]),
+        metadata={"description": "testing: being set up in the dashboard, not enabled yet."},
+    )
+    entity_id = fields.String(allow_none=True, metadata={"description": "null of a draft, as is sso_url."})
+    sso_url = fields.String(allow_none=True)
     sso_binding = fields.String(validate=validate.OneOf(BINDINGS))
     idp_slo_url = fields.String(allow_none=True)
     idp_slo_binding = fields.String(validate=validate.OneOf(BINDINGS))

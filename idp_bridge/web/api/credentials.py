@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Response
-from marshmallow import fields
+from marshmallow import RAISE, Schema, fields, validate
 
 from idp_bridge import bots, credentials, members
 from idp_bridge.credentials import ACL_ENTRY, API_KEY, AUTHTOKEN, MOST_ACL_ENTRIES, SSH_PUBLIC_KEY, Kind, Owner
 from idp_bridge.errors import Conflict, NotFound
 from idp_bridge.models import Credential
 from idp_bridge.roles import Permission
+from idp_bridge.text import fold
 from idp_bridge.web.api.dialect import Blueprint, no_content
 from idp_bridge.web.api.paging import Page, page
 from idp_bridge.web.api.schemas import (
@@ -140,11 +141,24 @@ def _deleted(kind: Kind, id: str) -> Response:
     return no_content()
 
 
+class Force(Schema):
+    """Whether the caller is sure."""
+
+    class Meta:
+        unknown = RAISE
+
+    force = fields.String(
+        validate=validate.OneOf(("true", "false")),
+        load_default="false",
+        metadata={"description": "true deletes the key that you call with, and the last way in (else 409)."},
+    )
+
+
 def _owner(named: str | None) -> Owner:
     """The owner named by id or address; the caller where nobody is. Others are not even looked up for somebody who
     may not name them. Raises Forbidden, NotFound, Conflict (an address that several have)."""
     me, account = actor(), actor().account
-    if named in (None, me.id, me.subject if me.type == "user" else me.id):
+    if named is None or named == me.id or (me.type == "user" and fold(named) == fold(me.subject)):
         return bots.get(account, me.id or "") if me.type == "bot_user" else members.get(account, me.id or "")
     name = str(named)
     credentials.check_owner(me, name)
@@ -244,9 +258,12 @@ def update_api_key(body: dict[str, Any], id: str) -> Credential:
 
 @blueprint.delete("/api_keys/<id:id>")
 @guard(Permission.CREDENTIALS_OWN)
+@blueprint.arguments(Force, location="query")
 @blueprint.response(204)
-def delete_api_key(id: str) -> Response:
-    """Revoke an API key for good."""
+def delete_api_key(asked: dict[str, Any], id: str) -> Response:
+    """Revoke an API key for good. The one that you call with, or the last way in, goes by force only."""
+    if asked["force"] != "true":
+        credentials.check_missed(actor(), credentials.get(actor(), API_KEY, id))
     return _deleted(API_KEY, id)
 
 

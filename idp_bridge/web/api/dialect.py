@@ -81,6 +81,12 @@ class Parser(FlaskParser):
             raise Invalid("A field stands more than once in the form.", fields=twice)
         return super().load_form(req, schema)
 
+    def load_querystring(self, req: Request, schema: marshmallow.Schema) -> Any:
+        """The query, each parameter once. Raises Invalid."""
+        if twice := {name: ["given more than once"] for name, values in req.args.lists() if len(values) > 1}:
+            raise _unfit("A parameter stands more than once in the query.", twice)
+        return super().load_querystring(req, schema)
+
     def handle_error(
         self, error: marshmallow.ValidationError, req: Request, schema: marshmallow.Schema, **_: Any
     ) -> NoReturn:
@@ -91,6 +97,10 @@ class Parser(FlaskParser):
             code=Code.INVALID_PARAMETER if location == "query" else Code.INVALID_BODY,
             fields=dict(_flat(messages)),
         ) from error
+
+
+def _unfit(message: str, fields: Mapping[str, list[str]]) -> Invalid:
+    return Invalid(message, code=Code.INVALID_PARAMETER, fields=fields)
 
 
 def read_json(body: bytes) -> Any:
@@ -128,12 +138,21 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # untyped
     def __init__(self, name: str, import_name: str, description: str) -> None:
         super().__init__(name, import_name, description=description, url_prefix=PREFIX)
         self._reading: dict[str, Callable[..., Response]] = {}  # by rule: what answers a GET of one resource
+        self._asked: set[tuple[str, str]] = set()  # rule and method of those that take parameters in the query
         self.before_request(_limit_body)
         self.after_request(_complete)
 
     def arguments(self, schema: Any, **options: Any) -> Any:
         """One instance of the schema for all requests: to make one costs more than to read a small body with it."""
-        return super().arguments(schema() if isinstance(schema, type) else schema, **options)
+        reading = super().arguments(schema() if isinstance(schema, type) else schema, **options)
+
+        def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+            given: Callable[..., Any] = reading(view)
+            if options.get("location") == "query":
+                given.asked = True  # type: ignore[attr-defined]  # what is wrapped around it has it too
+            return given
+
+        return decorate
 
     def route(self, rule: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """A view's name is its operationId."""
@@ -142,6 +161,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # untyped
         def named(view: Callable[..., Any]) -> Callable[..., Any]:
             if options.get("methods") == ["GET"] and preconditions.is_single(PREFIX + rule):
                 self._reading[PREFIX + rule] = view.answer  # type: ignore[attr-defined]  # hung there by response()
+            if hasattr(view, "asked"):
+                self._asked |= {(PREFIX + rule, method) for method in options["methods"]}
             return register(self.doc(operationId=view.__name__)(view))
 
         return named
@@ -164,9 +185,11 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # untyped
         return decorate
 
     def _settle(self, answer: Callable[[], Response]) -> Response:
+        rule = request.url_rule.rule if request.url_rule else ""
+        if request.args and (rule, "GET" if request.method == "HEAD" else request.method) not in self._asked:
+            raise _unfit("There are no parameters here.", {name: ["Unknown field."] for name in request.args})
         if request.method == "POST":
             return idempotent.once(answer)
-        rule = request.url_rule.rule if request.url_rule else ""
         if request.method in preconditions.CHANGING:
             preconditions.check(self._reading.get(rule))
         made = answer()

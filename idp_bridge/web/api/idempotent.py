@@ -52,7 +52,9 @@ def once(answer: Callable[[], Response]) -> Response:
 
 
 def _said() -> bytes:
-    return f"{request.method} {request.full_path}\n".encode() + request.get_data()
+    """With what the caller may do: who may do less by now than when she was answered does not hear it again."""
+    rights = " ".join(sorted((*actor().roles, *actor().permissions)))
+    return f"{request.method} {request.full_path}\n{rights}\n".encode() + request.get_data()
 
 
 def _replayed(first: Answer) -> Response:

@@ -36,6 +36,9 @@ def _shown(provider: IdentityProvider) -> dict[str, Any]:
         **stored,
         **_logout(stored | {name: getattr(provider, name) for name in _LOGOUT.values()}),
         **idps.urls(provider.id, base_url()),
+        "state": idps.state(provider).value,
+        "entity_id": provider.entity_id or None,
+        "sso_url": provider.sso_url or None,
         "pending_trust": waiting and {**waiting, **_logout(waiting)},
         "service_provider_keys": [sp_keys.describe(row) for row in sp_keys.of_provider(provider)],
         "warnings": connection_warnings.of_provider(provider),
@@ -120,9 +123,9 @@ def list_identity_providers(asked: dict[str, Any]) -> dict[str, Any]:
 @blueprint.prepared(_take_trust)
 @blueprint.response(201, IdentityProviderAnswer)
 def create_identity_provider(trust: Trust | None, body: dict[str, Any]) -> dict[str, Any]:
-    """Connect an identity provider. The account stays in its sign-in mode."""
-    if trust is None:
-        raise TypeError("the schema lets no body without a trust through")
+    """Connect an identity provider, or make a draft. The account stays in its sign-in mode."""
+    if (trust is None) != body.pop("draft", False):
+        raise TypeError("the schema lets no body without a trust through, unless it is a draft's")
     return _shown(idps.create(actor(), name=body.pop("name"), trust=trust, **body))
 
 
@@ -175,7 +178,7 @@ def refresh_identity_provider_metadata(id: str) -> dict[str, Any]:
     """Look at the document at ``metadata_url`` now. What came of it is in the answer; 409 where there is no URL."""
     if idps.get(actor().account, id).metadata_url is None:
         raise Conflict("This connection has no metadata_url to look at.")
-    metadata_refresh.refresh(id)
+    metadata_refresh.refresh(id, actor=actor())
     return _shown(idps.get(actor().account, id))
 
 

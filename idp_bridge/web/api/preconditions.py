@@ -7,6 +7,7 @@ when a key was last used, is no change that anybody could lose.
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from peewee import Model
 
 from idp_bridge import db, seats
 from idp_bridge.db import encode
-from idp_bridge.errors import PreconditionFailed
+from idp_bridge.errors import Code, Invalid, PreconditionFailed
 from idp_bridge.models import (
     Account,
     BotUser,
@@ -34,6 +35,9 @@ from idp_bridge.web.guard import actor
 
 READERS = frozenset({"GET", "HEAD"})
 CHANGING = frozenset({"PATCH", "DELETE"})
+
+_ENTITY_TAG = r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+IF_MATCH = rf"(\*|{_ENTITY_TAG}([ \t]*,[ \t]*{_ENTITY_TAG})*)?"  # RFC 9110 sections 8.8.3 and 13.1.1
 
 #: What the service notes by itself.
 NOTED = frozenset(
@@ -75,9 +79,15 @@ def is_single(rule: str) -> bool:
 
 def check(read: Callable[..., Response] | None) -> None:
     """Before a change: what ``read`` answers must be what If-Match names, and stays so until the transaction ends.
-    Raises PreconditionFailed, and what ``read`` raises."""
+    Raises Invalid, PreconditionFailed, and what ``read`` raises."""
     if read is None or "If-Match" not in request.headers:
         return
+    if not re.fullmatch(IF_MATCH, request.headers["If-Match"]):
+        raise Invalid(
+            'If-Match must be * or entity tags in double quotes: "...".',
+            code=Code.INVALID_PARAMETER,
+            fields={"If-Match": ["malformed"]},
+        )
     _lock(request.view_args or {})
     now = _settled(_tag(read(**(request.view_args or {}))))
     named = request.if_match

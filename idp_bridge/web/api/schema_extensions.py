@@ -12,7 +12,19 @@ from idp_bridge.plans import Feature
 from idp_bridge.roles import Permission
 from idp_bridge.web.api.dialect import Blueprint, no_content
 from idp_bridge.web.api.paging import Page, page
-from idp_bridge.web.api.schemas import DESCRIPTION_BYTES, Answer, Body, Flag, Instant, Names, Patch, Text, Uri, listing
+from idp_bridge.web.api.schemas import (
+    DESCRIPTION_BYTES,
+    Answer,
+    Body,
+    Flag,
+    Instant,
+    Name,
+    Names,
+    Patch,
+    Text,
+    Uri,
+    listing,
+)
 from idp_bridge.web.guard import actor, guard
 from scim.attributes import Attribute, AttributeType
 
@@ -80,7 +92,7 @@ def _attributes(**options: Any) -> fields.List[Any]:
 class SchemaExtensionPatch(Patch):
     """What may be set. ``attributes`` are all there are then: one that is left out goes."""
 
-    name = Text(least=1, most=DESCRIPTION_BYTES)
+    name = Name()
     description = Text(most=DESCRIPTION_BYTES)
     attributes = _attributes()
 
@@ -89,7 +101,7 @@ class SchemaExtensionCreate(Body):
     """A new extension; its URN and the type of resource that it extends stay as they are."""
 
     urn = Text(least=1, most=URN_BYTES, pattern=URN, required=True)
-    name = Text(least=1, most=DESCRIPTION_BYTES, required=True)
+    name = Name(required=True)
     description = Text(most=DESCRIPTION_BYTES, load_default="")
     resource_type = fields.String(validate=validate.OneOf(("User", "Group")), load_default="User")
     attributes = _attributes(required=True)

@@ -16,7 +16,7 @@ from idp_bridge import clock
 from idp_bridge.errors import Code, Invalid
 from idp_bridge.web.guard import base_url
 
-DESCRIPTION_BYTES = 255
+NAME_BYTES = DESCRIPTION_BYTES = 255
 METADATA_BYTES = 4096
 
 PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*$"
@@ -60,6 +60,21 @@ class Text(fields.String):
         if not self.least <= len(text.encode()) <= self.most:
             raise ValidationError(f"Must have {self.least} to {self.most} bytes.")
         return text
+
+
+class Name(Text):
+    """What people read a thing by, as the forms of the pages take it: what cannot be seen could not be typed there to
+    confirm a deletion, and makes two names look like one."""
+
+    def __init__(self, **options: Any) -> None:
+        seen = "No space at either end, and only characters that can be seen."
+        super().__init__(least=1, most=NAME_BYTES, metadata={"description": seen}, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
+        name = super()._deserialize(value, attr, data, **options)
+        if name != name.strip() or not name.isprintable():
+            raise ValidationError("Must have no space at either end, and only characters that can be seen.")
+        return name
 
 
 class Email(Text):

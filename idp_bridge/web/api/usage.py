@@ -16,7 +16,7 @@ from idp_bridge.usage_reports import LARGEST, MOST, Counted, Report
 from idp_bridge.web.api.dialect import Blueprint
 from idp_bridge.web.api.paging import Page, shown
 from idp_bridge.web.api.schemas import ID, Answer, Body, Instant, Text
-from idp_bridge.web.edge import edge, reach
+from idp_bridge.web.edge import edge, reach, reporter
 from idp_bridge.web.guard import actor, guard
 
 blueprint = Blueprint("Usage", __name__, "What bot users and members have used, against the plan's limits.")
@@ -60,7 +60,12 @@ class UsageReportCreate(Body):
     owner_id = Text(most=64, pattern=ID, metadata={"description": "A member or a bot user."})
     credential_id = Text(most=64, pattern=ID, metadata={"description": "One of its credentials, in place of it."})
     metric = fields.String(required=True, validate=_METRIC)
-    amount = fields.Integer(required=True, strict=True, validate=validate.Range(min=1, max=LARGEST))
+    amount = fields.Integer(
+        required=True,
+        strict=True,
+        validate=[validate.Range(min=-LARGEST, max=LARGEST), validate.NoneOf([0], error="Must not be 0.")],
+        metadata={"description": "Below 0, by an operator key: that much was reported wrongly.", "not": {"const": 0}},
+    )
     day = Day(metadata={"description": f"By UTC; today if absent, and {usage_reports.DAYS_BACK} days ago at most."})
 
     @validates_schema
@@ -137,7 +142,7 @@ def report_usage_batch(body: dict[str, Any]) -> Response:
 
 def _count(bodies: list[dict[str, Any]]) -> Counted:
     reports = [Report(**{**one, "metric": Metric(one["metric"])}) for one in bodies]
-    return db.repeated(lambda: usage_reports.count(reports, account=reach()))
+    return db.repeated(lambda: usage_reports.count(reports, account=reach(), by=reporter()))
 
 
 def _answer(told: dict[str, Any], counted: Counted) -> Response:

@@ -11,7 +11,7 @@ from idp_bridge.models import Member
 from idp_bridge.roles import Permission
 from idp_bridge.web.api.dialect import Blueprint, no_content
 from idp_bridge.web.api.paging import Page, page
-from idp_bridge.web.api.schemas import ID, Answer, Flag, Instant, Names, Patch, Text, Uri, listing
+from idp_bridge.web.api.schemas import ID, Answer, Flag, Instant, Name, Names, Patch, Text, Uri, listing
 from idp_bridge.web.guard import actor, base_url, guard, require
 
 blueprint = Blueprint("Users", __name__, "The members of the account, by hand, by invitation, by sign-in or by SCIM.")
@@ -46,7 +46,7 @@ class UserPatch(Patch):
     """What may be set of a member by hand. ``active`` false is a hold, which no directory lifts; ``name`` is one's own
     to set too, unless a directory or a provider's assertions own it."""
 
-    name = Text(least=1, most=255)
+    name = Name()
     roles = Names()
     active = Flag()
 

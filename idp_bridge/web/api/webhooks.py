@@ -17,14 +17,10 @@ blueprint = Blueprint("Webhooks", __name__, "URLs that are told of events, signe
 
 PATTERN = r"^[a-z0-9_]*(\*|\.v[0-9]+)$"
 WORDS = "Must be an event type, or the beginning of one and a *."
-URL = (
-    r"^https://[A-Za-z0-9._~-]+(:[0-9]{1,5})?"
-    r"([/?]([A-Za-z0-9._~:/?@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)?$"
-)
 
 
 def _url(**options: Any) -> Text:
-    return Text(least=9, most=2048, pattern=URL, words="Must be an https:// URL.", **options)
+    return Text(least=9, most=2048, pattern=webhooks.URL, words="Must be an https:// URL.", **options)
 
 
 class _Fields(Body):
@@ -195,5 +191,5 @@ def get_webhook_delivery(webhook_id: str, id: str) -> WebhookDelivery:
 def redeliver_webhook_delivery(webhook_id: str, id: str) -> WebhookDelivery:
     """Try it again at once, with the same `webhook-id`."""
     found = _webhook(webhook_id)
-    webhooks.redeliver(webhooks.delivery(found, id))
+    webhooks.redeliver(actor(), webhooks.delivery(found, id))
     return webhooks.delivery(found, id)

@@ -39,7 +39,7 @@ BOTS = Table(
     "dashboard.bot_users",
     "bot user",
     (
-        Column("name", "Name", (BotUser.name_key, BotUser.id)),
+        Column("name", "Name", (BotUser.name_key,)),
         Column("state", "State"),
         Column("roles", "Roles"),
         *(Column(kind, f"{label}s") for kind, (label, _) in issuing.KINDS.items()),
@@ -48,10 +48,11 @@ BOTS = Table(
         Column("made", "Made"),
     ),
     (
-        Filter("q", "Search by name", type="search", placeholder="How it begins, or an id bot_…"),
+        Filter("q", "Search by name", type="search", placeholder="ci…, bot_…"),
         Filter("state", "State", {"": "All", "active": "Active", "inactive": "Inactive"}),
     ),
     export="dashboard.export_bot_users",
+    hint="The search finds how a name begins, whatever its case, and an id.",
 )
 
 
@@ -100,12 +101,16 @@ def export_bot_users() -> Any:
 
 def _steps(account: Account, asked: Asked) -> Steps:
     text, state = asked.wanted.get("q", ""), asked.wanted.get("state")
-    found = bots.of_account(account)
-    if text:
-        found = found.where(BotUser.id == text if text.startswith("bot_") else members.begins(BotUser.name_key, text))
+    found, within = bots.of_account(account), None
+    if text.startswith("bot_"):
+        found = found.where(BotUser.id == text)
+    elif text:
+        within = members.beginning(text)
     sparse = [BotUser.active == (state == "active")] if state else []
     by, descending = asked.column.by, asked.descending
-    return lambda after, limit: table.step(found, by, after=after, limit=limit, descending=descending, sparse=sparse)
+    return lambda after, limit: table.step(
+        found, by, after=after, limit=limit, descending=descending, within=within, sparse=sparse
+    )
 
 
 def _facts(account: Account, shown: Sequence[BotUser]) -> dict[str, Facts]:

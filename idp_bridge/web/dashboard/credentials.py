@@ -13,6 +13,7 @@ from idp_bridge.web.dashboard.page import blueprint, done, refused_on, render
 from idp_bridge.web.dashboard.table import Asked
 from idp_bridge.web.guard import actor, guard
 
+
 @blueprint.get("/credentials", endpoint="credentials")
 @guard(Permission.CREDENTIALS_OWN)
 def credential_list() -> Any:

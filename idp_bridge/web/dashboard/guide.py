@@ -6,6 +6,7 @@ of members, and enabling.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -16,18 +17,18 @@ from marshmallow import validate
 from idp_bridge import (
     clock,
     connection_warnings,
-    db,
     flow_history,
     idps,
     ids,
     metadata_refresh,
     providers,
+    scim_tokens,
     seats,
     sign_in_flows,
 )
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Conflict, NotFound
-from idp_bridge.models import IdentityProvider, SignInFlow
+from idp_bridge.models import IdentityProvider, ScimToken, SignInFlow
 from idp_bridge.providers import set_up_guides
 from idp_bridge.providers.set_up_guides import DONE, METADATA, TEST, Guide, Step
 from idp_bridge.web import forms
@@ -195,7 +196,8 @@ def _done(door: Door, provider: IdentityProvider) -> dict[str, Any]:
     return {
         "tested": is_tested(door, provider),
         "certificates": their_certificates(provider),
-        "version": clock.rfc3339(provider.changed_at),
+        "looked_at": idps.looked_at(provider),
+        "tokens": list(scim_tokens.of_provider(provider).order_by(ScimToken.id)),
     }
 
 
@@ -222,17 +224,22 @@ def go_on(door: Door, provider: IdentityProvider, step: str) -> str:
     return following
 
 
-def take_metadata(actor: Actor, find: Callable[[], IdentityProvider]) -> None:
-    """Trust what the form brings, of a connection that is not in use yet. May fetch: called outside a transaction, and
-    ``find`` gets the connection, once before and once within. Raises Invalid, Conflict, and what ``find`` raises."""
+def take_metadata(
+    acting: Callable[[], Actor],
+    find: Callable[[], IdentityProvider],
+    writing: Callable[[], AbstractContextManager[None]],
+) -> None:
+    """Trust what the form brings, of a connection that is not in use yet. May fetch, so it is called outside a
+    transaction and opens one by ``writing``; who acts, and for which connection, is asked again within. Raises Invalid,
+    Conflict, and what these raise."""
     form, before = forms.read(MetadataForm), find()
     _check_not_in_use(before)
     trust = read_trust(form, allow_weak=before.allow_weak_signatures)
-    with db.transaction():
+    with writing():
         seats.lock_anew(before.account, before)
         provider = find()  # as it is, now that nobody else changes or enables it
         _check_not_in_use(provider)
-        idps.change(actor, provider, trust=trust, metadata_url=_url_of(form))
+        idps.change(acting(), provider, trust=trust, metadata_url=_url_of(form))
 
 
 def _url_of(form: dict[str, Any]) -> str | None:

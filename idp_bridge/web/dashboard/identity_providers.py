@@ -5,9 +5,9 @@ from typing import Any
 from flask import request
 from marshmallow import validate
 
-from idp_bridge import connection_warnings, groups, idps, impact, members, providers, spans
+from idp_bridge import connection_warnings, groups, idps, impact, members, providers, scim_tokens, spans
 from idp_bridge.impact import Impact
-from idp_bridge.models import DirectoryGroup, IdentityProvider, Member, RoleMapping
+from idp_bridge.models import DirectoryGroup, IdentityProvider, Member, RoleMapping, ScimToken
 from idp_bridge.plans import Feature
 from idp_bridge.providers.set_up_guides import catalogue
 from idp_bridge.roles import Permission
@@ -137,6 +137,8 @@ def connection_settings(provider_id: str) -> Any:
         name_id_formats=NAME_ID_FORMATS,
         disabling=_told(impact.of_disabling(actor(), provider)),
         deleting=_told(impact.of_deleting(actor(), provider)),
+        looked_at=idps.looked_at(provider),
+        tokens=list(scim_tokens.of_provider(provider).order_by(ScimToken.id)),
     )
 
 
@@ -178,9 +180,9 @@ def change_options(provider_id: str) -> Any:
 @refused_on(connection_settings, "provider_id")
 @guard(Permission.IDPS_WRITE)
 def confirm_identity_provider(provider_id: str) -> Any:
-    """An administrator stands behind it: it speaks for administrators too from now on."""
+    """An administrator stands behind what this page showed of it: it speaks for administrators too from now on."""
     provider = idps.get(actor().account, provider_id)
-    idps.change(actor(), provider, trusted_with_administrators=True)
+    idps.confirm(actor(), provider, seen=request.form.get("digest", ""))
     return done(f"{provider.name} is trusted with administrators.", "connection_settings", provider_id=provider_id)
 
 

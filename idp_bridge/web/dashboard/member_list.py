@@ -34,17 +34,17 @@ MEMBERS = Table(
         Column("name", "Name", (Member.name_key, Member.id)),
         Column("email", "Address", (Member.email_key, Member.id)),
         Column("roles", "Roles"),
-        Column("source", "Came by"),
-        Column("ways", "Comes in by"),
+        Column("source", "Came by, comes in by"),
         Column("state", "State"),
         Column("seen", "Last seen"),
     ),
     (
-        Filter("q", "Search by name or address", type="search", placeholder="How either begins, or an id usr_…"),
+        Filter("q", "Search by name or address", type="search", placeholder="ana…, usr_…"),
         Filter("state", "State", STATES),
         Filter("source", "Came by", SOURCES),
     ),
     export="dashboard.export_members",
+    hint="The search finds how a name or an address begins, whatever its case, and an id.",
 )
 
 INVITATIONS = Table(
@@ -124,17 +124,14 @@ def _steps(account: Account, asked: Asked) -> Steps:
         found = found.where(Member.id == text)
     elif text:
         return lambda after, limit: _matching(found, text, after, limit, sparse)
-    return lambda after, limit: table.step(
-        found, by, after=after, limit=limit, descending=descending, sparse=sparse
-    )
+    return lambda after, limit: table.step(found, by, after=after, limit=limit, descending=descending, sparse=sparse)
 
 
 def _matching(found: Any, text: str, after: Key | None, limit: int, sparse: Sequence[Any]) -> Step:
     """By what matched, in its order; whoever matches by name and by address comes once, where she comes first."""
-    keys = (Member.name_key, Member.email_key)
+    keys, within = (Member.name_key, Member.email_key), members.beginning(text)
     parts = [
-        table.step(found.where(members.begins(key, text)), (key, Member.id), after=after, limit=limit, sparse=sparse)
-        for key in keys
+        table.step(found, (key, Member.id), after=after, limit=limit, within=within, sparse=sparse) for key in keys
     ]
     step, begins = table.merged(parts, limit), fold(text)
     first = {row.id: min(k for k in (row.name_key, row.email_key) if k.startswith(begins)) for row in step.rows}

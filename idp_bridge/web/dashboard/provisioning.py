@@ -6,8 +6,7 @@ from typing import Any
 
 from flask import render_template, request, url_for
 
-from idp_bridge import idps, providers, scim_tokens
-from idp_bridge.models import IdentityProvider
+from idp_bridge import clock, idps, providers, scim_tokens
 from idp_bridge.providers import scim_guides
 from idp_bridge.provisioning import standing
 from idp_bridge.provisioning.standing import Standing
@@ -45,10 +44,14 @@ def provisioning_of(provider_id: str) -> Any:
 @blueprint.get("/identity-providers/<provider_id>/provisioning/state")
 @guard(Permission.IDPS_READ)
 def provisioning_state(provider_id: str) -> Any:
-    """The part of the page that waits for the provider, by itself."""
-    provider = idps.get(actor().account, provider_id)
+    """The part of the page that waits for the provider, by itself; nothing where it says what it said before, so that
+    nobody who listens to the page is told the same every few seconds."""
+    shown = standing.of_provider(idps.get(actor().account, provider_id))
     until = min(request.args.get("until", 0, type=int), _watched_until())
-    return render_template("dashboard/_scim_state.html", **_state(standing.of_provider(provider), until))
+    state = _state(shown, until)
+    if state["again"] and request.args.get("said") == _said(shown):
+        return "", 204
+    return render_template("dashboard/_scim_state.html", **state)
 
 
 @blueprint.post("/identity-providers/<provider_id>/scim-tokens")
@@ -121,13 +124,19 @@ def _state(shown: Standing, until: int) -> dict[str, Any]:
         "kind": kind,
         "guide": scim_guides.guide(kind),
         "rotation": shown.rotation,
-        "again": _again(shown.provider, kind, until) if shown.waiting and until > time.time() else None,
+        "again": _again(shown, kind, until) if shown.waiting and until > time.time() else None,
     }
 
 
-def _again(provider: IdentityProvider, kind: str, until: int) -> str:
+def _again(shown: Standing, kind: str, until: int) -> str:
     """Where the waiting part is asked for anew."""
-    return url_for("dashboard.provisioning_state", provider_id=provider.id, kind=kind, until=until)
+    said = _said(shown)
+    return url_for("dashboard.provisioning_state", provider_id=shown.provider.id, kind=kind, until=until, said=said)
+
+
+def _said(shown: Standing) -> str:
+    """What tells one thing that the waiting part says from another: the request last heard, and the newest token."""
+    return f"{clock.rfc3339(shown.heard_at) if shown.heard_at else ''},{shown.tokens[0].id if shown.tokens else ''}"
 
 
 def _watched_until() -> int:

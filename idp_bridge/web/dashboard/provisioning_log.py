@@ -13,7 +13,7 @@ from idp_bridge import clock, idps, providers
 from idp_bridge.models import DirectoryGroup, DirectoryUser, IdentityProvider, ScimRequest, ScimToken
 from idp_bridge.providers import scim_guides
 from idp_bridge.provisioning import log_export, request_log
-from idp_bridge.provisioning.log_results import Result, changes, result
+from idp_bridge.provisioning.log_results import Change, Result, changes, result
 from idp_bridge.roles import Permission
 from idp_bridge.web.dashboard.advice import marked
 from idp_bridge.web.dashboard.connection import kind_of, show, urls
@@ -22,6 +22,7 @@ from idp_bridge.web.guard import actor, guard
 
 PAGE = 25
 CAUSES_OF = timedelta(days=1)
+NAMED = 500  # users of one request; the others are told by their ids alone
 
 #: How loudly a result is said.
 TONES: Mapping[Result, str] = {
@@ -68,7 +69,7 @@ def shown(provider: IdentityProvider, tokens: list[ScimToken]) -> dict[str, Any]
     """What the page shows of a directory's requests: those that fit its filters, and what fails again and again."""
     wanted = _wanted()
     found = request_log.short(request_log.of_directory(provider, **_conditions(wanted)))
-    before = request.args.get("before")
+    before = _before()
     if before:
         found = found.where(ScimRequest.id < before)
     rows = list(found.order_by(ScimRequest.id.desc()).limit(PAGE + 1))
@@ -86,6 +87,12 @@ def shown(provider: IdentityProvider, tokens: list[ScimToken]) -> dict[str, Any]
         "methods": METHODS,
         "periods": {name: label for name, (label, _) in PERIODS.items()},
     }
+
+
+def _before() -> str | None:
+    """The last row of the page before; what is no id of one is not heeded."""
+    asked = request.args.get("before", "")
+    return asked if re.fullmatch(r"sr_[0-9a-z]{26}", asked) else None
 
 
 def _wanted() -> dict[str, str]:
@@ -110,7 +117,7 @@ def scim_request(provider_id: str, request_id: str) -> Any:
     """What was sent and answered, what it changed, and what to do where it failed."""
     provider = idps.get(actor().account, provider_id)
     row = request_log.get(provider, request_id)
-    came = result(row)
+    came, made = result(row), changes(row)
     token = ScimToken.get_or_none((ScimToken.id == row.token_id) & (ScimToken.identity_provider == provider))
     return show(
         "provisioning_request.html",
@@ -118,7 +125,8 @@ def scim_request(provider_id: str, request_id: str) -> Any:
         row=row,
         result=came.value,
         tone=TONES.get(came, ""),
-        changes=changes(row),
+        changes=made,
+        names=_names(provider, made),
         token=token,
         pretty=pretty,
         days=request_log.KEPT_FOR.days,
@@ -140,6 +148,16 @@ def _about(provider: IdentityProvider, row: ScimRequest) -> dict[str, Any]:
         found = own.select(column).where(own.id == row.resource_id, own.identity_provider == provider)
         at[name] = found.scalar()
     return at
+
+
+def _names(provider: IdentityProvider, made: list[Change]) -> dict[str, str]:
+    """What users are called whose ids came or went, as the members of a group do."""
+    texts = {text for change in made for one in change.differences for text in (*one.before, *one.after)}
+    ids = sorted(text for text in texts if text.startswith("du_"))[:NAMED]
+    rows = DirectoryUser.select(DirectoryUser.id, DirectoryUser.user_name).where(
+        DirectoryUser.identity_provider == provider, DirectoryUser.id.in_(ids)
+    )
+    return {row.id: row.user_name for row in rows} if ids else {}
 
 
 def _advice(provider: IdentityProvider, row: ScimRequest) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from idp_bridge.web.dashboard.page import blueprint, done, refused_on, render
 from idp_bridge.web.dashboard.table import Column, Listing, Table
 from idp_bridge.web.guard import actor, guard, member_actor, require, signed_in
 
-
 SESSIONS = Table(
     "dashboard.sessions",
     "session",

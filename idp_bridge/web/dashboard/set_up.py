@@ -9,7 +9,6 @@ from flask import redirect, request, url_for
 from marshmallow import validate
 
 from idp_bridge import clock, idps, providers, set_up_links
-from idp_bridge.errors import Conflict
 from idp_bridge.models import IdentityProvider
 from idp_bridge.plans import Feature
 from idp_bridge.providers import set_up_guides
@@ -22,7 +21,7 @@ from idp_bridge.web.dashboard.guide import Door
 from idp_bridge.web.dashboard.identity_providers import new_identity_provider
 from idp_bridge.web.dashboard.members import role_names
 from idp_bridge.web.dashboard.page import blueprint, done, refused_on, render
-from idp_bridge.web.guard import actor, base_url, guard
+from idp_bridge.web.guard import actor, base_url, guard, writing
 
 _STEP = "/identity-providers/<provider_id>/setup/<step>"
 _DOING = "/identity-providers/<provider_id>/setup"
@@ -100,7 +99,7 @@ def set_up_next(provider_id: str, step: str) -> Any:
 @guard(Permission.IDPS_WRITE, feature=Feature.SSO, transaction=False)
 def set_up_metadata(provider_id: str) -> Any:
     """Read the metadata, trust what it says, and show that."""
-    guide.take_metadata(actor(), lambda: _provider(provider_id))
+    guide.take_metadata(actor, lambda: _provider(provider_id), writing)
     return done("The metadata is read. Look at it below.", "set_up_step", provider_id=provider_id, step=METADATA)
 
 
@@ -141,10 +140,8 @@ def set_up_enable(provider_id: str) -> Any:
     """The end of it: people may come in by it now, and by what they had before. Whoever enables what somebody else has
     set up says, where she is an administrator, that it speaks for administrators too."""
     provider = _provider(provider_id)
-    if request.form.get("version") != clock.rfc3339(provider.changed_at):
-        raise Conflict("The connection was changed since you looked at it. Look at it again, then enable it.")
-    confirmed: dict[str, Any] = {"trusted_with_administrators": True} if request.form.get("confirm") else {}
-    idps.change(actor(), provider, enabled=True, **confirmed)
+    seen, confirmed = request.form.get("digest", ""), "confirm" in request.form
+    idps.enable(actor(), provider, seen=seen, confirmed=confirmed)
     return done(f"{provider.name} is enabled.", "set_up_step", provider_id=provider_id, step=DONE)
 
 

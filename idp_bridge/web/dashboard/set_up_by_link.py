@@ -145,7 +145,9 @@ def set_up_next(provider_id: str, step: str) -> Any:
 def set_up_metadata(provider_id: str) -> Any:
     """Read the metadata, trust what it says, and show that."""
     try:
-        guide.take_metadata(_acting(_link(provider_id)), lambda: _link(provider_id).identity_provider)
+        guide.take_metadata(
+            lambda: _acting(_link(provider_id)), lambda: _link(provider_id).identity_provider, db.transaction
+        )
     except DomainError as refused:
         return _page(_link(provider_id).identity_provider, METADATA, refused=refused)
     return redirect(url_for("set_up.set_up_step", provider_id=provider_id, step=METADATA), 303)

@@ -12,6 +12,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import ge, gt, le, lt
 from typing import Any
 
 from flask import Response, request, url_for
@@ -58,6 +59,7 @@ class Table:
     columns: tuple[Column, ...]
     filters: tuple[Filter, ...] = ()
     export: str | None = None
+    hint: str = ""  # what its search finds
     prefix: str = ""
 
     @property
@@ -191,23 +193,29 @@ def step(
     after: Key | None,
     limit: int,
     descending: bool = False,
+    within: tuple[str, str] | None = None,
     sparse: Sequence[Any] = (),
 ) -> Step:
-    """The next rows of ``found`` in this order; of them, those for which the ``sparse`` conditions hold, which no index
-    answers: they are asked of the next ``SCAN`` rows."""
+    """The next rows of ``found`` in this order; ``within``: whose first key is from here to there. Of them, those for
+    which the ``sparse`` conditions hold, which no index answers: they are asked of the next ``SCAN`` rows.
+
+    Each end is one condition: of two an index would take either, and go through all that the other leaves out.
+    """
+    sparse = [db.unindexed(condition) for condition in sparse]  # an index of theirs knows nothing of the order
     order = [column.desc() if descending else column.asc() for column in by]
-    if after is not None and len(after) == len(by):
-        found = found.where(_beyond(by, after) if not descending else _before(by, after))
-    until = None
-    if sparse:
-        last = found.select(*by).order_by(*order).offset(SCAN - 1).limit(1).tuples().first()
-        found = found.where(*sparse)
-        if last is not None:
-            until = tuple(last)
-            found = found.where(~_beyond(by, until) if not descending else ~_before(by, until))
-    rows = list(found.order_by(*order).limit(limit + 1))
+    ends: list[Key] = [(end,) for end in within] if within else []
+    begin, end = (ends[::-1] if descending else ends) or (None, None)
+    found = found.where(*_from(by, after if after and len(after) == len(by) else None, begin, descending))
+    until = _scanned_to(found.where(*_to(by, end, descending)), by, order) if sparse else None
+    rows = list(found.where(*sparse, *_to(by, until or end, descending)).order_by(*order).limit(limit + 1))
     entries = [(tuple(getattr(row, column.name) for column in by), row) for row in rows[:limit]]
     return Step(entries, entries[-1][0] if len(rows) > limit else until)
+
+
+def _scanned_to(found: Any, by: Sequence[Any], order: Sequence[Any]) -> Key | None:
+    """The key of the last row that is looked at; None where fewer are left."""
+    last = found.select(*by).order_by(*order).offset(SCAN - 1).limit(1).tuples().first()
+    return None if last is None else tuple(last)
 
 
 def merged(parts: Sequence[Step], limit: int) -> Step:
@@ -227,12 +235,19 @@ def counted(query: Any) -> str:
     return f"{number:,}" if number <= COUNTED else f"more than {COUNTED:,}"
 
 
-def _beyond(by: Sequence[Any], key: Key) -> Any:
-    return by[0] > key[0] if len(by) == 1 else Tuple(*by) > Tuple(*key)
+def _from(by: Sequence[Any], after: Key | None, begin: Key | None, descending: bool) -> list[Any]:
+    if after is not None:
+        return [_compared(by, lt if descending else gt, after)]
+    return [] if begin is None else [_compared(by[:1], le if descending else ge, begin)]
 
 
-def _before(by: Sequence[Any], key: Key) -> Any:
-    return by[0] < key[0] if len(by) == 1 else Tuple(*by) < Tuple(*key)
+def _to(by: Sequence[Any], end: Key | None, descending: bool) -> list[Any]:
+    return [] if end is None else [_compared(by[: len(end)], ge if descending else le, end)]
+
+
+def _compared(by: Sequence[Any], compare: Callable[[Any, Any], Any], key: Key) -> Any:
+    """The rows' keys against this one, in a form that an index answers."""
+    return compare(by[0], key[0]) if len(by) == 1 else compare(Tuple(*by), Tuple(*key))
 
 
 def _written_key(key: Key) -> str:
@@ -264,9 +279,7 @@ def download(
     return Response(_lines(head, steps, cells), mimetype="text/csv", headers=named)
 
 
-def _lines(
-    head: Sequence[str], steps: Steps, cells: Callable[[list[Any]], Iterable[Sequence[Any]]]
-) -> Iterator[str]:
+def _lines(head: Sequence[str], steps: Steps, cells: Callable[[list[Any]], Iterable[Sequence[Any]]]) -> Iterator[str]:
     yield _written([head])
     after: Key | None = None
     while True:

@@ -231,7 +231,7 @@ def watch_metadata(provider_id: str) -> Any:
         raise Invalid(words, fields={"metadata_url": [words]})
     with writing():
         idps.change(actor(), provider, **{name: value or None for name, value in form.items()})
-    metadata_refresh.refresh(provider_id)
+    metadata_refresh.refresh(provider_id, actor=actor())
     return done("Saved, and looked at." if form["metadata_url"] else "Saved.", "trust", provider_id=provider_id)
 
 

@@ -66,7 +66,10 @@ def _values() -> dict[str, Any]:
 @guard(Permission.ACCOUNT_WRITE)
 def webhook_list() -> Any:
     """The account's webhooks."""
-    return render("webhooks.html", hooks=table.whole(HOOKS.asked(), list(webhooks.of_account(actor().account).order_by(Webhook.id))))
+    return render(
+        "webhooks.html",
+        hooks=table.whole(HOOKS.asked(), list(webhooks.of_account(actor().account).order_by(Webhook.id))),
+    )
 
 
 @blueprint.post("/webhooks")
@@ -127,7 +130,9 @@ def export_deliveries(webhook_id: str) -> Any:
             yield (*about, len(row.attempts), last.get("status"), last.get("error"), last.get("milliseconds"))
 
     head = ("id", "event_id", "event_type", "state", "created_at", "finished_at", "attempts")
-    return table.download(f"deliveries-{hook.id}", (*head, "status", "error", "milliseconds"), _steps(asked, hook), cells)
+    return table.download(
+        f"deliveries-{hook.id}", (*head, "status", "error", "milliseconds"), _steps(asked, hook), cells
+    )
 
 
 @blueprint.post("/webhooks/<webhook_id>/edit")
@@ -171,7 +176,7 @@ def rotate_webhook_secret(webhook_id: str) -> Any:
 @guard(Permission.ACCOUNT_WRITE)
 def redeliver_webhook_delivery(webhook_id: str, delivery_id: str) -> Any:
     """Try one delivery again."""
-    webhooks.redeliver(webhooks.delivery(webhooks.get(actor().account, webhook_id), delivery_id))
+    webhooks.redeliver(actor(), webhooks.delivery(webhooks.get(actor().account, webhook_id), delivery_id))
     return done("It is sent again, with the same webhook-id.", "webhook", webhook_id=webhook_id)
 
 

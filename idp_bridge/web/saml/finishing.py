@@ -104,7 +104,7 @@ def _release(provider: IdentityProvider, held: Held) -> Response:
 
 
 def finish_flow(provider: IdentityProvider, flow: SignInFlow, said: Said, document: bytes = b"") -> Response:
-    """Ask what may be otherwise since the response was verified, decide, and open the session, in one transaction, which
+    """Ask what may be otherwise since the response was verified, decide, and open the session, in one transaction. It
     reads the provider and its account anew: what they are now decides. ``document``: the response, where it is not kept
     yet."""
     if flow.kind == TEST:

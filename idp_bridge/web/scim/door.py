@@ -27,7 +27,7 @@ _WRONG_KIND = {
     tokens.Kind.AUTHTOKEN: "That is an authtoken, not a SCIM token.",
     tokens.Kind.OPERATOR_KEY: "That is an operator key, not a SCIM token.",
 }
-_WHERE = "Create a SCIM token at the identity provider's page in the account's settings, and paste all of it."
+_WHERE = "Make a SCIM token on the account's Provisioning page, and paste all of it."
 
 
 def authenticate() -> Directory:

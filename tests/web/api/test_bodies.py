@@ -3,8 +3,11 @@
 from typing import Any
 
 import pytest
+from gunicorn.http.body import Body, ChunkedReader
+from gunicorn.http.unreader import IterUnreader
 
-from tests.web.api.conftest import Caller
+from idp_bridge.web.api.dialect import LARGEST_BODY
+from tests.web.api.conftest import Caller, member_with
 
 JSON = "application/json"
 
@@ -54,6 +57,13 @@ def test_what_is_no_json_object_is_refused(
         ({"name": "a\u001bb"}, "name"),
         ({"name": "a\nb"}, "name"),
         ({"name": "a\u009bb"}, "name"),
+        ({"name": " "}, "name"),
+        ({"name": "ci "}, "name"),
+        ({"name": "\u00a0ci"}, "name"),
+        ({"name": "a\u202eb"}, "name"),
+        ({"name": "a\u2028b"}, "name"),
+        ({"name": "a\u200bb"}, "name"),
+        ({"name": "a\ufeff"}, "name"),
         ({"name": "a", "active": "true"}, "active"),
         ({"name": "a", "active": 1}, "active"),
         ({"name": "a", "active": 0.0}, "active"),
@@ -73,6 +83,40 @@ def test_each_wrong_field_is_named(api: Caller, body: dict[str, Any], wrong: str
     refusal = api.post("bot_users", body, expect=400)
     assert refusal["error_code"] == "ERR_INVALID_BODY"
     assert list(refusal["details"]["errors"]) == [wrong]
+
+
+def test_a_name_is_one_that_the_pages_could_have_taken(api: Caller, connection: dict[str, Any]) -> None:
+    """Whatever has one: nothing that cannot be seen, and no space at an end; letters of any script."""
+    id, _ = member_with(api, "viewer")
+    bot = api.post("bot_users", {"name": "Grüße 日本語 🤖"})["id"]
+    provider = api.post("identity_providers", connection)["id"]
+    for path in (f"bot_users/{bot}", f"identity_providers/{provider}", f"users/{id}", "account"):
+        for name in ("ci ", "a\u202eb"):
+            assert list(api.patch(path, {"name": name}, expect=400)["details"]["errors"]) == ["name"], path
+
+
+def _in_chunks(api: Caller, path: str, sent: bytes, media_type: str = JSON) -> Any:
+    body = Body(ChunkedReader(None, IterUnreader([b"%x\r\n%s\r\n0\r\n\r\n" % (len(sent), sent)])))
+    overrides = {"wsgi.input": body, "wsgi.input_terminated": True}
+    return api.call("POST", path, environ_overrides=overrides, content_type=media_type)
+
+
+@pytest.mark.parametrize(
+    ("path", "start", "media_type", "done"),
+    [
+        ("bot_users", b'{"name": "a"}', JSON, 201),
+        ("introspect", b"token=a&token_type_hint=", "application/x-www-form-urlencoded", 400),
+    ],
+)
+def test_a_body_in_chunks_is_as_long_as_any_other(
+    api: Caller, path: str, start: bytes, media_type: str, done: int
+) -> None:
+    """Nobody says how long it is; past the limit it is 413, and not read as if it ended there."""
+    sent = start.ljust(LARGEST_BODY, b" " if media_type == JSON else b"a")
+    answer = _in_chunks(api, path, sent + b"GARBAGE", media_type)
+    assert (answer.status_code, answer.json["error_code"]) == (413, "ERR_TOO_LARGE")
+    assert api.get("bot_users")["bot_users"] == []
+    assert _in_chunks(api, path, sent, media_type).status_code == done
 
 
 def test_lone_surrogates_are_refused(api: Caller) -> None:

@@ -1,9 +1,13 @@
 """The life of authtokens, API keys and SSH keys, as their API tells it."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
 
+from idp_bridge import db
+from idp_bridge.models import Person
 from tests.web.api.conftest import SSH_KEY, Caller, member_with
 
 KINDS = [
@@ -84,11 +88,72 @@ def test_a_viewer_has_no_credentials_of_her_own(api: Caller) -> None:
 
 
 def test_a_key_works_until_it_is_deleted(api: Caller) -> None:
-    """Deleting revokes at once, also the key that asks for it."""
+    """Deleting revokes at once."""
     key = api.post("api_keys", {})
     caller = Caller(api.app, key["token"])
-    caller.delete(f"api_keys/{key['id']}")
+    caller.get("account")
+    api.delete(f"api_keys/{key['id']}")
     caller.get("account", expect=401)
+
+
+def test_the_key_that_is_called_with_goes_by_force_only(api: Caller) -> None:
+    """409 says so first: the next call would be 401."""
+    key = api.post("api_keys", {})
+    caller = Caller(api.app, key["token"])
+    for query in ("", "?force=false"):
+        refusal = caller.delete(f"api_keys/{key['id']}{query}", expect=409).get_json()
+        assert refusal["error_code"] == "ERR_CREDENTIAL_IN_USE"
+    assert "force" in refusal["msg"]
+    caller.delete(f"api_keys/{key['id']}?force=yes", expect=400)
+    caller.delete(f"api_keys/{key['id']}?force=true")
+    caller.get("account", expect=401)
+
+
+def test_the_last_way_in_of_the_only_administrator_goes_by_force_only(api: Caller) -> None:
+    """Whoever deletes it: after it only the operator could let her in."""
+    with db.connection(), db.transaction():
+        Person.update(password_hash=None).execute()
+    bot = api.post("bot_users", {"name": "keeper"})["id"]
+    (own,) = (key["id"] for key in api.get("api_keys")["keys"] if key["owner_id"] != bot)
+    assert api.delete(f"api_keys/{own}", expect=409).get_json()["error_code"] == "ERR_LAST_WAY_IN"
+    api.delete(f"api_keys/{own}?force=true")
+    api.get("whoami", expect=401)
+
+
+@pytest.mark.parametrize(("path", "change"), [("api_keys", {"description": "x"}), ("credentials", {"acl": ["bind:*"]})])
+def test_the_event_of_a_change_has_what_was_before(api: Caller, path: str, change: dict[str, Any]) -> None:
+    """A widened acl leaves a trace: what it was, and what it is."""
+    made = api.post(path, {"acl": ["bind:a.test"]} if "acl" in change else {})
+    api.patch(f"{path}/{made['id']}", change)
+    updated, created = (row["object"] for row in api.get(f"events?object_id={made['id']}")["events"])
+    (name,) = change
+    assert (updated[name], updated["before"]) == (change[name], {name: made[name]})
+    assert created[name] == made[name]
+
+
+@pytest.mark.parametrize(("path", "body"), [("bot_users", {"name": "raced"}), ("credentials", {}), ("api_keys", {})])
+def test_of_many_who_delete_one_thing_one_does(api: Caller, path: str, body: dict[str, Any]) -> None:
+    """One 204, one event; to the others it is gone."""
+    for _ in range(3):
+        id = api.post(path, body)["id"]
+        together = Barrier(4)
+
+        def delete(id: str = id, together: Barrier = together) -> int:
+            together.wait()
+            return int(api.call("DELETE", f"{path}/{id}").status_code)
+
+        with ThreadPoolExecutor(4) as pool:
+            answers = [future.result() for future in [pool.submit(delete) for _ in range(4)]]
+        assert sorted(answers) == [204, 404, 404, 404]
+        told = [row["event_type"] for row in api.get(f"events?object_id={id}")["events"]]
+        assert len(told) == 2, told
+
+
+def test_who_names_herself_by_her_address_in_any_spelling_is_herself(api: Caller) -> None:
+    """As administrators find her by it."""
+    dana, developer = member_with(api, "developer")
+    for named in ("dana@acme.test", "DANA@Acme.Test"):
+        assert developer.post("credentials", {"owner_id": named})["owner_id"] == dana
 
 
 def test_an_ssh_key_is_registered_once_on_the_service(api: Caller, other: Caller) -> None:

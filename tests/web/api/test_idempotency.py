@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import time_machine
+from flask.testing import FlaskClient
 
 from idp_bridge import clock, db, idempotency, keyring
 from idp_bridge.models import IdempotentAnswer
 from tests.conftest import SECRET_KEY
 from tests.web.api.conftest import Caller, member_with
+from tests.web.pages import csrf_of, sign_in
 
 KEY = {"Idempotency-Key": "8e03978e-40d5-43e8-bc93-6894a57f9324"}
 
@@ -58,7 +60,7 @@ def test_a_connection_is_made_once(api: Caller, connection: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize(
-    ("path", "body"), [("bot_users", {"name": "other"}), ("credentials", {}), ("bot_users?", {"name": "deploy "})]
+    ("path", "body"), [("bot_users", {"name": "other"}), ("credentials", {}), ("bot_users", {"name": "deploy2"})]
 )
 def test_another_request_under_the_same_key_is_refused(api: Caller, path: str, body: Any) -> None:
     """409 with a code of its own: another body, or another address."""
@@ -100,6 +102,40 @@ def test_who_may_not_any_more_hears_nothing(api: Caller) -> None:
     post(dana, "bot_users", {"name": "deploy"})
     api.patch(f"users/{id}", {"roles": ["viewer"]})
     post(dana, "bot_users", {"name": "deploy"}, expect=403)
+
+
+def test_what_a_session_was_answered_no_api_key_hears(api: Caller, client: FlaskClient) -> None:
+    """A link to set a password is made in a browser session, and by no key: nor is it shown to one."""
+    joined, _ = member_with(api, "viewer")
+    sign_in(client)
+    headers = {"X-CSRF-Token": csrf_of(client, "/accounts/acme/members"), **KEY}
+    first, again = (client.post(f"/api/users/{joined}/password_setup", headers=headers) for _ in range(2))
+    assert (first.status_code, again.headers["Idempotent-Replayed"]) == (201, "true")
+    refused = post(api, f"users/{joined}/password_setup", None, expect=403)
+    assert refused.get_json()["error_code"] == "ERR_CREDENTIAL_KIND_NOT_ALLOWED"
+
+
+def test_who_may_do_less_than_then_does_not_hear_it_again(api: Caller) -> None:
+    """What the domain asks of her and the route does not: only an administrator makes a bot user's key."""
+    bot = api.post("bot_users", {"name": "ci"})["id"]
+    id, eve = member_with(api, "admin")
+    post(eve, "api_keys", {"owner_id": bot})
+    api.patch(f"users/{id}", {"roles": ["developer"]})
+    refused = post(eve, "api_keys", {"owner_id": bot}, expect=409).get_json()
+    assert refused["error_code"] == "ERR_IDEMPOTENCY_KEY_REUSED"
+    assert "could do something else then" in refused["msg"]
+
+
+def test_who_may_do_less_by_now_gets_no_secret_of_before(api: Caller) -> None:
+    """An administrator made a key for a bot user, and is a developer since: she may still make keys, but not that one."""
+    bot = api.post("bot_users", {"name": "deploy"})["id"]
+    id, dana = member_with(api, "admin")
+    asked = ("api_keys", {"owner_id": bot})
+    post(dana, *asked)
+    api.patch(f"users/{id}", {"roles": ["developer"]})
+    assert "token" not in dana.call("POST", *asked, headers=KEY).get_json()
+    assert len([key for key in api.get("api_keys")["keys"] if key["owner_id"] == bot]) == 1
+    post(dana, "api_keys", {}, headers={"Idempotency-Key": "another"})
 
 
 def test_a_key_is_forgotten_after_a_day(api: Caller) -> None:

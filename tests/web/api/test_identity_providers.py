@@ -45,6 +45,37 @@ def test_a_connection_is_made_read_changed_and_deleted(api: Caller, connection: 
     api.get(f"identity_providers/{made['id']}", expect=404)
 
 
+def test_a_draft_has_its_addresses_before_its_metadata(api: Caller, metadata_xml: str) -> None:
+    """It is asked for by its name; nobody is let in by it, and it cannot be enabled before something is trusted."""
+    draft = api.post("identity_providers", {"name": "Soon", "draft": True, "join_policy": "jit"})
+    assert (draft["state"], draft["enabled"], draft["join_policy"]) == ("draft", False, "jit")
+    assert (draft["entity_id"], draft["sso_url"], draft["certificates"]) == (None, None, [])
+    assert draft["acs_url"] == f"http://localhost/saml/{draft['id']}/acs"
+    at = f"identity_providers/{draft['id']}"
+    refusal = api.patch(at, {"enabled": True}, expect=409)
+    assert refusal["error_code"] == "ERR_DRAFT_CONNECTION"
+    assert api.post(f"{at}/sign_in_flows", {"kind": "test"}, expect=409)["error_code"] == "ERR_DRAFT_CONNECTION"
+    assert api.patch(at, {"sso_url": "https://idp.example.test/sso"}, expect=400)
+    ready = api.patch(at, {"metadata_xml": metadata_xml})
+    assert (ready["state"], ready["entity_id"]) == ("disabled", "https://meta.example.test")
+    assert api.patch(at, {"enabled": True})["state"] == "enabled"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"draft": False},
+        {"draft": True, "enabled": True},
+        {"draft": True, "entity_id": "https://idp.example.test"},
+        {"draft": True, "metadata_url": "https://idp.example.test/metadata"},
+    ],
+)
+def test_a_draft_is_one_or_it_is_none(api: Caller, more: dict[str, Any]) -> None:
+    """Without its metadata nothing else is made, and with some of it no draft."""
+    api.post("identity_providers", {"name": "Soon", **more}, expect=400)
+    assert api.get("identity_providers")["identity_providers"] == []
+
+
 @pytest.fixture
 def metadata_xml() -> str:
     """The metadata of a provider that signs."""

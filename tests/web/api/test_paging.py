@@ -69,6 +69,28 @@ def test_a_parameter_that_is_not_understood_is_refused(api: Caller, query: str, 
     assert list(api.get(f"api_keys?{query}", expect=400)["details"]["errors"]) == [wrong]
 
 
+def test_a_parameter_is_given_once_and_only_where_there_is_one(api: Caller) -> None:
+    """Not in a list only: a single resource, a POST, a change and a deletion have none that is not documented."""
+    bot = api.post("bot_users", {"name": "ci"})["id"]
+    for method, path, body in (
+        ("GET", "bot_users?limit=1&limit=200", None),
+        ("GET", f"bot_users/{bot}?x=1", None),
+        ("HEAD", f"bot_users/{bot}?x=1", None),
+        ("POST", "bot_users?x=1", {"name": "two"}),
+        ("PATCH", f"bot_users/{bot}?x=1", {"name": "two"}),
+        ("DELETE", f"bot_users/{bot}?x=1", None),
+        ("POST", "recovery_codes?x=1", None),
+    ):
+        answer = api.call(method, path, body, expect=400)
+        if method != "HEAD":
+            assert answer.get_json()["error_code"] == "ERR_INVALID_PARAMETER"
+            assert list(answer.get_json()["details"]["errors"]) == ["limit" if "limit" in path else "x"]
+    answer = api.call("POST", "introspect?x=1", data={"token": "a"}, expect=400)
+    assert list(answer.get_json()["details"]["errors"]) == ["x"]
+    assert [row["name"] for row in api.get("bot_users")["bot_users"]] == ["ci"]
+    api.call("HEAD", "bot_users?limit=1", expect=200)
+
+
 @pytest.mark.parametrize(
     ("path", "plural"),
     [(name, name) for name in ("bot_users", "credentials", "ssh_credentials", "users", "invitations", "groups")]

@@ -67,6 +67,16 @@ def test_a_change_of_what_was_changed_meanwhile_is_refused(api: Caller, things: 
         api.call("DELETE", path, expect=204, headers={"If-Match": tag(read(api, path))})
 
 
+@pytest.mark.parametrize("named", ["{bare}", "abc", '"a" "b"', '"a', "*, *", 'w/"a"'])
+def test_an_if_match_that_is_none_is_refused(api: Caller, named: str) -> None:
+    """RFC 9110 section 8.8.3: a tag stands in double quotes. What is not understood must not let a change through."""
+    seen = tag(read(api, "account"))
+    headers = {"If-Match": named.format(bare=seen.strip('"'))}
+    refusal = api.call("PATCH", "account", {"name": "One"}, expect=400, headers=headers).get_json()
+    assert (refusal["error_code"], list(refusal["details"]["errors"])) == ("ERR_INVALID_PARAMETER", ["If-Match"])
+    assert api.get("account")["name"] == "Acme"
+
+
 def test_the_account_has_a_tag_too(api: Caller) -> None:
     """Its name and its sign-in mode are what two administrators may set at once."""
     seen = tag(read(api, "account"))

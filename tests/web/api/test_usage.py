@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 
 from idp_bridge import accounts, db, operator_keys, usage
-from idp_bridge.models import Account
+from idp_bridge.models import Account, UsageReport
 from idp_bridge.plans import Metric
 from idp_bridge.usage_reports import LARGEST
 from tests.conftest import World, make_account
@@ -138,11 +138,44 @@ def test_every_plan_may_report_and_look(app: Flask, edge: Caller) -> None:
     assert [event["object"]["percent"] for event in events] == [100, 80]
 
 
+def test_a_limit_that_is_passed_names_who_reported_it(app: Flask, edge: Caller) -> None:
+    """With the credential and the request, as every event does; and so does the row of the report."""
+    with db.connection():
+        world = make_account("small", plan="free")
+    small = Caller(app, world.api_key)
+    small.post("usage", body(world.owner.id, amount=16_000))
+    edge.post("usage", body(world.owner.id, "b", amount=4_000))
+    by_operator, by_owner = small.get("events?type=usage_threshold_reached.v0")["events"]
+    assert (by_owner["principal"]["id"], by_owner["principal"]["type"]) == (world.owner.id, "user")
+    assert by_operator["principal"]["type"] == "operator"
+    for event, key in ((by_owner, "ak_"), (by_operator, "op_")):
+        assert event["principal"]["credential"]["id"].startswith(key)
+        assert (event["principal"]["source"], event["address"]) == ("api", "127.0.0.1")
+        assert event["request_id"].startswith("op_")
+    with db.connection():
+        rows = {row.key: (row.reported_by, row.reported_with) for row in UsageReport.select()}
+    assert rows["a"] == (world.owner.id, by_owner["principal"]["credential"]["id"])
+    assert rows["b"] == (by_operator["principal"]["id"],) * 2
+
+
+def test_only_the_operator_takes_back_what_was_reported(api: Caller, edge: Caller) -> None:
+    """Counted once like every report; no more than there is."""
+    api.post("usage", body(me(api), amount=LARGEST))
+    refused = api.post("usage", body(me(api), "b", amount=-LARGEST), expect=403)
+    assert list(refused["details"]["errors"]) == ["amount"]
+    taken = body(me(api), "b", amount=5 - LARGEST)
+    for status in (201, 200):
+        edge.post("usage", taken, expect=status)
+    assert amounts(api)["sessions"] == 5
+    edge.post("usage", body(me(api), "c", amount=-6), expect=409)
+    assert amounts(api)["sessions"] == 5
+
+
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
         ({"amount": 0}, "amount"),
-        ({"amount": -1}, "amount"),
+        ({"amount": -LARGEST - 1}, "amount"),
         ({"amount": LARGEST + 1}, "amount"),
         ({"amount": 1.5}, "amount"),
         ({"amount": "5"}, "amount"),
