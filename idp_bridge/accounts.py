@@ -26,7 +26,7 @@ def find(slug_or_id: str) -> Account:
     return account
 
 
-def create(*, name: str, slug: str, plan: str = "free", seats: int | None = None, source: str = "cli") -> Account:
+def create(*, name: str, slug: str, plan: str = "free", seats: int | None = None) -> Account:
     """A new account; ``seats`` None takes the plan's number. Raises Invalid, Conflict (slug taken)."""
     chosen = plans.get(plan)
     if not _SLUG.fullmatch(slug):
@@ -46,7 +46,7 @@ def create(*, name: str, slug: str, plan: str = "free", seats: int | None = None
             created_at=clock.now(),
         )
         begin_counting_seats(account)
-    events.record(actors.system(account, source=source), Type.ACCOUNT_CREATED, describe(account))
+    events.record(actors.operator(account), Type.ACCOUNT_CREATED, describe(account))
     return account
 
 

@@ -1,6 +1,8 @@
 """Who acts. The first argument of every function that changes something: its account is the only one in reach."""
 
-from dataclasses import dataclass, field
+import getpass
+import os
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from idp_bridge.models import Account
@@ -41,11 +43,27 @@ class Actor:
         """The identity provider by whose word the actor is who it says it is; None where it needed none."""
         return self.identity_provider_id or self.made_through
 
+    def joined_as(self, member_id: str) -> "Actor":
+        """The same, where it is somebody who has just become that member herself: only now she has an id."""
+        return replace(self, id=member_id) if self.type == "user" and self.id is None else self
+
     def may(self, permission: Permission) -> bool:
         """Whether the actor's roles, or its being the system itself, allow this."""
-        return permission in self.permissions or self.type == "system"
+        return permission in self.permissions or self.type in {"system", "operator"}
 
 
 def system(account: Account, *, source: str = "system", subject: str = "idp-bridge") -> Actor:
-    """The service itself: the command line, background work."""
+    """The service itself: background work."""
     return Actor(account=account, type="system", subject=subject, source=source, permissions=frozenset(Permission))
+
+
+def operator(account: Account) -> Actor:
+    """Whoever runs the service, at its command line: the user of that machine, as far as it says."""
+    return Actor(account=account, type="operator", subject=_user(), source="cli", permissions=frozenset(Permission))
+
+
+def _user() -> str:
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (OSError, KeyError):  # a container may run under a number that has no name
+        return "idp-bridge"

@@ -99,6 +99,23 @@ def _reading() -> Iterator[Config]:
         yield settings
 
 
+@contextmanager
+def _proving() -> Iterator[None]:
+    """The database as it is: what proves something makes, migrates and writes nothing. Raises ClickException."""
+    settings = config.load(dotenv=True, keep=False)
+    path = settings.sqlite_path
+    if path is not None and not path.is_file():
+        raise click.ClickException(f"there is no database at {path}")
+    if path is not None and not settings.secret_key:
+        raise click.ClickException(f"the secret key of this database is not there: {config.secret_path(path)}")
+    db.open_database(settings.database_url)
+    keyring.unlock(settings.secret_key, settings.secret_key_previous)
+    with db.connection():
+        if db.pending_migrations():
+            raise click.ClickException("the database is not migrated: run `idp-bridge migrate` first")
+        yield
+
+
 def _check_schema(settings: Config) -> None:
     """SQLite is migrated on the way; PostgreSQL, which others may be using at this moment, only by its own command."""
     if settings.sqlite_path is not None:
@@ -178,7 +195,7 @@ def create_account(name: str, slug: str, email: str, plan: str, seats: int | Non
     """Make an account with its first administrator, her API key and a link to set her password."""
     with _domain() as settings:
         account = accounts.create(name=name, slug=slug, plan=plan, seats=seats)
-        system = actors.system(account, source="cli")
+        system = actors.operator(account)
         person = people.create(email)
         owner = member_lifecycle.create(
             system, email=email, managed_by="local", person=person, roles=[roles.ADMIN], role_source="hand"
@@ -205,7 +222,7 @@ def set_plan(slug: str, plan: str, seats: int | None, email: str | None, as_json
     with _domain():
         account = accounts.find(slug)
         administrator = _member(account, email) if email else None
-        system = actors.system(account, source="cli")
+        system = actors.operator(account)
         done = plan_changes.set_plan(system, plan, seat_limit=seats, administrator=administrator)
         made = {**accounts.describe(account), "changes": done.told()}
     _print(made, as_json, ("plan", "seats", "sso_mode"))
@@ -257,7 +274,7 @@ def _listed(found: list[Any]) -> str:
 def break_glass(slug: str, email: str) -> None:
     """Print a one-time sign-in link for an administrator, good for 15 minutes. Its use is an event."""
     with _domain() as settings:
-        link = recovery.make_break_glass(actors.system(accounts.find(slug), source="cli"), email)
+        link = recovery.make_break_glass(actors.operator(accounts.find(slug)), email)
     click.echo(f"{settings.base_url}/login/break-glass/{link}")
 
 
@@ -286,16 +303,18 @@ def verify_events(context: click.Context, slug: str | None, head: event_chain.He
     if head is not None and slug is None:
         raise click.UsageError("--head is one account's: give --account too.")
     try:
-        with _reading(), db.snapshot(), _progress(hidden=as_json) as progress:
+        with _proving(), db.snapshot(), _progress(hidden=as_json) as progress:
             chosen = [accounts.find(slug)] if slug else Account.select().order_by(Account.slug)
             proofs = [event_chain.verify(account, expected=head, progress=progress) for account in chosen]
-    except (DomainError, PeeweeException) as error:
+            if not proofs:
+                raise click.ClickException("there is no account")  # noqa: TRY301 - told as all that cannot be proven
+    except (DomainError, PeeweeException, click.ClickException) as error:
         click.echo(f"Error: nothing could be proven: {error}", err=True)
         context.exit(2)
     if as_json:
         click.echo(json.dumps({"accounts": [asdict(proof) for proof in proofs]}))
     else:
-        click.echo("\n".join(map(_proven, proofs)) or "There is no account.")
+        click.echo("\n".join(map(_proven, proofs)))
     context.exit(1 if any(proof.broken for proof in proofs) else 0)
 
 

@@ -121,7 +121,7 @@ def _fill(place: Place) -> None:
     """The demo account with its administrator, providers and mappings."""
     with db.transaction():
         account = accounts.create(name="Acme", slug=SLUG, plan="enterprise")
-        system = actors.system(account, source="cli")
+        system = actors.operator(account)
         ada = people.create(ADMINISTRATOR)
         people.set_password(ada, PASSWORD)
         member_lifecycle.create(
@@ -151,7 +151,7 @@ def _connect(place: Place) -> dict[str, str]:
         if name is None:
             continue
         with db.transaction():
-            system = actors.system(account, source="cli")
+            system = actors.operator(account)
             idps.change(system, provider, trust=_trust(place, name))
             if not DirectoryUser.select().where(DirectoryUser.identity_provider == provider).exists():
                 tokens[name] = scim_tokens.issue(system, provider, description="demo").token

@@ -46,11 +46,9 @@ Findings = Iterator[Finding]
 def examine(settings: Config) -> list[Finding]:
     """All checks, in order; those of the database's contents only where it can be read."""
     found = [finding for check in OUTSIDE for finding in check(settings)]
-    readable = not any(one.state == "fail" for one in found if one.name in ("database", "migrations"))
-    if readable:
+    if not any(one.state == "fail" for one in found if one.name in ("database", "migrations")):
         with db.connection():
             found += [finding for check in INSIDE for finding in check(settings)]
-        db.disconnect()
     return found
 
 

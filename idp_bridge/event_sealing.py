@@ -8,6 +8,7 @@ What follows from an event happens here too, in the transaction that seals it: s
 order of the chain, whichever process writes and whichever dies.
 """
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
@@ -20,6 +21,8 @@ from idp_bridge.statement import Statement
 
 BATCH = 200  # of one account in one link: some milliseconds of SQLite's one write lock
 
+
+log = logging.getLogger(__name__)
 
 _Noted = tuple[EventPending, Event | None]
 
@@ -55,12 +58,19 @@ def _seal(account_id: str, rows: Sequence[_Noted], now: datetime) -> None:
         taken = EventPending.delete().where(EventPending.number.in_([note.number for note, _ in rows])).execute()
         if taken != len(rows):
             raise _SealedElsewhere
+        if gone := [note.event_id for note, event in rows if event is None]:
+            db.after_commit(lambda: _tell_gone(gone))
         account = Account.get_or_none(Account.id == account_id)
         if account is not None:
             link = event_chain.link(account_id, after=event_chain.head(account), events=named, sealed_at=now)
             EventSeal.insert(link).execute()
             receipts.expect(events, now)
             webhooks.fan_out(account, events, position=link["number"] * BATCH, now=now)
+
+
+def _tell_gone(event_ids: Sequence[str]) -> None:
+    """Nothing of ours deletes an event: they went with an account that was deleted by hand, or were taken out."""
+    log.error("events were written and are gone before they were sealed", extra={"event_ids": list(event_ids)})
 
 
 _WAITING: Statement = Statement(

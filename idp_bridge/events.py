@@ -125,15 +125,33 @@ def of_account(
     until: datetime | None = None,
 ) -> Any:
     """The account's events that fit all that is given, as a query; ``since`` is inclusive, ``until`` is not."""
-    given = {"type": type, "actor_id": actor_id, "object_id": object_id, "source": source}
-    query = Event.select().where(
-        Event.account == account, *(FILTERS[name] == value for name, value in given.items() if value)
-    )
+    given = {"object_id": object_id, "actor_id": actor_id, "type": type, "source": source}
+    narrowed = _narrowed({name: value for name, value in given.items() if value})
+    query = Event.select().where(Event.account == account, *narrowed)
     if since is not None:  # by the id too, which an index knows
         query = query.where(Event.timestamp >= since, Event.id >= ids.earliest("ev", since - _APART))
     if until is not None:
         query = query.where(Event.timestamp < until, Event.id < ids.earliest("ev", until + _APART))
     return query
+
+
+def _narrowed(given: Mapping[str, str]) -> list[Any]:
+    """The conditions, one of which leads to the rows by its index. Fewest events tell of one thing, then are one's
+    acts; but for a directory, whose acts may be most of all. SQLite has no statistics, and would take any."""
+    by_directory = given.get("actor_id", "").startswith("idp_")
+    order = ("object_id", "type", "actor_id") if by_directory else ("object_id", "actor_id", "type")
+    leading = next((name for name in order if name in given), None)
+    conditions = {name: FILTERS[name] == value for name, value in given.items()}
+    return [one if name == leading else db.unindexed(one) for name, one in conditions.items()]
+
+
+def concerning(account: Account, id: str, *, limit: int) -> list[Event]:
+    """The newest events that tell of it, or that it has done; by two indexes, which no OR would use together."""
+    found: dict[str, Event] = {}
+    for column in (Event.object_id, Event.principal_id):
+        query = Event.select().where(Event.account == account, column == id)
+        found |= {event.id: event for event in query.order_by(Event.id.desc()).limit(limit)}
+    return [found[id] for id in sorted(found, reverse=True)[:limit]]
 
 
 def by_day(account: Account, type: Type, days: Sequence[date], *, most: int) -> dict[str, int]:

@@ -217,7 +217,7 @@ def forget_claims(identity_provider: IdentityProvider, *, role: str | None = Non
     mapped = RoleMapping.select(RoleMapping.id).where(RoleMapping.identity_provider == identity_provider)
     claims = MemberRole.mapping_id.in_(mapped)
     gone = MemberRole.delete().where(claims if role is None else claims & (MemberRole.role == role))
-    return set(column(gone.returning(MemberRole.member).execute()))
+    return set(column(gone.returning(MemberRole.member)))
 
 
 def describe_mapping(row: RoleMapping) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Conflict, Forbidden, Invalid, NotFound
 from idp_bridge.events import Type
 from idp_bridge.models import Account, IdentityProvider
+from idp_bridge.providers import set_up_guides
 from idp_bridge.saml import metadata, own_metadata
 from idp_bridge.saml.certificate import Certificate, MetadataError, parse_certificate
 from idp_bridge.saml.metadata import NotVouchedFor
@@ -160,7 +161,7 @@ def read_metadata(
 
 def create(actor: Actor, *, name: str, trust: Trust | None, **options: Any) -> IdentityProvider:
     """A new connection; the account stays in its mode. Without ``trust`` it is a draft, which has its addresses here,
-    so that they can be pasted at the provider before anything is known of it, and lets nobody in.
+    so that they can be pasted at the provider before anything is known of it, and lets nobody in: its set-up begins.
 
     Raises Forbidden (plan, rights), Invalid, Conflict (a draft that should be enabled).
     """
@@ -188,6 +189,8 @@ def create(actor: Actor, *, name: str, trust: Trust | None, **options: Any) -> I
     _check_trusted(provider)
     _check_ready(provider)
     _settled(provider, trust)
+    if trust is None:
+        provider.set_up_step = set_up_guides.catalogue()[kind_of(provider)].steps[0].name
     provider.save(force_insert=True)
     events.record(actor, Type.IDENTITY_PROVIDER_CREATED, describe(provider))
     return provider
@@ -266,9 +269,11 @@ def _check_seen(actor: Actor, provider: IdentityProvider, seen: str) -> None:
         raise Conflict(f"{provider.name} has been changed since this page was shown. Look at it again first.")
 
 
-def begin_set_up(actor: Actor, *, name: str, kind: str, first_step: str, **options: Any) -> IdentityProvider:
-    """A draft of that kind (providers/), whose set-up begins at that step. Raises what ``create`` raises."""
-    return create(actor, name=name, trust=None, kind=kind, set_up_step=first_step, **options)
+def kind_of(provider: IdentityProvider) -> str:
+    """The product that it was said to be, else the one that it looks like (providers/)."""
+    return set_up_guides.kind_of(
+        provider.kind, name=provider.name, entity_id=provider.entity_id, sso_url=provider.sso_url
+    )
 
 
 def note_step(provider: IdentityProvider, step: str) -> None:

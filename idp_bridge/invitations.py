@@ -290,7 +290,7 @@ def _inviting(invitation: Invitation) -> tuple[str | None, str]:
 
 
 def _accepted(actor: Actor, invitation: Invitation, member: Member) -> None:
-    events.record(actor, Type.INVITATION_ACCEPTED, {**describe(invitation), "user_id": member.id})
+    events.record(actor.joined_as(member.id), Type.INVITATION_ACCEPTED, {**describe(invitation), "user_id": member.id})
 
 
 def _gone() -> Gone:

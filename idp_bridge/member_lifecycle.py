@@ -74,7 +74,7 @@ def create(
         _TABLE.add(member)
     granted = sorted(set(roles))
     member_roles.give(actor, member, granted, source=role_source, given_by=given_by)
-    events.record(actor, Type.USER_CREATED, {**describe(member), "roles": granted})
+    events.record(actor.joined_as(member.id), Type.USER_CREATED, {**describe(member), "roles": granted})
     return member
 
 
@@ -183,8 +183,8 @@ def let_go(identity_provider: IdentityProvider) -> dict[str, Any]:
     held = Member.update(held=True, directory_active=True).where(its_own, ~Member.directory_active)
     left = Member.update(managed_by="local").where(its_own, Member.managed_by == "scim")
     told = {
-        "members_held": events.some(db.column(held.returning(Member.id).execute())),
-        "members_left": events.some(db.column(left.returning(Member.id).execute())),
+        "members_held": events.some(db.column(held.returning(Member.id))),
+        "members_left": events.some(db.column(left.returning(Member.id))),
     }
     if identity_provider.trusted_with_administrators:
         made = (Credential.account == identity_provider.account_id) & (Credential.made_through == identity_provider.id)

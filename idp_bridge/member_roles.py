@@ -340,7 +340,7 @@ def forget_default(identity_provider: IdentityProvider, role: str) -> set[str]:
     gone = MemberRole.delete().where(
         MemberRole.source == "default", MemberRole.role == role, MemberRole.given_by_id == identity_provider.id
     )
-    return set(db.column(gone.returning(MemberRole.member).execute()))
+    return set(db.column(gone.returning(MemberRole.member)))
 
 
 def hold_default_roles(actor: Actor, member: Member, names: Iterable[str]) -> None:
@@ -349,7 +349,7 @@ def hold_default_roles(actor: Actor, member: Member, names: Iterable[str]) -> No
     if not rows:
         return
     given = MemberRole.insert_many(rows).on_conflict_ignore().returning(MemberRole.role)
-    if held := sorted(db.column(given.execute())):
+    if held := sorted(db.column(given)):
         told = {**describe(member), "roles": held, "before": {"roles": []}}
         events.record(actor, Type.USER_UPDATED, told)
 

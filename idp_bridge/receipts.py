@@ -29,8 +29,10 @@ OF = frozenset({Type.USER_SUSPENDED, Type.USER_DEPROVISIONED, Type.USER_DELETED}
 
 
 def expect(happened: list[Event], now: datetime) -> None:
-    """Note the deactivations among these, in the transaction that seals them."""
-    rows = [{"event": event.id, "due_at": now + PATIENCE} for event in happened if event.type in OF]
+    """Note the deactivations among these, in the transaction that seals them: those that stopped something, which says
+    when it was asked for. Who was out already and is deleted by her directory has her receipt."""
+    stopped = [event for event in happened if event.type in OF and "requested_at" in event.object]
+    rows = [{"event": event.id, "due_at": now + PATIENCE} for event in stopped]
     if rows:
         Receipt.insert_many(rows).execute()
         db.after_commit(known.set)

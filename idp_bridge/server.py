@@ -178,6 +178,19 @@ class _Patience:
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn is untyped
     """gunicorn's threads, which wait for a request as long as is decent, and refuse what is none in our words."""
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """A process that ends takes who has knocked already, and then closes: whoever knocks now is told at once, or
+        taken by another process, and not left waiting at a door that nobody opens."""
+        super().set_accept_enabled(enabled)
+        if enabled or self.alive:
+            return
+        for listener in self.sockets:
+            taken = -1
+            while taken != self.nr_conns:
+                taken = self.nr_conns
+                self.accept(listener)
+            listener.close()
+
     def handle(self, conn: Any) -> Any:
         """One request of a connection, from its first octet."""
         if conn.parser is None:

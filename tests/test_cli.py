@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -270,6 +271,39 @@ def test_verify_says_where_nothing_can_be_proven(run: Any, arguments: tuple[str,
     assert (result.exit_code, words in result.stderr) == (2, True)
 
 
+def test_verify_makes_nothing_where_there_is_nothing(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong path, a copy without its secret key, an empty database: nothing is proven, made, migrated or called
+    broken."""
+    path = tmp_path / "elsewhere" / "nowhere.db"
+    path.parent.mkdir()
+    monkeypatch.setenv("IDP_BRIDGE_DATABASE_URL", f"sqlite:///{path}")
+    monkeypatch.delenv("IDP_BRIDGE_SECRET_KEY", raising=False)
+    missing = run("events", "verify")
+    assert (missing.exit_code, "there is no database" in missing.stderr) == (2, True)
+    assert list(path.parent.iterdir()) == []
+    path.touch()
+    bare = run("events", "verify")
+    assert (bare.exit_code, "secret key" in bare.stderr) == (2, True)
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+    monkeypatch.setenv("IDP_BRIDGE_SECRET_KEY", SECRET_KEY)
+    old = run("events", "verify")
+    assert (old.exit_code, "not migrated" in old.stderr) == (2, True)
+    assert run("migrate").exit_code == 0
+    empty = run("events", "verify")
+    assert (empty.exit_code, "there is no account" in empty.stderr) == (2, True)
+
+
+def test_what_the_command_line_does_is_the_operators(run: Any, database_url: str) -> None:
+    """An event names it as the contract does: an operator at the command line."""
+    make(run)
+    assert run("set-plan", "--account", "acme", "--plan", "pro").exit_code == 0
+    db.open_database(database_url)
+    with db.connection():
+        told = {(event.principal_type, event.source) for event in Event.select()}
+    close()
+    assert told == {("operator", "cli")}
+
+
 def test_export_prints_json_lines(run: Any) -> None:
     """Oldest first, narrowed by type and time."""
     made = make(run)
@@ -284,3 +318,42 @@ def test_export_prints_json_lines(run: Any) -> None:
     only = run("events", "export", "--account", "acme", "--type", "user_created.v0", "--since", "2026-01-01").stdout
     assert only.splitlines() == lines[1:2]
     assert run("events", "export", "--account", "acme", "--since", "2126-01-01").stdout == ""
+
+
+# --- upkeep -----------------------------------------------------------------------------------------------------
+
+
+def test_a_backup_goes_back_and_the_chain_is_proven(run: Any, database_url: str, tmp_path: Path) -> None:
+    """Written, refused onto what is there, put back by force; `events verify` finds what it found before."""
+    make(run, "--plan", "enterprise")
+    seal(database_url)
+    proven = run("events", "verify").stdout
+    file = str(tmp_path / "backup")
+    written = json.loads(run("backup", file, "--json").stdout)
+    assert written["rows"]["account"] == 1
+    assert run("set-plan", "--account", "acme", "--plan", "free").exit_code == 0
+    refused = run("restore", file)
+    assert (refused.exit_code, "not empty" in refused.output, "--force" in refused.output) == (1, True, True)
+    assert run("restore", file, "--force").exit_code == 0
+    assert run("events", "verify").stdout == proven
+    again = run("backup", file)
+    assert (again.exit_code, "is there already" in again.output) == (1, True)
+    assert run("restore", str(tmp_path / "nothing")).exit_code == 1
+
+
+def test_the_secret_key_is_changed_by_three_settings_and_a_command(
+    run: Any, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the former one it is refused; with it all is sealed anew, and the former one is not needed any more."""
+    make(run)
+    seal(database_url)
+    proven = run("events", "verify").stdout
+    refused = run("rotate-secret-key")
+    assert (refused.exit_code, "IDP_BRIDGE_SECRET_KEY_PREVIOUS" in refused.output) == (1, True)
+    monkeypatch.setenv("IDP_BRIDGE_SECRET_KEY", SECRET_KEY[::-1])
+    assert run("events", "verify").exit_code == 1
+    monkeypatch.setenv("IDP_BRIDGE_SECRET_KEY_PREVIOUS", SECRET_KEY)
+    assert run("events", "verify").stdout == proven
+    assert "event_seal.mac: 1 sealed anew" in run("rotate-secret-key").stdout
+    monkeypatch.delenv("IDP_BRIDGE_SECRET_KEY_PREVIOUS")
+    assert run("events", "verify").stdout == proven

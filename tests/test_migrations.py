@@ -174,3 +174,20 @@ def test_a_final_sigma_is_told_from_the_other_one(database: None, idp_certificat
     kept = db.database.execute_sql(f"SELECT email_key FROM person WHERE id = '{world.owner.person_id}'").fetchall()
     assert [key for (key,) in kept] == [other]
     db.migrate()
+
+
+def test_everybody_is_listed_under_her_name_else_her_address(database: None) -> None:
+    """0031: also those who were there before."""
+    world = make_account("acme")
+    with db.transaction():
+        for name in ("Émile", ""):
+            email = f"{name or 'nobody'}@acme.test".lower()
+            member_lifecycle.create(world.system, email=email, name=name, managed_by="local")
+    before = dict(Member.select(Member.id, Member.name_key).tuples())
+    runner = db.runner()
+    while any(name.startswith("0031") for name in _applied(runner)):
+        runner.down()
+    assert "name_key" not in {column.name for column in db.database.get_columns("member")}
+    db.migrate()
+    assert dict(Member.select(Member.id, Member.name_key).tuples()) == before
+    assert sorted(before.values()) == ["nobody@acme.test", "olive owner", "émile"]

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from peewee import SQL, fn
 
-from idp_bridge import clock, identity_links, invitations, look_alikes, members
+from idp_bridge import clock, db, identity_links, invitations, look_alikes, members
 from idp_bridge.models import (
     Account,
     DirectoryEmail,
@@ -18,7 +20,7 @@ from idp_bridge.models import (
     Member,
 )
 from idp_bridge.sign_in.table import State
-from idp_bridge.statement import Statement, among, parameter
+from idp_bridge.statement import Statement, parameter
 from idp_bridge.text import fold
 from scim.attributes import fold as coarse
 
@@ -79,7 +81,6 @@ def identify(account: Account, provider: IdentityProvider, identity: Identity) -
         "name_id": identity.name_id,
         "name_id_format": identity.name_id_format,
         "name_key": fold(identity.name_id),
-        "names": sorted({fold(identity.name_id), fold(identity.email)}),
         "email_key": fold(identity.email),
         "recorded_key": coarse(identity.email),
         "named_key": coarse(identity.name_id),
@@ -151,13 +152,12 @@ _COLUMNS = tuple(Member._meta.sorted_fields)
 
 
 def _in_directory(condition: Any, *columns: Any) -> Any:
-    return (
-        Member.select(*columns)
-        .join(DirectoryUser, on=(DirectoryUser.member == Member.id))
-        .where(
-            DirectoryUser.identity_provider == parameter("provider"), Member.account == parameter("account"), condition
-        )
-    )
+    return _behind((DirectoryUser.identity_provider == parameter("provider")) & condition, *columns)
+
+
+def _behind(records: Any, *columns: Any) -> Any:
+    behind = Member.select(*columns).join(DirectoryUser, on=(DirectoryUser.member == Member.id))
+    return behind.where(Member.account == parameter("account"), records)
 
 
 def _by_id() -> Any:
@@ -170,10 +170,9 @@ def _by_id() -> Any:
     lives = DirectoryUser.deleted_at.is_null()
     by_external_id = (DirectoryUser.external_id == parameter("name_id")) & (lives | Member.removed_at.is_null(False))
     by_user_name = (DirectoryUser.user_name_key == parameter("name_key")) & lives
-    by_address = DirectoryUser.id.in_(_with_recorded_address("named_key")) & lives
     pushed = _in_directory(by_external_id, *_COLUMNS, SQL(f"{Step.EXTERNAL_ID:d}"), said_at)
     called = _in_directory(by_user_name, *_COLUMNS, SQL(f"{Step.USER_NAME:d}"), said_at)
-    recorded = _in_directory(by_address, *_COLUMNS, SQL(f"{Step.RECORDED_ADDRESS:d}"), said_at)
+    recorded = _behind(_with_recorded_address("named_key"), *_COLUMNS, SQL(f"{Step.RECORDED_ADDRESS:d}"), said_at)
     linked = (
         Member.select(*_COLUMNS, SQL(f"{Step.LINK:d}"), IdentityLink.created_at)
         .join(IdentityLink, on=(IdentityLink.member == Member.id))
@@ -188,23 +187,31 @@ def _by_id() -> Any:
 
 
 def _called() -> Any:
-    """Whose userName it is, or was when she left: one that a member has given up is no longer hers."""
-    named = among(DirectoryUser.user_name_key, "names")
-    standing = DirectoryUser.deleted_at.is_null() | Member.removed_at.is_null(False)
-    return _in_directory(named & standing, *_BY_USER_NAME.columns).distinct()
+    """Whose userName it is, or was when she left: one that a member has given up is no longer hers. A union, because
+    the living and the deleted have an index each, and a single name is looked up in it even by who knows no numbers."""
+    lives = DirectoryUser.deleted_at.is_null()
+    gone = DirectoryUser.deleted_at.is_null(False) & Member.removed_at.is_null(False)
+    found = [
+        _in_directory((DirectoryUser.user_name_key == parameter(name)) & state, *_BY_USER_NAME.columns)
+        for name in ("name_key", "email_key")
+        for state in (lives, gone)
+    ]
+    return reduce(or_, found)  # peewee's UNION: who is found by both is found once
 
 
 def _recorded_under_address() -> Any:
     """Apart from the userName, which the index of addresses leaves out. That is coarser than our comparison (see
     provisioning/emails.py), so the documents come with it."""
-    live = DirectoryUser.id.in_(_with_recorded_address("recorded_key")) & DirectoryUser.deleted_at.is_null()
-    return _in_directory(live, *_BY_RECORDED_ADDRESS.columns)
+    return _behind(_with_recorded_address("recorded_key"), *_BY_RECORDED_ADDRESS.columns)
 
 
 def _with_recorded_address(key: str) -> Any:
-    return DirectoryEmail.select(DirectoryEmail.user).where(
+    """The living records of the provider's directory. By their own columns either database would rather read all of
+    it."""
+    named = DirectoryEmail.select(DirectoryEmail.user).where(
         DirectoryEmail.identity_provider == parameter("provider"), DirectoryEmail.value_key == parameter(key)
     )
+    return DirectoryUser.id.in_(named) & db.unindexed(DirectoryUser.deleted_at.is_null())
 
 
 def _at_address() -> Any:

@@ -9,10 +9,11 @@ def read() -> bytes:
     """All of it; it is kept for whoever asks for it again. Raises RequestEntityTooLarge."""
     body = request.get_data()
     limit = request.max_content_length
-    if request.content_length is None and limit is not None and len(body) >= limit and _goes_on():
+    if limit is not None and len(body) >= limit and _goes_on():
         raise RequestEntityTooLarge
     return body
 
 
 def _goes_on() -> bool:
-    return bool(request.environ["wsgi.input"].read(1))
+    """Asked only of a server that says where the body ends: of another's socket it would be waited for."""
+    return bool(request.environ.get("wsgi.input_terminated") and request.environ["wsgi.input"].read(1))

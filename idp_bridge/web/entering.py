@@ -1,6 +1,6 @@
 """Letting somebody in, and noting who was not let in: what all ways in share."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -8,11 +8,12 @@ from typing import Any
 from flask import redirect, request, url_for
 from peewee import fn
 
-from idp_bridge import db, events, mail, metrics, rates, sessions
+from idp_bridge import db, events, mail, metrics, people, rates, sessions
+from idp_bridge.actors import Actor
 from idp_bridge.events import Type
 from idp_bridge.models import Account, Member
 from idp_bridge.sessions import Opened
-from idp_bridge.sign_in import Refused, Way
+from idp_bridge.sign_in import Outcome, Refused, Way
 from idp_bridge.web import cookies, guard
 
 
@@ -53,11 +54,11 @@ def open_for(member: Member, way: Way, *, facts: Mapping[str, Any] | None = None
     row (see sessions.open_session). By password, ``member.person`` is as she was when it was found right.
     """
     source = "saml" if way is Way.SAML else "dashboard"
-    for former in guard.signed_in()[:1]:
+    for former in (before := guard.signed_in())[:1]:
         sessions.end(former.session)
-        if former.id != member.id:
-            told = {"id": former.id, "reason": "replaced"}
-            events.record(guard.member_actor(former, source=source), Type.SESSION_ENDED, told)
+        others = [each for each in before if each.id != member.id]
+        # The other's doing, who is nobody in that account, and not hers.
+        tell_end("replaced", others, by=lambda each: guard.stranger(each.account, source=source))
     came: dict[str, Any] = {"address": request.remote_addr, "user_agent": request.user_agent.string}
     if way is Way.PASSWORD:
         came["password_hash"] = member.person.password_hash
@@ -93,13 +94,35 @@ def note_refusal(known: Any, way: Way, refused: Refused) -> None:
     told = refused.memberships or [(member, refused.outcome) for member in _one_in_each_account(known)]
     with db.transaction():
         for member, outcome in told:
-            actor = guard.member_actor(member, source="dashboard")
-            if len(told) > 1 and not refused.memberships:
-                actor = replace(actor, address=None)
+            if refused.memberships:
+                actor = guard.member_actor(member, source="dashboard")
+            else:
+                actor = guard.stranger(member.account, source="dashboard")
+                actor = replace(actor, address=None) if len(told) > 1 else actor
             facts = {"id": member.id, "method": way.value, "reason": outcome.value, "facts": refused.facts}
             events.record(actor, Type.SIGN_IN_REFUSED, facts)
         if not told:
             rates.write_of_nobody()
+
+
+def note_wrong_password(email: str, *, invited_to: Account | None = None) -> None:
+    """A password was wrong elsewhere than at the login: it is a guess all the same. ``invited_to``: the account whose
+    invitation's link whoever guessed has, and whose member she need not be."""
+    note_refusal(
+        Member.person.in_(people.with_address(email)), Way.PASSWORD, Refused(Outcome.NOT_A_MEMBER, email=email)
+    )
+    if invited_to is not None:
+        facts = {"id": None, "method": Way.PASSWORD.value, "reason": Outcome.NOT_A_MEMBER.value}
+        with db.transaction():
+            actor = guard.stranger(invited_to, source="dashboard")
+            events.record(actor, Type.SIGN_IN_REFUSED, {**facts, "facts": {"email": email, "at": "invitation"}})
+
+
+def tell_end(reason: str, reached: Sequence[Any], *, by: Callable[[Any], Actor]) -> None:
+    """A session that reached these memberships has ended: an event in each account in which it was used."""
+    for member in reached:
+        if member.reach.used_at is not None:
+            events.record(by(member), Type.SESSION_ENDED, {"id": member.id, "reason": reason})
 
 
 def _one_in_each_account(known: Any) -> list[Member]:

@@ -271,6 +271,11 @@ def member_actor(member: Member, *, source: str, held: tuple[str, ...] = ()) -> 
     )
 
 
+def stranger(account: Account, *, source: str) -> Actor:
+    """Somebody at an account's door who has not shown who she is: whomever she named, it is not that one's act."""
+    return Actor(account=account, type="system", subject="unknown", source=source, **_request_facts())
+
+
 def provider_actor(account: Account, provider: Any, *, source: str, credential_id: str | None = None) -> Actor:
     """An identity provider acting in its account: by an assertion or over SCIM."""
     return Actor(

@@ -11,6 +11,7 @@ from idp_bridge import (
     db,
     events,
     invitations,
+    members,
     password_changes,
     passwords,
     people,
@@ -26,11 +27,13 @@ from idp_bridge.models import Account, Invitation, Member, OneTimeLink, Person
 from idp_bridge.sign_in import Outcome, Refused, Way
 from idp_bridge.text import fold
 from idp_bridge.web import cookies, forms, guard
-from idp_bridge.web.entering import attempt, enter, note_refusal
+from idp_bridge.web.entering import attempt, enter, note_refusal, note_wrong_password
 from idp_bridge.web.errors import form_page
 from idp_bridge.web.guard import public
 
 blueprint = Blueprint("links", __name__)
+
+WRONG = ["wrong"]  # what the refusal says of the field of a password that is not hers
 
 
 class NewPasswordForm(forms.Form):
@@ -81,6 +84,8 @@ def set_password(token: str) -> Any:
             sign_in.check_member(member, Way.PASSWORD)
             return enter(member, Way.PASSWORD)
     except DomainError as refused:
+        if refused.fields.get("password") == WRONG:
+            note_wrong_password(_address(_member(link)))
         return _password_page(link, refused)
 
 
@@ -99,9 +104,9 @@ def _prove(member: Member, password: str, hers: list[Person]) -> None:
             member.person = person  # as she was when the password was found right
             return
     if member.person.password_hash is not None:
-        raise Invalid("This is not the password that you have here already.", fields={"password": ["wrong"]})
+        raise Invalid("This is not the password that you have here already.", fields={"password": WRONG})
     if hers:
-        people.hand_over(member, hers[0])
+        _hand_over(member, hers[0])
         return
     if provider := password_changes.provider_of(member):  # it is on again since the link was made
         raise Conflict(f"You sign in through {provider.name}, and need no password.")
@@ -109,6 +114,14 @@ def _prove(member: Member, password: str, hers: list[Person]) -> None:
         people.give_address(member.person, member.email)
     people.set_password(member.person, password, about=password_changes.names([member]))
     password_changes.told([member], how="link", actor_of=_acting)
+
+
+def _hand_over(member: Member, person: Person) -> None:
+    """The membership is hers from now on: who signs in with that password has another person's no more."""
+    former = member.person_id
+    people.hand_over(member, person)
+    told = {**members.describe(member), "person_id": person.id, "before": {"person_id": former}}
+    events.record(_acting(member), Type.USER_UPDATED, told)
 
 
 def _acting(member: Member) -> Actor:
@@ -196,7 +209,7 @@ def accept(token: str) -> Any:
             raise Invalid(
                 f"Nobody here has {found.email} and this password. Type it again; or, if you are new here, say so: "
                 "leave out the tick.",
-                fields={"password": ["wrong"]},
+                fields={"password": WRONG},
             )
         with db.transaction():
             member = _join(found, hers, form)
@@ -207,6 +220,8 @@ def accept(token: str) -> Any:
             events.record(_invited(found), Type.INVITATION_REFUSED, invitations.describe(found))
         return _invitation_page(found, refused)
     except DomainError as refused:
+        if refused.fields.get("password") == WRONG:
+            note_wrong_password(found.email, invited_to=found.account)
         return _invitation_page(found, refused)
     flash(f"Welcome to {found.account.name}.")
     return answer

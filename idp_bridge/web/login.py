@@ -13,13 +13,12 @@ from typing import Any
 from flask import Blueprint, Flask, Response, flash, redirect, request, url_for
 from marshmallow import validate
 
-from idp_bridge import db, events, idps, people, plans, recovery, sessions, sign_in, sign_in_mode, single_logout
+from idp_bridge import db, idps, people, plans, recovery, sessions, sign_in, sign_in_mode, single_logout
 from idp_bridge.errors import DomainError, Invalid
-from idp_bridge.events import Type
 from idp_bridge.models import Account, IdentityProvider, Member, Session
 from idp_bridge.sign_in import Outcome, Refused, Way
 from idp_bridge.web import cookies, forms, guard, handover, headers, links, password_pages
-from idp_bridge.web.entering import attempt, enter, note_refusal
+from idp_bridge.web.entering import attempt, enter, note_refusal, tell_end
 from idp_bridge.web.errors import form_page
 from idp_bridge.web.guard import public
 from idp_bridge.web.next_path import safe
@@ -180,7 +179,7 @@ def logout() -> Any:
 def submit_logout() -> Any:
     """End this browser's session; then, and only then, go on to the provider that opened it, where there is a way."""
     guard.csrf.protect()
-    ended = [_end_here(member) for member in guard.signed_in()[:1]]
+    ended = _end_here(guard.signed_in())
     provider = single_logout.told(ended[0]) if ended and request.form.get("only") != "here" else None
     if provider is not None:
         return cookies.sign_out(_end_there(provider, ended[0]))
@@ -188,14 +187,13 @@ def submit_logout() -> Any:
     return cookies.sign_out(redirect(url_for("login.login"), 303))
 
 
-def _end_here(member: Any) -> Session:
+def _end_here(reached: list[Any]) -> list[Session]:
     """In a transaction of its own: what comes after it can fail, and she is signed out all the same."""
-    with db.transaction():
-        sessions.end(member.session)
-        actor = guard.member_actor(member, source="dashboard")
-        events.record(actor, Type.SESSION_ENDED, {"id": member.id, "reason": "signed_out"})
-    ended: Session = member.session
-    return ended
+    for member in reached[:1]:
+        with db.transaction():
+            sessions.end(member.session)
+            tell_end("signed_out", reached, by=lambda each: guard.member_actor(each, source="dashboard"))
+    return [member.session for member in reached[:1]]
 
 
 def _end_there(provider: IdentityProvider, session: Session) -> Any:

@@ -10,7 +10,7 @@ from idp_bridge.errors import DomainError, Invalid
 from idp_bridge.models import Member, PasswordReset, Person, Session
 from idp_bridge.sign_in import Way
 from idp_bridge.web import forms, guard
-from idp_bridge.web.entering import attempt
+from idp_bridge.web.entering import attempt, note_wrong_password
 from idp_bridge.web.errors import form_page
 from idp_bridge.web.guard import public
 
@@ -126,6 +126,8 @@ def submit_change() -> Any:
         with db.transaction():
             password_changes.change(person, form["present"], form["password"], keep=session, actor_of=_acting)
     except DomainError as refused:
+        if refused.fields.get("present") == ["wrong"] and person.email:
+            note_wrong_password(person.email)
         return _change_page(person, refused)
     flash("Your password is changed. Every other session of yours is ended.")
     return redirect(url_for("login.home"), 303)

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ def product(database_url: str, *, workers: int) -> Iterator[Server]:
         "IDP_BRIDGE_DATABASE_URL": database_url,
         "IDP_BRIDGE_BASE_URL": f"http://127.0.0.1:{port}",
         "IDP_BRIDGE_SECRET_KEY": SECRET_KEY,
+        "IDP_BRIDGE_LOG_FORMAT": "json",
         **{f"IDP_BRIDGE_{rate}_RATE": UNLIMITED for rate in ("API", "SCIM", "LOGIN")},
     }
     command = ("idp_bridge.cli", "serve", "--port", str(port), "--workers", str(workers))
@@ -55,18 +57,25 @@ def floor(database_url: str, *, workers: int) -> Iterator[Server]:
 
 @contextmanager
 def _serving(name: str, port: int, command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Server]:
+    log = tempfile.TemporaryFile()  # noqa: SIM115 - a line for each request costs what it costs, and is for nobody
     process = subprocess.Popen(
         [sys.executable, "-m", *command],
         cwd=ROOT,
         env={"PATH": os.defpath, "PYTHONPATH": str(ROOT), **environment},
         stdout=subprocess.DEVNULL,
+        stderr=log,
     )
     try:
-        _wait(process, port, name)
+        try:
+            _wait(process, port, name)
+        except RuntimeError as error:
+            log.seek(0)
+            raise RuntimeError(f"{error}: {log.read().decode()[-2000:]}") from error
         yield Server(name, port, process.pid)
     finally:
         process.terminate()
         process.wait(timeout=START_SECONDS)
+        log.close()
 
 
 def _wait(process: "subprocess.Popen[bytes]", port: int, name: str) -> None:

@@ -17,10 +17,10 @@ from urllib.parse import quote
 
 from flask import Flask
 
-from idp_bridge import db
+from idp_bridge import clock, db
 from idp_bridge.app import create_app
 from idp_bridge.config import Config
-from idp_bridge.models import DirectoryGroup, GroupMember
+from idp_bridge.models import DirectoryGroup, GroupMember, Member, Person
 from idp_bridge.simulator.crypto import make_key_pair
 from tests.bench.directory import operations
 from tests.bench.servers import SECRET_KEY
@@ -78,6 +78,9 @@ def _against_users(users: list[str]) -> Iterator[tuple[str, Callable[[int], tupl
     yield "list count=100, last page", lambda turn: ("GET", f"/Users?count=100&startIndex={last - 99}", None)
     yield "PATCH title", patch
     yield "POST /Users", lambda turn: ("POST", "/Users", person(10_000_000 + turn))
+    before = db.column(Member.select(Member.id).order_by(Member.id).limit(101))[-1]
+    yield "GET /api/users, first page", lambda turn: ("GET", "/api/users", None)
+    yield "GET /api/users, last page", lambda turn: ("GET", f"/api/users?before_id={before}", None)
 
 
 def _against_group(users: list[str], size: int) -> Iterator[tuple[str, Callable[[int], tuple[str, str, Any]]]]:
@@ -120,15 +123,39 @@ def directory(size: int) -> Iterator[tuple[Send, list[str]]]:
         with db.connection():
             world = make_account("bench")
             users = crowd.fill(directory_of(world, add_provider(world, make_key_pair("bench").certificate_pem)), size)
+            _add_members(world, size)
             yield _sender(app, world), users
         db.disconnect()
 
 
+def _add_members(world: World, number: int) -> None:
+    """As many of the account, whom no directory has."""
+    now, known = clock.now(), {"account": world.account.id, "email": "", "managed_by": "local"}
+    with db.transaction():
+        crowd.insert(Person, ({"id": f"per_{n:026}", "created_at": now} for n in range(number)))
+        crowd.insert(
+            Member,
+            (
+                {
+                    **known,
+                    "id": f"usr_{n:026}",
+                    "person": f"per_{n:026}",
+                    "email_key": f"m{n}@x.test",
+                    "created_at": now,
+                }
+                for n in range(number)
+            ),
+        )
+
+
 def _sender(app: Flask, world: World) -> Send:
-    client, headers = app.test_client(), {"Authorization": f"Bearer {world.scim_token}"}
+    client = app.test_client()
+    directory, administrator = ({"Authorization": f"Bearer {token}"} for token in (world.scim_token, world.api_key))
 
     def send(method: str, path: str, body: Any) -> None:
-        answer = client.open(f"/scim/v2{path}", method=method, json=body, headers=headers)
+        by_api = path.startswith("/api/")
+        url, headers = (path, administrator) if by_api else (f"/scim/v2{path}", directory)
+        answer = client.open(url, method=method, json=body, headers=headers)
         if answer.status_code >= 300:
             raise RuntimeError(f"{method} {path}: {answer.status} {answer.get_data(as_text=True)[:300]}")
 

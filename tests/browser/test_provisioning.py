@@ -75,6 +75,7 @@ def test_a_token_is_changed_while_the_page_looks_on(themed: BrowserContext, site
     assert push(site, token, "GET", "/Users?count=1") == 200
     expect(state.get_by_role("link", name="revoke it below")).to_be_visible(timeout=WAITED)
     expect(state).not_to_have_attribute("hx-get", re.compile("."))
+    expect(state.get_by_role("link", name="See the request in the log")).to_be_visible()
     assert faults_of(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     revoke(page, token)

@@ -77,7 +77,8 @@ def connection(administrator: BrowserContext, site: Any, simulator: str, name: s
     """A connection to the simulated Okta, added on the page as an administrator adds it, and known there."""
     page = administrator.new_page()
     page.goto(path_of(site, "identity-providers/new?kind=okta"))
-    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_text("Its metadata is at hand").click()
+    page.get_by_role("group").get_by_label("Name", exact=True).fill(name)
     page.get_by_label("or metadata pasted").fill(requests.get(f"{simulator}/okta/metadata", timeout=10).text)
     page.get_by_role("button", name="Add identity provider").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(name)

@@ -124,6 +124,27 @@ def test_the_database_refuses_to_change_or_delete_an_event(acme: World) -> None:
     assert proof(acme).broken is None
 
 
+def test_no_other_word_for_it_changes_or_deletes_an_event_either(acme: World) -> None:
+    """SQLite's REPLACE deletes a row without any trigger on DELETE, PostgreSQL's TRUNCATE without any on rows."""
+    seal()
+    sqlite = isinstance(db.database.obj, SqliteDatabase)
+    for table in ("event_seal", "event"):
+        copied = f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}"
+        with pytest.raises(Exception, match=r"never (changed|deleted)"), db.transaction():
+            db.database.execute_sql(copied if sqlite else f"TRUNCATE {table} CASCADE")
+    assert proof(acme).broken is None
+
+
+def test_an_event_that_is_gone_before_it_was_sealed_is_told(acme: World, caplog: pytest.LogCaptureFixture) -> None:
+    """No chain can say so: it was never in one."""
+    seal()
+    (taken,) = write(acme)
+    _tampered("DELETE FROM event WHERE id = ?", taken)
+    seal()
+    (said,) = [record for record in caplog.records if "gone before they were sealed" in record.getMessage()]
+    assert said.__dict__["event_ids"] == [taken]
+
+
 def test_events_go_with_their_account(acme: World) -> None:
     """Deleting it deletes all that hangs on it; the sealer forgets what was waiting."""
     write(acme)

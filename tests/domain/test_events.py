@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from peewee import SqliteDatabase
 
 from idp_bridge import bots, credentials, db, idps, invitations, member_lifecycle, member_roles, scim_tokens
-from idp_bridge.events import Type, record
+from idp_bridge.events import Type, concerning, of_account, record
 from idp_bridge.models import Event
 from tests.conftest import World
 from tests.domain import cast
@@ -125,3 +126,38 @@ def test_types_are_an_object_and_a_past_verb() -> None:
         subject, _, version = kind.value.partition(".")
         assert version == "v0"
         assert subject.endswith("ed") or subject.endswith(("begun", "sent", "expiring"))
+
+
+@pytest.mark.parametrize(
+    ("narrowed", "index"),
+    [
+        ({"type": "user_updated.v0", "object_id": "usr_1"}, "event_account_id_object_id_id"),
+        ({"type": "user_updated.v0", "actor_id": "usr_1"}, "event_account_id_principal_id_id"),
+        ({"type": "user_updated.v0", "actor_id": "idp_1"}, "event_account_id_type_id"),
+        ({"actor_id": "idp_1", "object_id": "usr_1"}, "event_account_id_object_id_id"),
+        ({"actor_id": "idp_1"}, "event_account_id_principal_id_id"),
+        ({"type": "user_updated.v0", "source": "scim"}, "event_account_id_type_id"),
+    ],
+)
+def test_events_are_narrowed_by_the_index_that_leads_to_the_fewest(
+    acme: World, narrowed: dict[str, str], index: str
+) -> None:
+    """SQLite has no statistics of them, and a page of a rare thing must not read all events of a common type."""
+    if not isinstance(db.database.obj, SqliteDatabase):
+        pytest.skip("PostgreSQL knows its rows")
+    query = of_account(acme.account, **narrowed).order_by(Event.id.desc()).limit(100)
+    sql, parameters = query.sql()
+    plan = db.database.execute_sql(f"EXPLAIN QUERY PLAN {sql}", parameters).fetchall()
+    assert index in str(plan)
+    assert "TEMP B-TREE" not in str(plan)
+
+
+def test_what_somebody_did_and_what_was_done_to_it_are_one_list(acme: World) -> None:
+    """The newest first, each once, and no more than were asked for."""
+    with db.transaction():
+        bot = bots.create(acme.system, "deploy")
+        actor = replace(acme.system, type="bot_user", id=bot.id)
+        told = [record(actor, Type.ACCOUNT_UPDATED, {"id": bot.id if n % 2 else "acct_x"}) for n in range(5)]
+        record(acme.system, Type.ACCOUNT_UPDATED, {"id": "acct_x"})
+    assert [event.id for event in concerning(acme.account, bot.id, limit=4)] == told[:0:-1]
+    assert len(concerning(acme.account, bot.id, limit=100)) == 6

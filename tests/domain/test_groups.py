@@ -34,10 +34,10 @@ def test_a_mapping_made_before_the_push_waits_under_its_name(sso: World) -> None
     waiting = _map(sso, group_display_name="Finance")
     assert waiting.group_id is None
     elsewhere = cast.connect(sso, name="Entra")
-    groups.bind_mappings(elsewhere.id, cast.group(elsewhere, "Finance"))
+    groups.bind_mappings(sso.system, elsewhere.id, cast.group(elsewhere, "Finance"))
     assert cast.again(waiting).group_id is None
     row = cast.group(waiting.identity_provider, "FINANCE")
-    groups.bind_mappings(waiting.identity_provider_id, row)
+    groups.bind_mappings(sso.system, waiting.identity_provider_id, row)
     assert cast.again(waiting).group_id == row.id
 
 
@@ -56,13 +56,17 @@ def test_a_group_that_comes_has_in_it_whom_its_directory_says(sso: World) -> Non
     Member.update(active=False).where(Member.id.in_([sso.owner.id, alone.id])).execute()
     row = cast.group(sso.provider, "Finance")
     with pytest.raises(Conflict) as caught, db.transaction():
-        groups.bind_mappings(sso.provider.id, row)
+        groups.bind_mappings(sso.system, sso.provider.id, row)
     assert caught.value.code is Code.LAST_ADMINISTRATOR
     Member.update(active=True).execute()
     with db.transaction():
-        groups.bind_mappings(sso.provider.id, row)
+        groups.bind_mappings(sso.system, sso.provider.id, row)
     assert member_roles.roles_of(sso.account, managed) == ("developer",)
     assert member_roles.roles_of(sso.account, alone) == ("admin", "billing")
+    told = cast.happened(sso, "user_updated.v0")[-1]
+    assert (told.object["id"], told.object["claimed_roles"]) == (managed.id, [])
+    assert told.object["before"] == {"claimed_roles": ["admin", "billing"]}
+    assert {event.object["before"]["group_id"] for event in cast.happened(sso, "role_mapping_updated.v0")} == {None}
 
 
 def test_a_mapping_by_name_finds_a_group_that_is_there(sso: World) -> None:
@@ -113,7 +117,7 @@ def test_a_new_group_with_a_renamed_ones_old_name_can_be_mapped(sso: World) -> N
     _map(sso, group_id=old.id)
     old.display_name, old.display_name_key = "Money", "money"
     old.save()
-    groups.bind_mappings(sso.provider.id, old)
+    groups.bind_mappings(sso.system, sso.provider.id, old)
     new = cast.group(sso.provider, "Finance")
     assert _map(sso, group_id=new.id).group_id == new.id
 

@@ -277,3 +277,32 @@ def test_a_directory_has_members_of_its_own_account_only(sso: World) -> None:
     """What was provisioned names its provider."""
     member = cast.provisioned(sso, "a@acme.test")
     assert Member.get_by_id(member.id).identity_provider_id == (sso.provider.id if sso.provider else None)
+
+
+def test_what_a_provider_leaves_behind_is_told_with_its_end(sso: World) -> None:
+    """Who is managed by hand from now on, who stays out, and whose roles are gone: nobody has to find that out."""
+    assert sso.provider is not None
+    stays, held = cast.provisioned(sso, "ann@acme.test"), cast.provisioned(sso, "bob@acme.test")
+    with db.transaction():
+        member_lifecycle.set_directory_active(sso.system, held, False)
+        mapping = groups.map_role(sso.system, sso.provider, role="billing", group_display_name="Finance")
+        member_roles.set_claimed_roles(sso.system, stays, {mapping.id: "billing"})
+        idps.delete(sso.system, cast.again(sso.provider))
+    (told,) = cast.happened(sso, "identity_provider_deleted.v0")
+    assert told.object["claims_lost_by"] == {"count": 1, "ids": [stays.id]}
+    assert told.object["members_held"] == {"count": 1, "ids": [held.id]}
+    assert told.object["members_left"] == {"count": 2, "ids": sorted([stays.id, held.id])}
+
+
+def test_whom_a_provider_made_an_administrator_is_told_when_it_may_no_more(sso: World) -> None:
+    """By the setting's own event, with its certificates as they are told everywhere."""
+    assert sso.provider is not None
+    member = cast.join(sso, "ann@acme.test", "viewer")
+    with db.transaction():
+        idps.change(sso.system, sso.provider, may_grant_admin=True)
+        mapping = groups.map_role(sso.system, sso.provider, role="admin", group_display_name="Root")
+        member_roles.set_claimed_roles(sso.system, member, {mapping.id: "admin"})
+        idps.change(sso.system, sso.provider, may_grant_admin=False)
+    told = cast.happened(sso, "identity_provider_updated.v0")[-1]
+    assert told.object["administrators_by_it"] == {"count": 1, "ids": [member.id]}
+    assert told.object["before"] == {"may_grant_admin": True}

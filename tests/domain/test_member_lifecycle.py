@@ -4,7 +4,19 @@ from dataclasses import replace
 
 import pytest
 
-from idp_bridge import clock, db, groups, invitations, member_lifecycle, member_roles, members, people, seats
+from idp_bridge import (
+    clock,
+    db,
+    event_sealing,
+    groups,
+    invitations,
+    member_lifecycle,
+    member_roles,
+    members,
+    people,
+    receipts,
+    seats,
+)
 from idp_bridge.errors import Code, Conflict, Forbidden
 from idp_bridge.models import Member, Person
 from tests.conftest import World
@@ -33,6 +45,30 @@ def test_a_hold_is_not_lifted_by_the_directory(sso: World) -> None:
     assert caught.value.code is Code.MANAGED_BY_DIRECTORY
 
 
+def test_whoever_stays_out_is_neither_suspended_nor_reactivated_again(sso: World) -> None:
+    """A webhook that lets people in must not take the directory's word for an administrator's; and only what stops
+    something has a receipt."""
+    member = cast.provisioned(sso, "a@acme.test")
+    with db.transaction():
+        member_lifecycle.suspend(sso.system, member)
+        for active in (False, True):
+            assert member_lifecycle.set_directory_active(sso.system, member, active)
+        member_lifecycle.deprovision(sso.system, member)
+    told = [event for event in cast.happened(sso) if event.object_id == member.id and "created" not in event.type]
+    assert [(event.type, event.object["before"]) for event in told] == [
+        ("user_suspended.v0", {"held": False, "active": True}),
+        ("user_updated.v0", {"directory_active": True}),
+        ("user_updated.v0", {"directory_active": False}),
+        ("user_deprovisioned.v0", {"active": False}),
+    ]
+    assert [event.object["directory_active"] for event in told[1:3]] == [False, True]
+    assert ["credentials" in event.object for event in told] == [True, False, False, False]
+    event_sealing.seal(clock.now())
+    receipts.write(clock.now())
+    (receipt,) = cast.happened(sso, "member_deprovisioned.v0")
+    assert receipt.object["event_id"] == told[0].id
+
+
 def test_a_hold_is_lifted_while_the_directory_says_inactive(sso: World) -> None:
     """She stays inactive until her directory says active, and then comes in; a hold is one of both, and told apart."""
     member = cast.provisioned(sso, "a@acme.test")
@@ -43,8 +79,8 @@ def test_a_hold_is_lifted_while_the_directory_says_inactive(sso: World) -> None:
     lifted = cast.again(member)
     assert (lifted.held, lifted.active) == (False, False)
     assert seats.count(sso.account).used == 1
-    (event,) = cast.happened(sso, "user_updated.v0")
-    assert (event.object["active"], event.object["before"]) == (False, {"held": True})
+    told = [(event.object["active"], event.object["before"]) for event in cast.happened(sso, "user_updated.v0")]
+    assert told == [(False, {"held": False}), (False, {"held": True})]
     with db.transaction():
         member_lifecycle.set_directory_active(sso.system, lifted, True)
     assert cast.again(member).active

@@ -138,7 +138,7 @@ def test_a_deleted_group_takes_its_roles_with_it(sso: World) -> None:
     row.delete_instance()
     assert _roles(sso, member) == ("developer",)
     again = cast.group(sso.provider, "ONE", [member])
-    groups.bind_mappings(sso.provider.id, again)
+    groups.bind_mappings(sso.system, sso.provider.id, again)
     assert _roles(sso, member) == ("billing", "developer")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from idp_bridge import clock, db, fetching, idps, metadata_refresh
+from idp_bridge import clock, db, fetching, identity_links, idps, metadata_refresh
 from idp_bridge.errors import Conflict, NotFound
 from idp_bridge.models import IdentityProvider
 from tests import https
@@ -399,6 +399,34 @@ def test_an_answer_that_fits_no_more_is_not_used(
     change(sso, metadata_url=site.origin + PATH)
     meanwhile(lambda: idps.delete(sso.system, cast.again(provider)))
     assert not IdentityProvider.select().where(IdentityProvider.id == provider.id).exists()
+
+
+def test_a_provider_whose_links_were_forgotten_is_refreshed_as_ever(
+    sso: World, site: https.Site, provider: IdentityProvider
+) -> None:
+    """Not every event of a connection is about what is trusted: the roll-over of a key that is vouched for comes."""
+    with db.transaction():
+        identity_links.remember(provider, sso.owner, name_id="ann", name_id_format="x")
+        assert identity_links.forget_all(sso.system, provider) == 1
+    signing = signing_idp.pair("metadata")
+    provider = change(sso, metadata_certificate=signing.certificate.pem)
+    site.documents[PATH] = signed(entity(BOTH, attributes=ID), signing)
+    assert pinned(refreshed(provider)) == fingerprints(OLD, NEW)
+
+
+def test_what_an_administrator_looks_at_is_told_as_hers(
+    sso: World, site: https.Site, provider: IdentityProvider
+) -> None:
+    """By her request, with its address; what the job finds is the job's."""
+    site.documents[PATH] = entity(BOTH)
+    actor = replace(cast.acting(sso, sso.owner), address="192.0.2.1", request_id="op_1")
+    metadata_refresh.refresh(provider.id, actor=actor)
+    (event,) = cast.happened(sso, "identity_provider_change_proposed.v0")
+    assert (event.principal_id, event.source, event.address) == (sso.owner.id, "api", "192.0.2.1")
+    site.documents[PATH] = entity()
+    metadata_refresh.refresh(provider.id, actor=actor)
+    (withdrawn,) = cast.happened(sso, "identity_provider_change_discarded.v0")
+    assert (withdrawn.principal_id, "says again" in withdrawn.object["reason"]) == (sso.owner.id, True)
 
 
 def test_a_site_that_is_slow_does_not_hold_a_lock(site: https.Site, provider: IdentityProvider) -> None:

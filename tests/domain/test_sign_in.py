@@ -303,6 +303,20 @@ def test_an_assertion_cannot_take_another_members_address(sso: World) -> None:
     assert come(sso, said(sso.owner.email, "o-1")).id == sso.owner.id
 
 
+def test_the_roles_that_a_sign_in_gives_back_are_told(sso: World) -> None:
+    """Whom an administrator has left without any gets the provider's default ones at her next sign-in, and an event
+    says so."""
+    member = come(sso, said("a@acme.test"))
+    with db.transaction():
+        member_roles.set_roles(sso.system, member, [])
+    before = {event.id for event in cast.happened(sso)}
+    come(sso, said("a@acme.test", groups=("Unmapped",)))
+    come(sso, said("a@acme.test", groups=("Unmapped",)))
+    (told,) = [event for event in cast.happened(sso, "user_updated.v0") if event.id not in before]
+    assert (told.object["id"], told.object["roles"]) == (member.id, ["developer"])
+    assert told.object["before"] == {"roles": []}
+
+
 def test_losing_the_last_claimed_role_leaves_the_default_ones(sso: World) -> None:
     """She is a member still, and a member without any role could open no page."""
     assert sso.provider is not None

@@ -2,15 +2,18 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from peewee import fn
 
-from idp_bridge import accounts, actors, bots, credentials, db, keyring, operator_keys
+from idp_bridge import accounts, actors, bots, credentials, db, keyring, members, operator_keys
 from idp_bridge.models import Credential, CredentialUse
 from tests.conftest import SECRET_KEY
 from tests.live.effect import Two, two
@@ -62,13 +65,60 @@ class Asker:
             self.fault = fault
 
 
-def _bot(token_of: credentials.Kind) -> tuple[str, str, str]:
-    """A bot user of acme, the secret of its credential, and an operator key."""
+def _issued(kind: credentials.Kind, owner: credentials.Owner) -> str:
+    """What is shown of a new credential: its secret, or the line of its public key. In a transaction."""
+    line = ed25519.Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    public_key = line.decode() if kind is credentials.SSH_PUBLIC_KEY else None
+    issued = credentials.issue(actors.system(accounts.find("acme")), kind, owner, public_key=public_key)
+    return issued.token or issued.credential.public_key
+
+
+def _bot(kind: credentials.Kind) -> tuple[str, str, str]:
+    """A bot user of acme, what is shown of its credential, and an operator key."""
     with db.connection(), db.transaction():
-        system = actors.system(accounts.find("acme"))
-        bot = bots.create(system, "deploy")
-        token = credentials.issue(system, token_of, bot).token
-        return bot.id, token or "", operator_keys.issue("edge").token
+        bot = bots.create(actors.system(accounts.find("acme")), "deploy")
+        return bot.id, _issued(kind, bot), operator_keys.issue("edge").token
+
+
+def _hers(both: Two, kind: credentials.Kind) -> tuple[str, str]:
+    """What is shown of a credential of the member who has joined or was pushed, and an operator key."""
+    with db.connection(), db.transaction():
+        owner = members.get(accounts.find("acme"), both.user_id)
+        return _issued(kind, owner), operator_keys.issue("edge").token
+
+
+Switch = Callable[[bool], Any]
+
+
+def _of_a_bot(both: Two, kind: credentials.Kind) -> tuple[str, str, Switch]:
+    bot_id, shown, operator_key = _bot(kind)
+    return shown, operator_key, lambda on: both.change("PATCH", f"/api/bot_users/{bot_id}", {"active": on})
+
+
+def _of_a_member(both: Two, kind: credentials.Kind) -> tuple[str, str, Switch]:
+    both.join()
+    return *_hers(both, kind), lambda on: both.change("PATCH", f"/api/users/{both.user_id}", {"active": on})
+
+
+def _of_a_directory(both: Two, kind: credentials.Kind) -> tuple[str, str, Switch]:
+    both.push()
+
+    def switch(on: bool) -> Any:
+        operation = {"op": "replace", "path": "active", "value": on}
+        body = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [operation]}
+        return both.change("PATCH", f"/scim/v2/Users/{both.record_id}", body, token=both.scim_token)
+
+    return *_hers(both, kind), switch
+
+
+#: Whose credential, and of which kind: each owner and each kind at least once.
+RACES = [
+    (_of_a_bot, credentials.AUTHTOKEN),
+    (_of_a_bot, credentials.SSH_PUBLIC_KEY),
+    (_of_a_member, credentials.API_KEY),
+    (_of_a_member, credentials.SSH_PUBLIC_KEY),
+    (_of_a_directory, credentials.AUTHTOKEN),
+]
 
 
 def _wait_for_answers(askers: list[Asker], since: float, stopped: threading.Event) -> None:
@@ -80,11 +130,14 @@ def _wait_for_answers(askers: list[Asker], since: float, stopped: threading.Even
         stopped.wait(0.002)  # between two looks, so that they and the servers have the processor
 
 
-@pytest.mark.parametrize("kind", [credentials.AUTHTOKEN, credentials.API_KEY], ids=lambda kind: kind.name)
-def test_no_process_says_active_after_the_deactivation_was_answered(both: Two, kind: credentials.Kind) -> None:
-    """Nor inactive after the reactivation: clients at both servers ask all the while."""
-    bot_id, token, operator_key = _bot(kind)
-    askers = [Asker(served.url, operator_key, token) for served in (both.here, both.there) for _ in range(ASKING)]
+@pytest.mark.parametrize(("prepare", "kind"), RACES, ids=lambda part: getattr(part, "name", None) or part.__name__[1:])
+def test_no_process_says_active_after_the_deactivation_was_answered(
+    both: Two, prepare: Callable[[Two, credentials.Kind], tuple[str, str, Switch]], kind: credentials.Kind
+) -> None:
+    """Nor inactive after the reactivation: clients at both servers ask all the while, whoever is switched off, by the
+    API or by her directory."""
+    shown, operator_key, switch = prepare(both, kind)
+    askers = [Asker(served.url, operator_key, shown) for served in (both.here, both.there) for _ in range(ASKING)]
     stopped = threading.Event()
     threads = [threading.Thread(target=asker.run, args=(stopped,)) for asker in askers]
     for thread in threads:
@@ -93,7 +146,7 @@ def test_no_process_says_active_after_the_deactivation_was_answered(both: Two, k
     try:
         for number in range(2 * ROUNDS):
             active = number % 2 == 1
-            both.change("PATCH", f"/api/bot_users/{bot_id}", {"active": active})
+            switch(active)
             answered = time.monotonic()
             _wait_for_answers(askers, answered, stopped)
             settled.append((answered, time.monotonic(), active))

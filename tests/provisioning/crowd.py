@@ -14,9 +14,9 @@ SPAN = 500
 GROUP = 2
 
 
-def fill(directory: Directory, number: int) -> list[str]:
+def fill(directory: Directory, number: int, *, analyzed: bool = True) -> list[str]:
     """Users ``u0`` and so on with three addresses, each in one group of two; one modified a second after the other.
-    The ids of the users."""
+    The ids of the users. ``analyzed``: PostgreSQL has statistics, as it has some minutes after a first import."""
     users = [ids.new("du") for _ in range(number)]
     with db.transaction():
         insert(DirectoryUser, (_user(directory, n, id) for n, id in enumerate(users)))
@@ -27,7 +27,7 @@ def fill(directory: Directory, number: int) -> list[str]:
         groups = [ids.new("grp") for _ in range(0, number, GROUP)]
         insert(DirectoryGroup, (_group(directory, n, id) for n, id in enumerate(groups)))
         insert(GroupMember, ({"group": groups[n // GROUP], "user": id} for n, id in enumerate(users)))
-    if db.database.for_update:
+    if db.database.for_update and analyzed:
         db.database.execute_sql("ANALYZE")
     return users
 

@@ -196,6 +196,35 @@ def test_events_tell_who_came_and_went(directory: Directory, people: list[str]) 
 # --- roles ------------------------------------------------------------------------------------------------------
 
 
+def test_events_tell_what_of_a_group_changed(directory: Directory, people: list[str]) -> None:
+    """Its attributes before and after; and at its end who was in it."""
+    row = create(directory, "Crew", *people[:2], externalId="g-1")
+    patch(directory, row, {"op": "replace", "value": {"externalId": "g-2"}})
+    told = Event.select().order_by(Event.id.desc()).get().object
+    assert (told["external_id"], told["before"]) == ("g-2", {"external_id": "g-1"})
+    with db.transaction():
+        scim_groups.delete(directory, row.id)
+    gone = Event.select().where(Event.type == "group_deleted.v0").get().object
+    assert (gone["removed"], gone["removed_count"]) == (sorted(people[:2]), 2)
+
+
+def test_events_tell_which_mapping_a_group_took_and_left(directory: Directory, acme: World) -> None:
+    """One that waits, one that is renamed with its group, one that waits again."""
+    with db.transaction():
+        groups.map_role(acme.system, directory.identity_provider, role="viewer", group_display_name="Crew")
+    row = create(directory, "Crew")
+    patch(directory, row, {"op": "replace", "path": "displayName", "value": "Team"})
+    with db.transaction():
+        scim_groups.delete(directory, row.id)
+    told = [event.object for event in Event.select().where(Event.type == "role_mapping_updated.v0").order_by(Event.id)]
+    assert [one["before"] for one in told] == [
+        {"group_id": None},
+        {"group_display_name": "Crew"},
+        {"group_id": row.id},
+    ]
+    assert [one["group_id"] for one in told] == [row.id, row.id, None]
+
+
 def roles_of(directory: Directory, user_id: str) -> tuple[str, ...]:
     """The roles of the member behind a user."""
     member = Member.get_by_id(users.RECORDS.get(directory, user_id).member_id)

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from peewee import Select, Value
 
-from idp_bridge import db, member_lifecycle
+from idp_bridge import db, member_lifecycle, sign_in
 from idp_bridge.models import DirectoryEmail, DirectoryUser, GroupMember, Member
 from idp_bridge.provisioning import groups, json_sql, query, users
 from idp_bridge.provisioning.directory import Directory
 from idp_bridge.provisioning.records import Records
+from idp_bridge.sign_in import Identity
 from idp_bridge.text import fold as name_key
 from scim.attributes import fold
 from scim.filter import parse_filter
@@ -116,6 +118,17 @@ def test_lookup_uses_an_index(directory: Directory) -> None:
                 assert _reads_much(directory, records, text.format(**names), page) == [], text
     for text in ('displayName eq "User 7"', 'emails.value co "work7"', 'not (userName eq "u7@x.test")'):
         assert _reads_much(directory, users.RECORDS, text, Page()), text
+
+
+@pytest.mark.parametrize("analyzed", [True, False], ids=["with statistics", "without"])
+def test_a_sign_in_finds_who_it_is_by_indexes(directory: Directory, analyzed: bool) -> None:
+    """By externalId, link, userName and addresses; also before PostgreSQL knows how large the directory is."""
+    crowd.fill(directory, NUMBER, analyzed=analyzed)
+    identity = Identity(name_id="work7@x.test", name_id_format="", email="home8@x.test")
+    with _queries() as sent:
+        sign_in.identify(directory.account, directory.identity_provider, identity)
+    assert len(sent) > 3, "every search was asked"
+    assert [step for sql, parameters in sent for step in _steps(sql, parameters)] == []
 
 
 # --- nothing is lost --------------------------------------------------------------------------------------------

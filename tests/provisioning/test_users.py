@@ -177,8 +177,70 @@ def test_profile_follows_the_record(directory: Directory) -> None:
 def test_other_change_is_an_event_too(directory: Directory) -> None:
     """Every write is audited, also where the account knows nothing of the attribute."""
     row = create(directory)
+    patch(directory, row, title="Lead", externalId="x-1")
+    told = Event.select().order_by(Event.id.desc()).get().object
+    assert told == {
+        "id": row.member_id,
+        "record": {"id": row.id, "before": {}, "after": {"title": "Lead", "externalId": "x-1"}},
+    }
+
+
+def test_a_change_that_her_sign_in_has_made_already_is_an_event_too(directory: Directory) -> None:
+    """The member stays as she is, and the record does not."""
+    row = create(directory)
+    Member.update(name="Bob Builder").execute()
+    before = Event.select().count()
+    patch(directory, row, displayName="Bob Builder", title="Lead")
+    assert Event.select().count() == before + 1
+    told = Event.select().order_by(Event.id.desc()).get()
+    assert (told.type, told.object["id"]) == ("user_updated.v0", row.member_id)
+    assert told.object["record"]["after"] == {"displayName": "Bob Builder", "title": "Lead"}
+
+
+def test_one_event_tells_of_a_record_and_its_member(directory: Directory) -> None:
+    """What of her changed, and every attribute that was written, in one place."""
+    row = create(directory)
+    before = Event.select().count()
+    patch(directory, row, displayName="Bob", externalId="x-1")
+    assert Event.select().count() == before + 1
+    told = Event.select().order_by(Event.id.desc()).get().object
+    assert (told["name"], set(told["before"])) == ("Bob", {"name"})
+    assert told["record"]["after"] == {"displayName": "Bob", "externalId": "x-1"}
+
+
+def test_what_nobody_stands_behind_is_told_under_its_own_id(directory: Directory) -> None:
+    """A record of somebody whom another directory has taken over: its changes and its end."""
+    row = create(directory)
+    DirectoryUser.update(member=None).execute()
     patch(directory, row, title="Lead")
-    assert Event.select().order_by(Event.id.desc()).get().object["changed"] == ["title"]
+    with db.transaction():
+        users.delete(directory, row.id)
+    changed, gone = list(Event.select().order_by(Event.id.desc()).limit(2))[::-1]
+    assert (changed.object_id, changed.object["record"]["after"]) == (row.id, {"title": "Lead"})
+    assert (gone.object_id, gone.object["record"]["after"]) == (row.id, None)
+
+
+def test_a_user_who_goes_leaves_each_of_her_groups_by_an_event(directory: Directory) -> None:
+    """Whoever keeps the members of groups hears of it as of every other change."""
+    row = create(directory)
+    with db.transaction():
+        crew = groups.create(directory, {"displayName": "Crew", "members": [{"value": row.id}]}).row
+        other = groups.create(directory, {"displayName": "Other"}).row
+    with db.transaction():
+        users.delete(directory, row.id)
+    told = [event for event in Event.select().order_by(Event.id) if event.type == "group_updated.v0"]
+    assert [(event.object_id, event.object["removed"]) for event in told] == [(crew.id, [row.id])]
+    assert other.id not in {event.object_id for event in told}
+
+
+def test_no_event_of_a_record_holds_a_secret_or_a_book(directory: Directory) -> None:
+    """As the request log keeps it; what is longer than anybody reads is left out."""
+    row = create(directory)
+    patch(directory, row, password="hunter2hunter2", profileUrl="https://x.test/" + "x" * 9_000)
+    written = db.encode(Event.select().order_by(Event.id.desc()).get().object)
+    assert "hunter2" not in written
+    assert len(written) < 2_000
+    assert "left out" in written
 
 
 def test_no_change_is_no_version(directory: Directory, statements: Any) -> None:

@@ -126,7 +126,7 @@ def test_every_setting_that_a_page_names_is_read() -> None:
 _SCREENS = "\n".join(
     path.read_text()
     for path in sorted((ROOT / "idp_bridge" / "web").rglob("*"))
-    if path.parent.name in ("templates", "dashboard", "login") and path.suffix in (".html", ".py")
+    if path.parent.name in ("templates", "dashboard", "set_up", "login") and path.suffix in (".html", ".py")
 )
 
 

@@ -169,10 +169,10 @@ def test_what_belongs_to_another_account_is_not_found(signed_in: FlaskClient, ap
 
 
 MAY = {
-    "viewer": {"members", "groups", "roles", "settings", "bot-users", "events", "usage"},
-    "billing": {"members", "roles", "settings", "usage"},
-    "team_manager": {"members", "groups", "roles", "settings", "events"},
-    "developer": {"members", "groups", "roles", "settings", "bot-users", "credentials", "events", "usage"},
+    "viewer": {"overview", "members", "groups", "roles", "settings", "bot-users", "events", "usage"},
+    "billing": {"overview", "members", "roles", "settings", "usage"},
+    "team_manager": {"overview", "members", "groups", "roles", "settings", "events"},
+    "developer": {"overview", "members", "groups", "roles", "settings", "bot-users", "credentials", "events", "usage"},
 }
 
 

@@ -144,6 +144,7 @@ def test_a_token_is_changed_step_by_step(
     part = text_of(signed_in, again)
     assert "Revoke the former one" in part
     assert "hx-get" not in part
+    assert "See the request in the log" in part
     assert "<html" not in part
     assert "Still in use" not in part
     push(app, former, "GET", "/Users")

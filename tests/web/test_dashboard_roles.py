@@ -296,6 +296,23 @@ def test_everybody_names_herself(client: FlaskClient, world: World) -> None:
     assert submit(client, f"members/{world.owner.id}/name", page="profile", name="Mine").status_code == 403
 
 
+def test_the_profile_tells_by_which_ways_one_comes_in(
+    signed_in: FlaskClient, world: World, provider: IdentityProvider
+) -> None:
+    """What identity providers call her, her password, and why there is none under enforced single sign-on."""
+    assert "Change your password" in text_of(signed_in, "profile")
+    with db.connection(), db.transaction():
+        IdentityLink.create(
+            identity_provider=provider, name_id_format="f", name_id="n-17", member=world.owner, created_at=clock.now()
+        )
+    assert "<dt>Okta</dt><dd><code>n-17</code></dd>" in text_of(signed_in, "profile")
+    with db.connection():
+        Account.update(sso_mode="enforced", enforced_at=clock.now()).where(Account.id == world.account.id).execute()
+    page = text_of(signed_in, "profile")
+    assert "takes single sign-on only" in page
+    assert "Change your password" not in page
+
+
 def test_a_name_that_a_directory_owns_is_read_only(signed_in: FlaskClient, dana: Member) -> None:
     """On her page, and by the form that is not there."""
     page = text_of(signed_in, f"members/{dana.id}")

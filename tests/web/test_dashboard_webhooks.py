@@ -72,6 +72,22 @@ def test_a_test_ends_up_in_the_log(owner: FlaskClient) -> None:
     assert send(owner, f"/{hook}/deliveries/{row.id}/redeliver").status_code == 303
 
 
+def test_the_log_is_narrowed_and_downloaded(owner: FlaskClient) -> None:
+    """By the state of a delivery; a row for each, with its last attempt."""
+    hook, _ = make(owner)
+    send(owner, f"/{hook}/test")
+    with db.connection():
+        event_sealing.seal(clock.now())
+        webhook_delivery.deliver(clock.now())
+    waiting = text_of(owner.get(f"{BASE}/{hook}?state=waiting"))
+    assert "webhook_tested.v0" in waiting
+    assert "No such delivery" in text_of(owner.get(f"{BASE}/{hook}?state=delivered"))
+    lines = owner.get(f"{BASE}/{hook}/deliveries.csv").get_data(as_text=True).splitlines()
+    assert len(lines) == 2
+    assert "webhook_tested.v0,waiting" in lines[1]
+    assert "not public" in lines[1]
+
+
 def test_it_is_changed_switched_and_deleted(owner: FlaskClient) -> None:
     """Each answer leads back to a page that says so."""
     hook, _ = make(owner)

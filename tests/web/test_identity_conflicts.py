@@ -204,6 +204,13 @@ def test_a_second_directory_waits_until_an_administrator_lets_it(
     assert ask(second, "ann@acme.test") == "201"
     now = api.get(f"users/{ann}")
     assert (now["identity_provider_id"], now["roles"], now["active"]) == (second.row.id, ["developer"], True)
+    (told,) = [
+        one["object"]
+        for one in api.get(f"events?object_id={ann}")["events"]
+        if "roles" in one["object"].get("before", {})
+    ]
+    assert (told["identity_provider_id"], told["roles"]) == (second.row.id, ["developer"])
+    assert told["before"] == {"identity_provider_id": first.row.id, "roles": ["billing", "developer"]}
     off = {"schemas": [USER], "userName": "ann@acme.test", "active": False}
     assert first.send("PUT", f"/Users/{mine['id']}", off).status_code == 200
     assert first.send("DELETE", f"/Users/{mine['id']}").status_code == 204

@@ -10,7 +10,7 @@ from idp_bridge import clock, credentials, db, mail, member_lifecycle, member_ro
 from idp_bridge.models import Account, BotUser, Event, Invitation, Mail, Member
 from tests.conftest import PASSWORD, World, make_account
 from tests.smtp import Mailbox
-from tests.web.connections import Connection
+from tests.web.connections import Connection, events_of
 from tests.web.pages import post, sign_in
 
 MEMBERS = "/accounts/acme/members"
@@ -220,3 +220,29 @@ def test_a_bot_invites_while_it_is_active(app: Flask, client: FlaskClient, world
     assert (again["id"], again["state"], again["invited_by"]) == (made["id"], "pending", "owner@acme.test")
     assert again["accept_url"] not in (None, made["accept_url"])
     assert client.get(urlsplit(again["accept_url"]).path).status_code == 200
+
+
+def test_who_guesses_a_password_at_an_invitation_is_told_of(
+    owner: FlaskClient, app: Flask, world: World, mailbox: Mailbox
+) -> None:
+    """In the account whose invitation it is, although nobody there has that address yet."""
+    invite(owner)
+    page = mailed(mailbox)
+    answer = post(app.test_client(), page, known="on", password="a guess, long enough", email=NEW)
+    assert answer.status_code == 400
+    with db.connection():
+        (event,) = events_of(world, "sign_in_refused.v0")
+    assert (event.principal_id, event.principal_type, event.object["facts"]["email"]) == (None, "system", NEW)
+
+
+def test_whoever_accepts_has_done_so_herself(owner: FlaskClient, app: Flask, world: World, mailbox: Mailbox) -> None:
+    """Her membership and its invitation are told as hers, by the id that she has from then on."""
+    invite(owner)
+    assert (
+        post(app.test_client(), mailed(mailbox), name="New", password="a-new-long-secret-1", email=NEW).status_code
+        == 303
+    )
+    with db.connection():
+        joined = Member.get(Member.email == NEW)
+        told = [*events_of(world, "user_created.v0")[-1:], *events_of(world, "invitation_accepted.v0")]
+    assert [(event.principal_id, event.principal_type) for event in told] == [(joined.id, "user")] * 2

@@ -137,6 +137,25 @@ def test_a_refused_sign_in_is_an_event_of_the_account_that_knows_the_address(cli
     assert event.type == "sign_in_refused.v0"
     assert event.object["reason"] == "not_a_member"
     assert event.object["id"] == world.owner.id
+    assert (event.principal_id, event.principal_type, event.principal_subject) == (None, "system", "unknown")
+    assert event.address == "127.0.0.1"
+
+
+def test_a_session_ends_in_each_account_in_which_it_was_used(client: FlaskClient, world: World) -> None:
+    """Each heard of its beginning; where it was never used there is nothing to end."""
+    with db.connection():
+        for slug in ("umbrella", "unused"):
+            other = make_account(slug)
+            Member.update(person=world.owner.person_id).where(Member.id == other.owner.id).execute()
+    sign_in(client)
+    assert client.get("/accounts/umbrella/members").status_code == 200
+    post(client, "/logout", page="/logout")
+    with db.connection():
+        ended = Event.select(Event, Account).join(Account).where(Event.type == "session_ended.v0")
+        assert {(event.account.slug, event.object["reason"]) for event in ended} == {
+            ("acme", "signed_out"),
+            ("umbrella", "signed_out"),
+        }
 
 
 @pytest.fixture

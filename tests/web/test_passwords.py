@@ -150,3 +150,22 @@ def test_attempts_are_counted(app: Flask, config: Config, world: World, mailbox:
     fields = {"email": OWNER, "present": "wrong wrong", "password": "short"}
     answers = [post(client, path, page=path, **fields).status_code for _ in range(4)]
     assert 429 in answers
+
+
+def refused(world: World) -> list[Event]:
+    with db.connection():
+        told = (Event.account == world.account) & (Event.type == "sign_in_refused.v0")
+        return list(Event.select().where(told).order_by(Event.id))
+
+
+def test_a_wrong_password_is_told_wherever_it_is_given(client: FlaskClient, world: World) -> None:
+    """To change it, or at the link of somebody who has one: whoever guesses is not she, and may not do it unseen."""
+    assert sign_in(client).status_code == 303
+    page = post(client, "/password", present="not hers at all", password="another-long-secret-1")
+    assert page.status_code == 400
+    with db.connection(), db.transaction():
+        link = people.one_time_link(world.owner.person, world.account, people.PASSWORD_SETUP)
+    page = post(client, f"/login/password/{link}", password="not hers either, no")
+    assert page.status_code == 400
+    told = refused(world)
+    assert [(event.object["id"], event.principal_id) for event in told] == [(world.owner.id, None)] * 2

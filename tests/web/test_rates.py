@@ -302,7 +302,7 @@ def test_set_up_links_are_counted_by_network_and_by_link(app: Flask, world: Worl
     """Whoever tries links comes no faster than whoever tries passwords; and one link changes no more than a person
     does, from wherever it is used."""
     with db.connection(), db.transaction():
-        provider = idps.begin_set_up(world.system, name="Okta", kind="okta", first_step="app")
+        provider = idps.create(world.system, name="Okta", trust=None, kind="okta")
         owner = replace(world.system, type="user", id=world.owner.id, roles=("admin",))
         token = set_up_links.make(owner, provider).token
     stranger, opener = app.test_client(), app.test_client()

@@ -3,6 +3,7 @@ and enabling at the end; every step over plain forms."""
 
 import io
 import re
+from collections.abc import Iterator
 from html import unescape
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp_bridge import db, enforcement, idps, own_roles
+from idp_bridge import db, enforcement, fetching, idps, own_roles
 from idp_bridge.models import Event, IdentityProvider, Member, SignInFlow
 from idp_bridge.providers import KINDS, set_up_guides
 from idp_bridge.simulator.saml_idp import Provider
+from tests import https
 from tests.conftest import World, add_provider, make_account
 from tests.web.connections import Connection, events_of, failed_checks, flows_of
 from tests.web.pages import post, sign_in
@@ -28,6 +30,13 @@ def signed_in(client: FlaskClient, world: World) -> FlaskClient:
     """A browser in which acme's owner is signed in."""
     sign_in(client)
     return client
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[https.Site]:
+    """An https server of the provider."""
+    with https.serve(tmp_path_factory.mktemp("tls")) as site:
+        yield site
 
 
 def submit(client: FlaskClient, path: str, **fields: Any) -> Any:
@@ -204,6 +213,40 @@ def test_the_metadata_is_read_and_summed_up(signed_in: FlaskClient, simulated: d
     for end in ("not_before", "not_after"):
         assert certificate[end][:10] in text
     assert "Testing" in text
+
+
+def test_the_metadata_is_read_from_its_address(
+    signed_in: FlaskClient, server: https.Site, monkeypatch: pytest.MonkeyPatch, simulated: dict[str, Provider]
+) -> None:
+    """And from there again once the connection is enabled; a document given later in another way ends that."""
+    monkeypatch.setattr(fetching, "PUBLIC", server.limits)
+    server.documents = {"/metadata": simulated["okta"].metadata_xml}
+    provider = begin(signed_in)
+    missing = submit(signed_in, f"{provider.id}/setup/metadata", metadata_url=f"{server.origin}/nothing")
+    assert missing.status_code == 400
+    assert stored().entity_id == ""
+    address = f"{server.origin}/metadata"
+    assert submit(signed_in, f"{provider.id}/setup/metadata", metadata_url=address).status_code == 303
+    assert (stored().metadata_url, stored().enabled) == (address, False)
+    assert address in text_of(signed_in, f"{provider.id}/setup/metadata")
+    assert give(signed_in, provider, simulated["entra"].metadata_xml).status_code == 303
+    assert stored().metadata_url is None
+
+
+def test_the_metadata_is_given_in_one_way(signed_in: FlaskClient, simulated: dict[str, Provider]) -> None:
+    """Of two, one would be left unread without a word; of none there is nothing to read."""
+    provider, document = begin(signed_in), simulated["okta"].metadata_xml
+    file = (io.BytesIO(document.encode()), "metadata.xml")
+    both: list[dict[str, Any]] = [
+        {"metadata_xml": document, "metadata_url": "https://idp.test/metadata"},
+        {"metadata_xml": document, "metadata_file": file},
+    ]
+    for given in both:
+        answer = submit(signed_in, f"{provider.id}/setup/metadata", **given)
+        assert answer.status_code == 400
+        assert "in one way only" in answer.get_data(as_text=True)
+    assert submit(signed_in, f"{provider.id}/setup/metadata").status_code == 400
+    assert stored().entity_id == ""
 
 
 def test_what_is_odd_in_the_metadata_is_said(

@@ -13,7 +13,7 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
-from idp_bridge.providers import KINDS
+from idp_bridge.providers import KINDS, recognise
 
 METADATA, JOINING, TEST, DONE = "metadata", "joining", "test", "done"
 
@@ -86,6 +86,11 @@ def catalogue() -> Mapping[str, Guide]:
     """The guide of every kind, in the order in which they are offered. Read once, when first asked for."""
     folder = resources.files(__name__)
     return MappingProxyType({kind: _read(folder.joinpath(f"{kind}.toml").read_text("utf-8")) for kind in KINDS})
+
+
+def kind_of(kind: str | None, *, name: str, entity_id: str, sso_url: str) -> str:
+    """Which kind a connection is set up as: what was said of it, else what it looks like."""
+    return kind if kind in KINDS else recognise(name=name, entity_id=entity_id, sso_url=sso_url)
 
 
 def _read(document: str) -> Guide:

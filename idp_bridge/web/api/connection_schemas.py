@@ -212,7 +212,7 @@ class IdentityProviderAnswer(Answer):
     description = fields.String()
     state = fields.String(
         validate=validate.OneOf([state.value for state in State]),
-        metadata={"description": "testing: being set up in the dashboard, not enabled yet."},
+        metadata={"description": "testing: no draft any more, and not enabled yet for the first time."},
     )
     entity_id = fields.String(allow_none=True, metadata={"description": "null of a draft, as is sso_url."})
     sso_url = fields.String(allow_none=True)

@@ -52,8 +52,9 @@ def once(answer: Callable[[], Response]) -> Response:
 
 
 def _said() -> bytes:
-    """With what the caller may do: who may do less by now than when she was answered does not hear it again."""
-    rights = " ".join(sorted((*actor().roles, *actor().permissions)))
+    """With what the caller and the plan allow: who may do less by now than when she was answered does not hear it
+    again."""
+    rights = " ".join([actor().account.plan, *sorted((*actor().roles, *actor().permissions))])
     return f"{request.method} {request.full_path}\n{rights}\n".encode() + request.get_data()
 
 

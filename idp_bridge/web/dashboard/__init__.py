@@ -35,8 +35,8 @@ from idp_bridge.web.dashboard import (
 )
 
 __all__ = ["bot_users", "conflicts", "credentials", "events", "groups", "identity_providers", "invitations"]
-__all__ += ["member_list", "members"]
-__all__ += ["overview", "profile", "provisioning", "provisioning_log", "register", "roles", "sessions", "set_up", "settings"]
+__all__ += ["member_list", "members", "overview", "profile", "provisioning", "provisioning_log", "register", "roles"]
+__all__ += ["sessions", "set_up", "settings"]
 __all__ += ["sign_in_flows", "sign_in_mode", "trust", "usage", "webhooks"]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from peewee import fn
 
-from idp_bridge import bots, credentials, members, roles
+from idp_bridge import bots, credentials, events, members, roles
 from idp_bridge.db import column
 from idp_bridge.events import Type
 from idp_bridge.models import Account, BotUser, Credential, Event
@@ -152,8 +152,6 @@ def _page(bot_id: str, *, issued: credentials.Issued | None = None) -> Any:
     account = actor().account
     bot = bots.get(account, bot_id)
     uses = credentials.uses(bot)
-    mine = Event.account == account
-    about = (Event.principal_id == bot.id) | (Event.object_id == bot.id)
     return render(
         "bot_user.html",
         status=201 if issued else 200,
@@ -163,7 +161,7 @@ def _page(bot_id: str, *, issued: credentials.Issued | None = None) -> Any:
         kinds=issuing.KINDS,
         issued=issued,
         role_names=_grantable(bot.roles),
-        events=list(Event.select().where(mine, about).order_by(Event.id.desc()).limit(LATEST_EVENTS)),
+        events=events.concerning(account, bot.id, limit=LATEST_EVENTS),
     )
 
 

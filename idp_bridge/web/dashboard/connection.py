@@ -16,9 +16,7 @@ def kind_of(provider: IdentityProvider) -> str:
     wanted = request.args.get("kind", "")
     if wanted in providers.catalogue():
         return wanted
-    if provider.kind in providers.catalogue():
-        return str(provider.kind)
-    return providers.recognise(name=provider.name, entity_id=provider.entity_id, sso_url=provider.sso_url)
+    return idps.kind_of(provider)
 
 
 def urls(provider: IdentityProvider) -> dict[str, str]:

@@ -27,7 +27,7 @@ from idp_bridge import (
     sign_in_flows,
 )
 from idp_bridge.actors import Actor
-from idp_bridge.errors import Conflict, NotFound
+from idp_bridge.errors import Conflict, Invalid, NotFound
 from idp_bridge.models import IdentityProvider, ScimToken, SignInFlow
 from idp_bridge.providers import set_up_guides
 from idp_bridge.providers.set_up_guides import DONE, METADATA, TEST, Guide, Step
@@ -65,16 +65,9 @@ class Door:
     hidden: frozenset[str] = frozenset()
 
 
-def kind_of(provider: IdentityProvider) -> str:
-    """The product that it is set up as, else the one that it looks like."""
-    if provider.kind in set_up_guides.catalogue():
-        return str(provider.kind)
-    return providers.recognise(name=provider.name, entity_id=provider.entity_id, sso_url=provider.sso_url)
-
-
 def guide_of(provider: IdentityProvider) -> Guide:
     """The guide of its product."""
-    return set_up_guides.catalogue()[kind_of(provider)]
+    return set_up_guides.catalogue()[idps.kind_of(provider)]
 
 
 def steps(door: Door, provider: IdentityProvider) -> list[Step]:
@@ -113,7 +106,7 @@ def _place(names: Sequence[str], step: str) -> int:
 
 def context(door: Door, provider: IdentityProvider, step: str) -> dict[str, Any]:
     """What the page of a step shows. Raises NotFound."""
-    every, kind = steps(door, provider), kind_of(provider)
+    every, kind = steps(door, provider), idps.kind_of(provider)
     place = _place([one.name for one in every], step)
     guide = set_up_guides.catalogue()[kind]
     return {
@@ -154,10 +147,10 @@ def cautions(provider: IdentityProvider) -> list[str]:
     said = [warned.message for warned in connection_warnings.of_provider(provider)]
     looks_like = providers.recognise(name="", entity_id=provider.entity_id, sso_url=provider.sso_url)
     known = providers.catalogue()
-    if looks_like not in (providers.OTHER, kind_of(provider)):
+    if looks_like not in (providers.OTHER, idps.kind_of(provider)):
         said.append(
             f"This looks like the metadata of {known[looks_like].title}, and the connection is set up as "
-            f"{known[kind_of(provider)].title}. Is it the right one?"
+            f"{known[idps.kind_of(provider)].title}. Is it the right one?"
         )
     same = (IdentityProvider.entity_id == provider.entity_id) & (IdentityProvider.id != provider.id)
     for other in idps.of_account(provider.account).where(same):
@@ -234,18 +227,22 @@ def take_metadata(
     Conflict, and what these raise."""
     form, before = forms.read(MetadataForm), find()
     _check_not_in_use(before)
+    _check_one_way(form)
     trust = read_trust(form, allow_weak=before.allow_weak_signatures)
     with writing():
         seats.lock_anew(before.account, before)
         provider = find()  # as it is, now that nobody else changes or enables it
         _check_not_in_use(provider)
-        idps.change(acting(), provider, trust=trust, metadata_url=_url_of(form))
+        idps.change(acting(), provider, trust=trust, metadata_url=form["metadata_url"] or None)
 
 
-def _url_of(form: dict[str, Any]) -> str | None:
-    """Where it is read again from: a file goes before the URL, so that then nothing was read there."""
+def _check_one_way(form: dict[str, Any]) -> None:
+    """Two documents could contradict each other, and only one would be read."""
     upload = request.files.get("metadata_file")
-    return None if upload and upload.filename else form["metadata_url"] or None
+    ways = [name for name in ("metadata_url", "metadata_xml") if form[name]]
+    if len(ways) + bool(upload and upload.filename) > 1:
+        words = "Give the metadata in one way only: by its URL, as a file, or pasted."
+        raise Invalid(words, fields={name: [words] for name in ways[:1]})
 
 
 def _check_not_in_use(provider: IdentityProvider) -> None:

@@ -57,6 +57,7 @@ INVITATIONS = Table(
         Column("ends", "Ends"),
         Column("do", "Action", hidden=True),
     ),
+    (Filter("q", "Search by address", type="search", placeholder="gil…"),),
     export="dashboard.export_invitations",
     prefix="invitations_",
 )
@@ -143,8 +144,11 @@ def pending_steps(account: Account, asked: Asked) -> Steps:
     """The invitations that can still be accepted."""
     found = Invitation.select().where(Invitation.account == account, Invitation.accepted_at.is_null())
     by, descending = asked.column.by, asked.descending
+    within = members.beginning(asked.wanted["q"]) if "q" in asked.wanted else None
     live = [invitations.not_expired()]
-    return lambda after, limit: table.step(found, by, after=after, limit=limit, descending=descending, sparse=live)
+    return lambda after, limit: table.step(
+        found, by, after=after, limit=limit, descending=descending, within=within, sparse=live
+    )
 
 
 def _last_seen(shown: Sequence[Member]) -> dict[str, datetime | None]:

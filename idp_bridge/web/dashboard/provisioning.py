@@ -51,7 +51,7 @@ def provisioning_state(provider_id: str) -> Any:
     state = _state(shown, until)
     if state["again"] and request.args.get("said") == _said(shown):
         return "", 204
-    return render_template("dashboard/_scim_state.html", **state)
+    return render_template("dashboard/_scim_state.html", alone=True, **state)
 
 
 @blueprint.post("/identity-providers/<provider_id>/scim-tokens")

@@ -11,7 +11,6 @@ from marshmallow import validate
 from idp_bridge import clock, idps, providers, set_up_links
 from idp_bridge.models import IdentityProvider
 from idp_bridge.plans import Feature
-from idp_bridge.providers import set_up_guides
 from idp_bridge.providers.set_up_guides import DONE, JOINING, METADATA, TEST
 from idp_bridge.roles import Permission
 from idp_bridge.web import forms
@@ -57,9 +56,8 @@ def _provider(provider_id: str) -> IdentityProvider:
 def begin_set_up() -> Any:
     """A draft: its addresses here are known from now on, and it lets nobody in."""
     form = forms.read(DraftForm)
-    first = set_up_guides.catalogue()[form["kind"]].steps[0].name
-    provider = idps.begin_set_up(actor(), name=form["name"], kind=form["kind"], first_step=first)
-    return redirect(url_for("dashboard.set_up_step", provider_id=provider.id, step=first), 303)
+    provider = idps.create(actor(), name=form["name"], trust=None, kind=form["kind"])
+    return redirect(_door(provider).to("set_up_step", step=provider.set_up_step), 303)
 
 
 @blueprint.get("/identity-providers/<provider_id>/setup")

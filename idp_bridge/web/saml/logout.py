@@ -97,7 +97,7 @@ def _take(provider: IdentityProvider, message: LogoutRequest | LogoutResponse) -
 
 
 def _refused(provider: IdentityProvider, rejected: Rejected) -> Response:
-    actor = guard.provider_actor(provider.account, provider, source="saml")
+    actor = guard.stranger(provider.account, source="saml")  # in its name only
     told = {"id": provider.id, "reason": rejected.reason.value, "facts": dict(rejected.facts)}
     reference = g.request_id
     if budgets.LOGOUT.pays(provider, rates.site(request.remote_addr)):

@@ -79,7 +79,7 @@ def refuse(
     budget, payer = _paying(flow, kind, ended.name_id if verified else None)
     if budget.pays(provider, payer):
         with db.transaction():
-            reference = _event(provider, told, flow_id)
+            reference = _event(provider, told, flow_id, verified=verified)
             ended = replace(ended, event_id=reference)
             if flow is None:
                 sign_in_flows.stray(
@@ -133,8 +133,12 @@ def _paying(flow: SignInFlow | None, kind: str, name_id: str | None) -> tuple[Bu
     return budgets.BEGUN if kind == SP_INITIATED else budgets.STRAY, rates.site(request.remote_addr)
 
 
-def _event(provider: IdentityProvider, told: _Told, flow_id: str) -> str:
-    actor = guard.provider_actor(provider.account, provider, source="saml")
+def _event(provider: IdentityProvider, told: _Told, flow_id: str, *, verified: bool) -> str:
+    """Of a message that nothing vouches for, its provider has not said it."""
+    account = provider.account
+    actor = (
+        guard.provider_actor(account, provider, source="saml") if verified else guard.stranger(account, source="saml")
+    )
     facts = {name: value for name, value in told.facts.items() if value is not None}
     if told.case is not None:
         facts["identity_conflict_id"] = identity_conflicts.note(actor, provider, told.case)

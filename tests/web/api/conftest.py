@@ -140,6 +140,7 @@ def furnish(api: Caller, connection: dict[str, Any]) -> dict[str, str]:
     mapping = {"identity_provider_id": provider["id"], "group_id": group["id"], "role": "viewer"}
     return {
         "bot_users": api.post("bot_users", {"name": "deploy"})["id"],
+        "service_users": api.post("service_users", {"name": "release"})["id"],
         "credentials": api.post("credentials", {})["id"],
         "api_keys": api.post("api_keys", {})["id"],
         "ssh_credentials": api.post("ssh_credentials", {"public_key": SSH_KEY})["id"],

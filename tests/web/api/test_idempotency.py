@@ -127,7 +127,7 @@ def test_who_may_do_less_than_then_does_not_hear_it_again(api: Caller) -> None:
 
 
 def test_who_may_do_less_by_now_gets_no_secret_of_before(api: Caller) -> None:
-    """An administrator made a key for a bot user, and is a developer since: she may still make keys, but not that one."""
+    """An administrator made a key for a bot user, and is a developer since: she may make keys, but not that one."""
     bot = api.post("bot_users", {"name": "deploy"})["id"]
     id, dana = member_with(api, "admin")
     asked = ("api_keys", {"owner_id": bot})

@@ -57,7 +57,7 @@ def test_a_draft_has_its_addresses_before_its_metadata(api: Caller, metadata_xml
     assert api.post(f"{at}/sign_in_flows", {"kind": "test"}, expect=409)["error_code"] == "ERR_DRAFT_CONNECTION"
     assert api.patch(at, {"sso_url": "https://idp.example.test/sso"}, expect=400)
     ready = api.patch(at, {"metadata_xml": metadata_xml})
-    assert (ready["state"], ready["entity_id"]) == ("disabled", "https://meta.example.test")
+    assert (ready["state"], ready["entity_id"]) == ("testing", "https://meta.example.test")
     assert api.patch(at, {"enabled": True})["state"] == "enabled"
 
 

@@ -1,10 +1,12 @@
 """A walk over every route under /api: guarded, in the caller's account only, documented, and never HTML."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from idp_bridge.roles import CredentialKind, Permission, kinds_of
 from idp_bridge.web.api.idempotent import INDIFFERENT
 from tests.conftest import World
 from tests.web.api.conftest import Caller, furnish
@@ -15,6 +17,7 @@ PUBLIC = {"/api/openapi.json", "/api/docs"}
 BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "users"): {"roles": ["viewer"]},
     ("PATCH", "bot_users"): {"active": False},
+    ("PATCH", "service_users"): {"active": False},
     ("PATCH", "credentials"): {"description": "mine now"},
     ("PATCH", "api_keys"): {"description": "mine now"},
     ("PATCH", "ssh_credentials"): {"description": "mine now"},
@@ -93,6 +96,53 @@ def test_every_operation_is_documented(app: Flask) -> None:
     ids = [operation["operationId"] for operation in documented.values()]
     assert len(set(ids)) == len(ids)
     assert all(operation["summary"] and "default" in operation["responses"] for operation in documented.values())
+
+
+def test_who_may_call_and_what_the_headers_say_is_documented(app: Flask, api: Caller) -> None:
+    """An API key, a session with its CSRF token where it writes, an operator key where the edge has a door; the rate in
+    every answer, when to come back, and whether an answer was given before."""
+    document = api.get("openapi.json")
+    assert set(document["components"]["securitySchemes"]) == {"apiKey", "session", "csrfToken", "operatorKey"}
+    permissions = {
+        (method, rule.rule.replace("<id:", "{").replace(">", "}")): getattr(
+            app.view_functions[rule.endpoint], "guard", None
+        )
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods or ()
+    }
+    for path, method, operation in _documented(document):
+        permission = permissions[method.upper(), path]
+        edge = isinstance(permission, Permission) and CredentialKind.OPERATOR_KEY in kinds_of(permission)
+        writing = {} if method == "get" else {"csrfToken": []}
+        assert operation["security"] == [{"apiKey": []}, {"session": [], **writing}, *([{"operatorKey": []}] * edge)]
+        assert "X-Account" in [one["name"] for one in operation["parameters"]], path
+        answers = operation["responses"]
+        assert {"401", "403", "429"} | ({"409"} if writing else set()) <= set(answers), path
+        rate = {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"}
+        assert all(rate <= set(answer["headers"]) for status, answer in answers.items() if status != "401"), path
+        assert "Retry-After" in answers["429"]["headers"]
+        replayed = [status for status, answer in answers.items() if "Idempotent-Replayed" in answer["headers"]]
+        kept = method == "post" and operation["operationId"] not in INDIFFERENT
+        assert replayed == [status for status in answers if kept and status.startswith("2")], path
+
+
+def _documented(document: Any) -> Iterator[tuple[str, str, Any]]:
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if method != "parameters":
+                yield path, method, operation
+
+
+def test_where_nothing_is_served_no_credential_is_looked_at(api: Caller) -> None:
+    """Every other answer to a known one says how many requests it has left."""
+    for method, path, known in (
+        ("GET", "account", True),
+        ("PATCH", "account", True),
+        ("GET", "bot_users/nobody", True),
+        ("PUT", "account", False),
+        ("GET", "nothing", False),
+    ):
+        assert ("RateLimit-Remaining" in api.call(method, path).headers) == known, (method, path)
 
 
 def test_nothing_of_another_account_is_found(
