@@ -40,7 +40,8 @@ def end(actor: Actor, member: Member, reach: SessionReach) -> None:
     """This one reaches her membership no more. Raises Forbidden."""
     _check(actor, member)
     sessions.end_reach(reach)
-    events.record(actor, Type.SESSION_ENDED, {"id": member.id, "reason": "ended", "sessions_ended": 1})
+    told = {"id": member.id, "reason": "ended", "sessions_ended": 1, "session_id": reach.id}
+    events.record(actor, Type.SESSION_ENDED, told)
 
 
 def end_everywhere(actor: Actor, member: Member, *, keep: Session | None = None) -> int:

@@ -73,16 +73,20 @@ def change(actor: Actor, bot: BotUser, **fields: Any) -> None:
     returns = changed.get("active", False)
     with _unique_name(bot.name), seats.reviving(actor.account) if returns else nullcontext():
         bot.save(only=[getattr(BotUser, name) for name in changed])
-    events.record(actor, Type.BOT_USER_UPDATED, {**describe(bot), "before": before})
+    told = {"credentials": _credentials(bot)} if "active" in changed else {}  # which stop, or work again
+    events.record(actor, Type.BOT_USER_UPDATED, {**describe(bot), **told, "before": before})
 
 
 def delete(actor: Actor, bot: BotUser) -> None:
     """Gone, with every credential it owned. Raises NotFound (deleted meanwhile)."""
     _hold(bot)
-    owned = Credential.select(Credential.id).where(Credential.bot_user == bot)
-    gone = {**describe(bot), "credentials": column(owned)}
+    gone = {**describe(bot), "credentials": _credentials(bot)}
     bot.delete_instance()
     events.record(actor, Type.BOT_USER_DELETED, gone)
+
+
+def _credentials(bot: BotUser) -> list[str]:
+    return column(Credential.select(Credential.id).where(Credential.bot_user == bot).order_by(Credential.id))
 
 
 def _hold(bot: BotUser) -> None:

@@ -60,7 +60,7 @@ def begin(request: Request) -> Answer | None:
         raise Conflict("The account was deleted at this moment.")
     if first.said != _digest(request.said):
         raise Conflict(
-            "This Idempotency-Key stands for another request of the last 24 hours, or you could do something else then. "
+            "This Idempotency-Key stands for another request of the last 24 hours, or you had other rights then. "
             "Send this one under a new key.",
             code=Code.IDEMPOTENCY_KEY_REUSED,
         )

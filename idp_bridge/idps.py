@@ -301,9 +301,10 @@ def switch_by_plan(actor: Actor, provider: IdentityProvider, *, on: bool) -> int
     caller holds the account."""
     provider.enabled, provider.off_by_plan = on, not on
     provider.save(only=[IdentityProvider.enabled, IdentityProvider.off_by_plan])
-    told = {**describe(provider), "before": {"enabled": not on}, "reason": "plan"}
+    ended = 0 if on else sessions.end_all_by(provider.id)
+    told = {**describe(provider), "sessions_ended": ended, "before": {"enabled": not on}, "reason": "plan"}
     events.record(actor, Type.IDENTITY_PROVIDER_UPDATED, told)
-    return 0 if on else sessions.end_all_by(provider.id)
+    return ended
 
 
 def is_proven(provider: IdentityProvider) -> bool:

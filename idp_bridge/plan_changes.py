@@ -8,7 +8,7 @@ given. The product's billing calls this.
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from idp_bridge import accounts, enforcement, idps, member_roles, notices, plans, seats
+from idp_bridge import accounts, enforcement, idps, member_roles, notices, plans, seats, usage_reports
 from idp_bridge.actors import Actor
 from idp_bridge.errors import Code, Conflict, Invalid
 from idp_bridge.models import Account, IdentityProvider, Member, Person
@@ -74,6 +74,7 @@ def set_plan(
     )
     fields = {"plan": chosen.name, "seats": limit, **(_mixed(account) if leaving else {})}
     accounts.change(actor, {"reason": "plan", **change.told()}, **fields)
+    usage_reports.look_again(actor)
     if administrator is not None:
         stored = {source.role for source in member_roles.role_sources(account, [administrator])[administrator.id]}
         member_roles.set_roles(actor, administrator, stored | {ADMIN})

@@ -97,8 +97,7 @@ def prepare(actor: Actor, provider: IdentityProvider) -> ServiceProviderKey:
 
 
 def activate(actor: Actor, provider: IdentityProvider, key_id: str) -> ServiceProviderKey:
-    """The next key signs from now on; the one before is a former one, and still decrypts. Raises Forbidden, Conflict.
-    """
+    """The next key signs from now on; the one before is a former one, and decrypts. Raises Forbidden, Conflict."""
     grants.check_decides(actor, provider)
     _lock(provider)
     row = get(provider, key_id)

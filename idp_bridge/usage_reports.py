@@ -122,6 +122,15 @@ def count(reports: Sequence[Report], *, account: Account | None = None, by: Repo
     return Counted(answered, len(new))
 
 
+def look_again(actor: Actor) -> None:
+    """After a change of the account's plan: what has been used this month may be over the share of another limit."""
+    this_month = (UsageMonth.account == actor.account) & (UsageMonth.month == month_of(today().isoformat()))
+    by = Reporter(
+        actor.id, actor.type, actor.subject, actor.source, actor.credential_id, actor.address, actor.request_id
+    )
+    _tell(list(db.locked(UsageMonth.select().where(this_month).order_by(UsageMonth.metric))), by)
+
+
 # --- what a report is of ----------------------------------------------------------------------------------------
 
 

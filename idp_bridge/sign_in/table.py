@@ -128,8 +128,8 @@ PUBLIC = {
     "administrator.",
     Outcome.LOOK_ALIKE: "Your address is written with letters that pass for others. Ask whoever runs the identity "
     "provider to correct it.",
-    Outcome.NOT_TRUSTED: "You are an administrator, and none has confirmed this identity provider yet. Sign in another "
-    "way, or ask another administrator.",
+    Outcome.NOT_TRUSTED: "Administrators, and those invited to be one, do not come in by this identity provider before "
+    "an administrator has confirmed it. Sign in another way, or ask an administrator.",
     Outcome.INVITATION_NEEDED: "You are not a member of this account yet. Ask an administrator to invite you.",
     Outcome.INVITATIONS_NOT_IN_PLAN: "Nobody can join this account now: its plan has no invitations. Ask whoever "
     "invited you.",

@@ -122,7 +122,8 @@ def tell_end(reason: str, reached: Sequence[Any], *, by: Callable[[Any], Actor])
     """A session that reached these memberships has ended: an event in each account in which it was used."""
     for member in reached:
         if member.reach.used_at is not None:
-            events.record(by(member), Type.SESSION_ENDED, {"id": member.id, "reason": reason})
+            told = {"id": member.id, "reason": reason, "session_id": member.reach.id}
+            events.record(by(member), Type.SESSION_ENDED, told)
 
 
 def _one_in_each_account(known: Any) -> list[Member]:

@@ -30,6 +30,7 @@ from idp_bridge.sessions import Came
 from idp_bridge.web import bodies, cookies
 
 View = TypeVar("View", bound=Callable[..., Any])
+Result = TypeVar("Result")
 
 csrf = CSRFProtect()
 
@@ -63,12 +64,6 @@ def guard(
         @wraps(view)
         def guarded(*args: Any, **values: Any) -> Any:
             slug = values.pop("slug", None)
-            rounds = count()
-
-            def work() -> Any:
-                _look_again(undone=next(rounds) > 0)
-                return view(*args, **values)
-
             if request.method not in READING:
                 bodies.read()  # all of it: nobody is let in now to act, or to hold a lock, until she pleases
             with db.connection():
@@ -77,12 +72,23 @@ def guard(
                     return view(*args, **values)
                 g.commits, g.let_in = db.commits(), partial(let_in, slug, again=True)
                 let_in(slug)
-                return db.repeated(work) if transaction else view(*args, **values)
+                return repeated(lambda: view(*args, **values)) if transaction else view(*args, **values)
 
         guarded.guard = permission or "any"  # type: ignore[attr-defined]  # tests walk all routes and read it
         return cast(View, guarded)
 
     return decorate
+
+
+def repeated(work: Callable[[], Result]) -> Result:
+    """``work`` in a transaction, as often as it takes (db.repeated), each time by who its caller is in it."""
+    rounds = count()
+
+    def as_she_is() -> Result:
+        _look_again(undone=next(rounds) > 0)
+        return work()
+
+    return db.repeated(as_she_is)
 
 
 @contextmanager

@@ -243,6 +243,18 @@ def test_another_plan_s_limit_is_told_anew_and_no_limit_never(acme: World, bot: 
     assert told(acme)[1:] == [("sessions", limit, percent) for limit in (20_000, 1_000_000) for percent in (80, 100)]
 
 
+def test_a_smaller_plan_tells_what_is_over_its_limit_at_once(acme: World, bot: BotUser) -> None:
+    """Not only with the next report; by whoever changed the plan, and once."""
+    count(report("a", bot, 900_000))
+    assert told(acme) == []
+    for _ in range(2):
+        with db.transaction():
+            plan_changes.set_plan(acme.system, "pro")
+    assert told(acme) == [("sessions", 1_000_000, 80)]
+    count(report("b", bot))
+    assert len(told(acme)) == 1
+
+
 def test_administrators_get_one_letter_for_what_was_reached_at_once(
     acme: World, bot: BotUser, mailbox: Mailbox
 ) -> None:

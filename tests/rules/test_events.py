@@ -18,11 +18,29 @@ def _where(pattern: str) -> set[str]:
     return {str(path.relative_to(PRODUCT)) for path, text in SOURCES.items() if re.search(pattern, text)}
 
 
-@pytest.mark.parametrize(("model", "homes"), [("Event", {"events.py"}), ("EventSeal", {"event_sealing.py"})])
-def test_events_and_links_are_written_in_one_place_and_changed_in_none(model: str, homes: set[str]) -> None:
+@pytest.mark.parametrize(
+    ("model", "homes", "changes"),
+    [
+        ("Event", {"events.py"}, set()),
+        (
+            "EventSeal",
+            {"event_sealing.py"},
+            {"rotation.py"},
+        ),  # vouched for anew under another SECRET_KEY: the mac alone
+    ],
+)
+def test_events_and_links_are_written_in_one_place_and_changed_in_none(
+    model: str, homes: set[str], changes: set[str]
+) -> None:
     """A second door would forget what the first one writes; there is no retention that lets one go."""
     assert _where(_WRITES.format(model)) == homes
-    assert _where(_CHANGES.format(model)) == set()
+    assert _where(_CHANGES.format(model)) == changes
+
+
+def test_of_a_link_nothing_but_who_vouches_for_it_is_ever_written_anew() -> None:
+    """Its digest, and so all that it names, stays what it was."""
+    changed = re.findall(r"\bEventSeal\.update\(([^)]*\)?)\)", SOURCES[PRODUCT / "rotation.py"])
+    assert changed == ["mac=keyring.vouch(row.digest)"]
 
 
 def test_no_sql_of_our_own_changes_an_event() -> None:

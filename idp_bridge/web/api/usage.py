@@ -16,7 +16,7 @@ from idp_bridge.usage_reports import LARGEST, MOST, Counted, Report
 from idp_bridge.web.api.dialect import Blueprint
 from idp_bridge.web.api.paging import Page, shown
 from idp_bridge.web.api.schemas import ID, Answer, Body, Instant, Text
-from idp_bridge.web.edge import edge, reach, reporter
+from idp_bridge.web.edge import edge, reach, repeated, reporter
 from idp_bridge.web.guard import actor, guard
 
 blueprint = Blueprint("Usage", __name__, "What bot users and members have used, against the plan's limits.")
@@ -142,7 +142,7 @@ def report_usage_batch(body: dict[str, Any]) -> Response:
 
 def _count(bodies: list[dict[str, Any]]) -> Counted:
     reports = [Report(**{**one, "metric": Metric(one["metric"])}) for one in bodies]
-    return db.repeated(lambda: usage_reports.count(reports, account=reach(), by=reporter()))
+    return repeated(lambda: usage_reports.count(reports, account=reach(), by=reporter()))
 
 
 def _answer(told: dict[str, Any], counted: Counted) -> Response:

@@ -104,6 +104,7 @@ _OF_PROVIDER: tuple[Any, ...] = (
 )
 _ALL_OF_THEM = (*_OF_TOKEN, *_OF_PROVIDER, *Account._meta.sorted_fields)
 
+
 def _of_digest() -> Any:
     query = ScimToken.select(*_ALL_OF_THEM).join(IdentityProvider).join(Account)
     return query.where(ScimToken.token_digest == parameter("digest"))

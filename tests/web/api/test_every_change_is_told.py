@@ -1,5 +1,6 @@
 """A walk over everything that changes something under /api: each leaves its event, and no event a secret."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from idp_bridge.models import Event, IdentityProvider, Member
 from tests.conftest import World
 from tests.web.api.conftest import EXTENSION, SSH_KEY, Caller, furnish, member_with, push_user
 from tests.web.api.test_routes import PUBLIC, _operations
-from tests.web.pages import sign_in
+from tests.web.pages import post, sign_in
 
 ROOT = Path(__file__).parents[3]
 
@@ -201,3 +202,107 @@ def test_what_the_walk_leaves_out_is_there() -> None:
 def test_no_excuse_outlives_its_operation(app: Flask, operation: str) -> None:
     """Else it would excuse whatever comes there next."""
     assert tuple(operation.split(" ")) in _operations(app)
+
+
+# --- by the pages, and by a directory ---------------------------------------------------------------------------
+
+#: Forms of the pages in the order of a walk, with what each leaves. A page calls what the API calls; here is looked at
+#: who is named, and where.
+PAGES: list[tuple[str, dict[str, str], str]] = [
+    ("bot-users", {"name": "by page"}, "bot_user_created"),
+    ("bot-users/{bot_users}/edit", {"name": "edited", "roles": "developer"}, "bot_user_updated"),
+    ("bot-users/{bot_users}/deactivate", {}, "bot_user_updated"),
+    ("bot-users/{bot_users}/activate", {}, "bot_user_updated"),
+    ("members/{users}/name", {"name": "Dana Again"}, "user_updated"),
+    ("members/{users}/roles", {"roles": "developer"}, "user_updated"),
+    ("members/{users}/suspend", {}, "user_suspended"),
+    ("members/{users}/reactivate", {}, "user_reactivated"),
+    ("members/invitations", {"email": "page@elsewhere.test"}, "invitation_created"),
+    ("members/invitations/{invitations}/resend", {}, "invitation_resent"),
+    ("members/invitations/{invitations}/cancel", {}, "invitation_deleted"),
+    ("settings/name", {"name": "Acme by page"}, "account_updated"),
+    ("settings/recovery-codes", {}, "recovery_codes_created"),
+    ("webhooks", {"url": "https://hooks.example.com/page"}, "webhook_created"),
+    ("webhooks/{webhooks}/edit", {"url": "https://hooks.example.com/other"}, "webhook_updated"),
+    ("webhooks/{webhooks}/test", {}, "webhook_tested"),
+    ("webhooks/{webhooks}/deliveries/{deliveries}/redeliver", {}, "webhook_delivery_resent"),
+    ("webhooks/{webhooks}/rotate", {}, "webhook_updated"),
+    ("webhooks/{webhooks}/off", {}, "webhook_updated"),
+    ("identity-providers/{identity_providers}/scim-tokens", {"description": "x"}, "scim_token_created"),
+    ("groups/mappings/{role_mappings}", {"role": "viewer"}, "role_mapping_updated"),
+    ("groups/mappings/{role_mappings}/remove", {}, "role_mapping_deleted"),
+]
+
+
+def test_every_change_by_a_page_is_told_as_its_visitors(
+    app: Flask, api: Caller, world: World, connection: dict[str, Any]
+) -> None:
+    """By the member whose session it is, from the dashboard, under the request's id and by no credential; an update
+    with what was before."""
+    walk, client, wrong = Walk(api, world, connection), app.test_client(), []
+    assert sign_in(client).status_code == 303
+    for path, form, told in PAGES:
+        answer = post(client, f"/accounts/acme/{path.format(**walk.ids)}", page="/accounts/acme/members", **form)
+        assert answer.status_code < 400, (path, answer.get_data(as_text=True))
+        with db.connection():
+            found = list(Event.select().where(Event.request_id == answer.headers["X-Request-Id"]))
+        who = {(one.principal_id, one.principal_type, one.source, one.address, one.credential_id) for one in found}
+        if told not in [one.type.removesuffix(".v0") for one in found]:
+            wrong.append(f"{path}: {[one.type for one in found]}")
+        if who != {(world.owner.id, "user", "dashboard", "127.0.0.1", None)}:
+            wrong.append(f"{path}: {who}")
+        if told.endswith("_updated") and not all(UPDATED & one.object.keys() for one in found):
+            wrong.append(f"{path}: no before")
+    assert wrong == []
+
+
+def _scim(*operations: dict[str, Any]) -> dict[str, Any]:
+    return {"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": list(operations)}
+
+
+_CORE = "urn:ietf:params:scim:schemas:core:2.0:"
+_USER = {"schemas": [f"{_CORE}User"], "userName": "walk@acme.test"}
+_GROUP = {"schemas": [f"{_CORE}Group"], "displayName": "Walkers"}
+
+#: What a directory sends, in the order of a walk: method, path, body, what it leaves, and whether that tells of before.
+SCIM: list[tuple[str, str, dict[str, Any] | None, str, bool]] = [
+    ("POST", "/Users", _USER, "user_created", False),
+    ("PUT", "/Users/{user}", {**_USER, "title": "Lead"}, "user_updated", True),
+    ("PATCH", "/Users/{user}", _scim({"op": "replace", "value": {"displayName": "W"}}), "user_updated", True),
+    ("PATCH", "/Users/{user}", _scim({"op": "replace", "value": {"active": False}}), "user_suspended", True),
+    ("PATCH", "/Users/{user}", _scim({"op": "replace", "value": {"active": True}}), "user_reactivated", True),
+    ("POST", "/Groups", _GROUP, "group_created", False),
+    (
+        "PATCH",
+        "/Groups/{group}",
+        _scim({"op": "add", "path": "members", "value": [{"value": "{user}"}]}),
+        "group_updated",
+        False,
+    ),
+    ("PUT", "/Groups/{group}", {**_GROUP, "externalId": "g-1"}, "group_updated", True),
+    ("DELETE", "/Groups/{group}", None, "group_deleted", False),
+    ("DELETE", "/Users/{user}", None, "user_deprovisioned", True),
+]
+
+
+def test_every_change_by_a_directory_is_told_as_its_own(
+    api: Caller, app: Flask, world: World, connection: dict[str, Any]
+) -> None:
+    """By the provider, over SCIM, with its token, under the request's id; with what was before of what changed."""
+    provider = api.post("identity_providers", connection)
+    token = api.post(f"identity_providers/{provider['id']}/scim_tokens", {})
+    directory, ids = Caller(app, token["token"]), {"user": "", "group": ""}
+    for method, path, body, told, with_before in SCIM:
+        written = json.dumps(body).replace("{user}", ids["user"])
+        sent = None if body is None else json.loads(written)
+        answer = directory.call(method, f"/scim/v2{path.format(**ids)}", sent)
+        assert answer.status_code < 300, (method, path, answer.text)
+        if method == "POST":
+            ids[path.strip("/").lower()[:-1]] = answer.get_json(force=True)["id"]
+        with db.connection():
+            found = list(Event.select().where(Event.request_id == answer.headers["X-Request-Id"]))
+        assert [one.type for one in found] == [f"{told}.v0"], (method, path)
+        (one,) = found
+        who = (one.principal_id, one.principal_type, one.source, one.credential_id, one.address)
+        assert who == (provider["id"], "identity_provider", "scim", token["id"], "127.0.0.1")
+        assert bool({"before", "record"} & one.object.keys()) is with_before, (method, path, one.object)

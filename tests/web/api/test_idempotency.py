@@ -123,7 +123,7 @@ def test_who_may_do_less_than_then_does_not_hear_it_again(api: Caller) -> None:
     api.patch(f"users/{id}", {"roles": ["developer"]})
     refused = post(eve, "api_keys", {"owner_id": bot}, expect=409).get_json()
     assert refused["error_code"] == "ERR_IDEMPOTENCY_KEY_REUSED"
-    assert "could do something else then" in refused["msg"]
+    assert "had other rights then" in refused["msg"]
 
 
 def test_who_may_do_less_by_now_gets_no_secret_of_before(api: Caller) -> None:

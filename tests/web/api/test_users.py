@@ -155,7 +155,7 @@ def test_a_hold_is_shown_and_lifted_while_the_directory_says_inactive(api: Calle
 
 
 def test_the_list_is_narrowed_by_words_and_state(api: Caller, directory: tuple[str, str]) -> None:
-    """By how a name or an address begins; those whom a directory deleted only where they are asked for, to be restored."""
+    """By how a name or an address begins; whom a directory deleted only where they are asked for, to be restored."""
     _, token = directory
     dana, _ = member_with(api, "viewer")
     member_with(api, "viewer", email="100%@acme.test")
