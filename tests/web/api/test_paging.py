@@ -113,7 +113,7 @@ def test_a_place_of_another_kind_is_only_a_place(api: Caller) -> None:
 
 # --- what a page costs -----------------------------------------------------------------------------------------------
 
-MANY = 20_000  # rows of one account
+MANY = 5_000  # rows of one account, of each kind
 TYPED = "type=bot_user_created.v0"
 
 #: Every list -> what else it may be asked for.
