@@ -167,7 +167,7 @@ def test_a_refused_sign_in_is_found_by_its_reference_and_told_how_to_mend(
     check_accessible(page)
 
     page.goto(path_of(site, f"events?id={reference}"))
-    page.get_by_text("sign_in_refused.v0").last.click()
+    page.locator("summary", has_text="sign_in_refused.v0").click()
     page.get_by_role("link", name="See the sign-in").click()
     expect(page.get_by_role("heading", name="What to do")).to_be_visible()
 

@@ -571,7 +571,8 @@ def test_a_long_backlog_is_told_at_the_pace_of_its_receiver(acme: World, receive
     assert {row.state for row in log(webhook)} == {DELIVERED}
     (sql,) = [text for text in read if 'AS "tried"' in text]
     if isinstance(db.database.obj, SqliteDatabase):
-        plan = db.database.execute_sql(f"EXPLAIN QUERY PLAN {sql}", (webhook.id, webhook_delivery.PAGE)).fetchall()
+        given = ("[]", webhook.id, webhook_delivery.PAGE)
+        plan = db.database.execute_sql(f"EXPLAIN QUERY PLAN {sql}", given).fetchall()
         assert "webhook_delivery_next" in str(plan)
         assert "TEMP B-TREE" not in str(plan)
 
