@@ -49,7 +49,7 @@ class Actor:
 
     def may(self, permission: Permission) -> bool:
         """Whether the actor's roles, or its being the system itself, allow this."""
-        return permission in self.permissions or self.type in {"system", "operator"}
+        return permission in self.permissions or self.type == "system"
 
 
 def system(account: Account, *, source: str = "system", subject: str = "idp-bridge") -> Actor:

@@ -39,6 +39,7 @@ from idp_bridge.models import (
     SamlMessage,
     ScimRequest,
     SentLogout,
+    SetUpLink,
     SignInFlow,
     UsageMonth,
     UsageReport,
@@ -72,6 +73,9 @@ def _fill(world: World) -> None:
         SignInFlow.create(id="flow_1", identity_provider=provider, kind="test", started_at=soon, expires_at=soon)
         SamlMessage.create(identity_provider=provider, flow_id="flow_1", direction="request", at=soon, xml=b"")
         UsedAssertion.create(identity_provider=provider, assertion_id="_2", expires_at=soon)
+        SetUpLink.create(
+            id="sul_1", identity_provider=provider, made_by=world.owner, digest="x", created_at=soon, expires_at=soon
+        )
         SentLogout.create(id="_3", identity_provider=provider, browser_digest="", expires_at=soon)
         ReceivedLogout.create(
             **dict.fromkeys(("request_id", "name_id"), "x"),

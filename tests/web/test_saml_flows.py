@@ -431,8 +431,9 @@ def test_flows_go_with_their_connection(okta: Connection, client: FlaskClient) -
         assert SignInFlow.select().count() == SamlMessage.select().count() == 0
 
 
-#: The statements of each request of a sign-in by somebody who has been here before. A number may only fall.
-BUDGETS = {"start": 3, "acs": 16, "acs, cross-site": 6, "finish": 15}
+#: The statements of each request of a sign-in by somebody who has been here before. A number may only fall. One of each
+#: that lets in reads the connection once more, as it is by then (test_saml_held_open.py).
+BUDGETS = {"start": 3, "acs": 17, "acs, cross-site": 6, "finish": 16}
 
 
 def test_a_sign_in_keeps_within_its_statements(okta: Connection, app: Flask, client: FlaskClient) -> None:
