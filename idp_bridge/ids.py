@@ -11,6 +11,7 @@ from datetime import datetime
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
+STEP_BACK = 10_000  # milliseconds that a clock may go back and ids stay in order
 _lock = threading.Lock()
 _last = 0
 
@@ -20,8 +21,9 @@ def new(prefix: str) -> str:
     global _last
     candidate = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
     with _lock:
-        # Within one millisecond the last id plus one keeps the order (the spec's monotonic form).
-        _last = candidate if candidate >> 80 > _last >> 80 else _last + 1
+        # Within one millisecond the last id plus one keeps the order (the spec's monotonic form), and so it does while
+        # a clock is a little behind itself. One that was set back is right now: ids tell the time.
+        _last = _last + 1 if 0 <= (_last >> 80) - (candidate >> 80) <= STEP_BACK else candidate
         value = _last
     return f"{prefix}_{_base32(value)}"
 

@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 import time_machine
@@ -27,6 +28,14 @@ def test_a_clock_that_steps_back_breaks_no_order() -> None:
         before = ids.new("ev")
     with time_machine.travel("2027-01-01T00:00:05Z", tick=False):
         assert ids.new("ev") > before
+
+
+def test_a_clock_that_was_wrong_leaves_no_ids_of_the_future() -> None:
+    """Lists of a day go by the time in an id: what is made after the clock was set right is of today."""
+    with time_machine.travel("2199-01-01T00:00:00Z", tick=False):
+        ids.new("ev")
+    with time_machine.travel("2027-01-01T00:00:10Z", tick=False):
+        assert ids.earliest("ev", clock.now()) <= ids.new("ev") < ids.earliest("ev", clock.now() + timedelta(seconds=1))
 
 
 def test_threads_never_share_an_id() -> None:

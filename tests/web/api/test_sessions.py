@@ -132,7 +132,8 @@ def test_one_session_is_ended(api: Caller, browser: FlaskClient, world: World) -
     api.delete(path, expect=404)
     assert browser.get("/api/whoami").status_code == 401
     (event,) = api.get("events?type=session_ended.v0")["events"]
-    assert event["object"] == {"id": world.owner.id, "reason": "ended", "sessions_ended": 1}
+    said = {"id": world.owner.id, "reason": "ended", "session_id": told["id"], "sessions_ended": 1}
+    assert event["object"] == said
 
 
 @pytest.mark.parametrize(
