@@ -160,6 +160,7 @@ def test_a_list_is_sorted_and_narrowed_by_keyboard_on_a_phone(browser: Browser, 
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("sort=-email"))
     expect(page.locator("#list tbody tr").first).to_contain_text("owner@acme.test")
+    page.wait_for_load_state()  # the scripts too, which look on while somebody chooses
     page.get_by_role("combobox", name="State").select_option("suspended")
     expect(page.locator("#list tbody tr").first).to_contain_text("fumiko@acme.test")
     expect(page).to_have_url(re.compile("state=suspended"))

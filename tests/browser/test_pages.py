@@ -85,7 +85,8 @@ def themed(request: pytest.FixtureRequest, browser: Browser, signed_in: Any) -> 
 
 
 def complaints_of(page: Page) -> list[str]:
-    """What the console and the page report from now on; a refused page's own status is no complaint."""
+    """What the console and the page report from now on. A refused page's own status is no complaint, nor is what the
+    browser itself gives up because somebody has gone on to the next page."""
     complaints: list[str] = []
     page.on(
         "console",
@@ -96,7 +97,12 @@ def complaints_of(page: Page) -> list[str]:
         ),
     )
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("requestfailed", lambda request: complaints.append(f"{request.url}: {request.failure}"))
+    page.on(
+        "requestfailed",
+        lambda request: (
+            complaints.append(f"{request.url}: {request.failure}") if request.failure != "net::ERR_ABORTED" else None
+        ),
+    )
     return complaints
 
 
