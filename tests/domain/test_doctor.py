@@ -233,7 +233,7 @@ def test_the_command_prints_lines_or_json_and_its_exit_code(
         (tmp_path / "idp-bridge.db").chmod(0o600)
     good = doctor_says("--json")
     checks = json.loads(good.stdout)["checks"]
-    assert good.exit_code == 0, checks
+    assert good.exit_code == 0, [check for check in checks if check["state"] == "fail"]
     assert {"name", "state", "words", "fix"} == set(checks[0])
     assert SECRET_KEY not in good.stdout
     answers.to(502, "text/html", b"")
