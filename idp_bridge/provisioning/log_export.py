@@ -4,12 +4,10 @@ Newest first, ``MOST`` at the most; a page at a time, each read by key over a co
 their number nor a slow reader holds anything.
 """
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-from idp_bridge import clock, db
+from idp_bridge import clock, db, spreadsheets
 from idp_bridge.models import IdentityProvider, ScimRequest
 from idp_bridge.provisioning import request_log
 from idp_bridge.provisioning.log_results import result
@@ -23,9 +21,6 @@ COLUMNS = (
     *("error", "scim_type", "skipped", "token_id", "address", "user_agent", "request_id"),
 )
 
-#: What a spreadsheet would take for a formula (OWASP, "CSV Injection"): what providers send is anybody's text.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
 
 def json_lines(provider: IdentityProvider, **wanted: Any) -> Iterator[str]:
     """Those that fit (request_log.of_directory), one JSON object a line."""
@@ -35,10 +30,10 @@ def json_lines(provider: IdentityProvider, **wanted: Any) -> Iterator[str]:
 
 def csv_lines(provider: IdentityProvider, **wanted: Any) -> Iterator[str]:
     """Those that fit as CSV (RFC 4180), with a line of names."""
-    yield _csv([COLUMNS])
+    yield spreadsheets.lines([COLUMNS])
     for rows in _pages(provider, wanted, bodies=False):
         told = [describe(row) for row in rows]
-        yield _csv([[_cell(one[name]) for name in COLUMNS] for one in told])
+        yield spreadsheets.lines([[one[name] for name in COLUMNS] for one in told])
 
 
 def describe(row: ScimRequest) -> dict[str, Any]:
@@ -82,13 +77,3 @@ def _pages(provider: IdentityProvider, wanted: dict[str, Any], *, bodies: bool) 
             return
         yield rows
         before, left = rows[-1].id, left - len(rows)
-
-
-def _csv(rows: Sequence[Sequence[Any]]) -> str:
-    written = io.StringIO()
-    csv.writer(written).writerows(rows)
-    return written.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

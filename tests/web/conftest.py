@@ -1,4 +1,5 @@
-"""Fixtures of the SAML tests: connections to simulated providers, whose keys are made once."""
+"""Fixtures of the pages and of the SAML tests: a signed-in browser, and connections to simulated providers, whose keys
+are made once."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -6,15 +7,32 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 
-from idp_bridge import mail
+from idp_bridge import db, mail
 from idp_bridge.config import Config
+from idp_bridge.models import IdentityProvider
 from idp_bridge.simulator.saml_idp import Provider
 from idp_bridge.simulator.serve import default_providers
 from tests import smtp
-from tests.conftest import World
+from tests.conftest import World, add_provider
 from tests.smtp import Mailbox
 from tests.web.connections import Connection, connect
+from tests.web.pages import sign_in
+
+
+@pytest.fixture
+def signed_in(client: FlaskClient, world: World) -> FlaskClient:
+    """A browser in which acme's owner is signed in."""
+    sign_in(client)
+    return client
+
+
+@pytest.fixture
+def provider(world: World, idp_certificate: str) -> IdentityProvider:
+    """Okta."""
+    with db.connection():
+        return add_provider(world, idp_certificate)
 
 
 @pytest.fixture(scope="session")

@@ -57,13 +57,6 @@ PAGES = (
 )
 
 
-@pytest.fixture
-def signed_in(client: FlaskClient, world: World) -> FlaskClient:
-    """A browser in which acme's owner is signed in."""
-    sign_in(client)
-    return client
-
-
 def submit(client: FlaskClient, path: str, *, page: str = "usage", **fields: Any) -> Any:
     """Post a form under the account."""
     return post(client, f"{BASE}/{path}", page=f"{BASE}/{page}", **fields)

@@ -18,13 +18,6 @@ from tests.web.test_dashboard import BASE, add_member, submit
 PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Current-URL": f"http://localhost{BASE}/members?q=m"}
 
 
-@pytest.fixture
-def signed_in(client: FlaskClient, world: World) -> FlaskClient:
-    """A browser in which acme's owner is signed in."""
-    sign_in(client)
-    return client
-
-
 def send(client: FlaskClient, do: str, *who: str, path: str = "members/bulk", **fields: Any) -> Any:
     """A plain post of the ticked ones."""
     return submit(client, path, page="members", do=do, id=list(who), **fields)

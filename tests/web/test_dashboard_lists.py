@@ -13,28 +13,14 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from idp_bridge import bots, clock, credentials, db, events, ids, invitations, member_lifecycle
+from idp_bridge import bots, clock, credentials, db, events, ids, invitations, member_lifecycle, spreadsheets
 from idp_bridge.events import Type
 from idp_bridge.models import BotUser, Credential, Event, IdentityProvider, Invitation, Member, Person
 from idp_bridge.text import fold
 from idp_bridge.web.dashboard import table
-from tests.conftest import World, add_provider, make_account
+from tests.conftest import World, make_account
 from tests.web.pages import sign_in
 from tests.web.test_dashboard import BASE, add_member, submit, text_of
-
-
-@pytest.fixture
-def signed_in(client: FlaskClient, world: World) -> FlaskClient:
-    """A browser in which acme's owner is signed in."""
-    sign_in(client)
-    return client
-
-
-@pytest.fixture
-def provider(world: World, idp_certificate: str) -> IdentityProvider:
-    """Okta."""
-    with db.connection():
-        return add_provider(world, idp_certificate)
 
 
 @pytest.fixture
@@ -374,7 +360,7 @@ def test_a_cell_is_no_formula(signed_in: FlaskClient, world: World, name: str) -
 )
 def test_what_stands_in_a_cell(value: Any, shown: str) -> None:
     """A number stays one, whatever its sign."""
-    assert table.cell(value) == shown
+    assert spreadsheets.cell(value) == shown
 
 
 def test_a_download_is_of_ones_own_account(signed_in: FlaskClient, world: World) -> None:

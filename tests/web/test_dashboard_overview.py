@@ -38,13 +38,6 @@ TITLES = (
 )
 
 
-@pytest.fixture
-def signed_in(client: FlaskClient, world: World) -> FlaskClient:
-    """A browser in which acme's owner is signed in."""
-    sign_in(client)
-    return client
-
-
 def text_of(client: FlaskClient) -> str:
     answer = client.get(PAGE)
     assert answer.status_code == 200

@@ -11,23 +11,9 @@ from idp_bridge import bots, clock, db, groups, idps, invitations, member_lifecy
 from idp_bridge.models import Account, IdentityLink, IdentityProvider, Member, Role
 from idp_bridge.roles import Permission
 from idp_bridge.web.dashboard.roles import MEANINGS
-from tests.conftest import World, add_provider
+from tests.conftest import World
 from tests.web.pages import post, sign_in
 from tests.web.test_dashboard import BASE, add_member, push_group, submit, text_of
-
-
-@pytest.fixture
-def signed_in(client: FlaskClient, world: World) -> FlaskClient:
-    """A browser in which acme's owner is signed in."""
-    sign_in(client)
-    return client
-
-
-@pytest.fixture
-def provider(world: World, idp_certificate: str) -> IdentityProvider:
-    """Okta."""
-    with db.connection():
-        return add_provider(world, idp_certificate)
 
 
 @pytest.fixture

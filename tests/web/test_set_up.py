@@ -25,13 +25,6 @@ BASE = "/accounts/acme"
 AT = f"{BASE}/identity-providers"
 
 
-@pytest.fixture
-def signed_in(client: FlaskClient, world: World) -> FlaskClient:
-    """A browser in which acme's owner is signed in."""
-    sign_in(client)
-    return client
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[https.Site]:
     """An https server of the provider."""

@@ -16,18 +16,11 @@ from idp_bridge.providers import set_up_guides
 from idp_bridge.simulator.saml_idp import Provider
 from tests.conftest import World
 from tests.web.connections import events_of
-from tests.web.pages import post, sign_in
+from tests.web.pages import post
 from tests.web.test_dashboard import add_member
 from tests.web.test_set_up import AT, begin, connection_of, digest_of, give, run_test, stored, submit, text_of
 
 STEPS = [step.name for step in set_up_guides.catalogue()["okta"].steps if step.name != "joining"]
-
-
-@pytest.fixture
-def signed_in(client: FlaskClient, world: World) -> FlaskClient:
-    """A browser in which acme's owner is signed in."""
-    sign_in(client)
-    return client
 
 
 @pytest.fixture

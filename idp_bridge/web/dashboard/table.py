@@ -5,20 +5,17 @@ there are. Nothing is counted. What no index knows is asked of the next ``SCAN``
 page is short and leads on.
 """
 
-import csv
-import io
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from operator import ge, gt, le, lt
 from typing import Any
 
 from flask import Response, request, url_for
 from peewee import Tuple
 
-from idp_bridge import clock, db
+from idp_bridge import db, spreadsheets
 
 PAGE = 50
 EXPORT = 500  # rows of a CSV that are read at once
@@ -266,9 +263,6 @@ def _read_key(text: str) -> Key | None:
 
 # --- CSV --------------------------------------------------------------------------------------------------------
 
-#: What makes a spreadsheet take a cell for a formula (https://owasp.org/www-community/attacks/CSV_Injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-
 
 def download(
     name: str, head: Sequence[str], steps: Steps, cells: Callable[[list[Any]], Iterable[Sequence[Any]]]
@@ -280,33 +274,13 @@ def download(
 
 
 def _lines(head: Sequence[str], steps: Steps, cells: Callable[[list[Any]], Iterable[Sequence[Any]]]) -> Iterator[str]:
-    yield _written([head])
+    yield spreadsheets.lines([head])
     after: Key | None = None
     while True:
         with db.connection():
             found = steps(after, EXPORT)
-            text = _written(cells(found.rows))
+            text = spreadsheets.lines(cells(found.rows))
         yield text
         if found.following is None:
             return
         after = found.following
-
-
-def _written(rows: Iterable[Sequence[Any]]) -> str:
-    out = io.StringIO()
-    csv.writer(out).writerows([cell(value) for value in row] for row in rows)
-    return out.getvalue()
-
-
-def cell(value: Any) -> str:
-    """What stands in the file: a text that a spreadsheet would take for a formula is led by an apostrophe."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, datetime):
-        return clock.rfc3339(value)
-    if isinstance(value, list | tuple):
-        value = " ".join(str(part) for part in value)
-    text = str(value)
-    return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA) else text
